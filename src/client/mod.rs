@@ -1,0 +1,203 @@
+//! One connection, and all of them: identity, session, outbox, registry.
+//!
+//! Knows nothing of HTTP, of timers that ping, or of what the messages mean.
+
+mod close;
+mod outbox;
+mod registry;
+mod sender;
+mod session;
+mod stats;
+mod wire;
+
+pub use close::CloseReason;
+pub use outbox::Bounds;
+pub use registry::{ClientRegistry, HealthSnapshot, Registration};
+pub use sender::{SendError, Sender};
+pub use session::{Session, SessionContext};
+pub use stats::Stats;
+pub use tokio_tungstenite::tungstenite::Utf8Bytes;
+
+use crate::auth::{AuthInfo, Role};
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+use uuid::Uuid;
+
+/// A connection's unique ID, a UUIDv4, new for every connection.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct ConnId(Uuid);
+
+impl ConnId {
+    /// A new random ID.
+    pub fn random() -> Self {
+        ConnId(Uuid::new_v4())
+    }
+
+    /// 64 bits that differ from ID to ID: both halves folded, because a UUIDv4 has fixed bits in each.
+    pub fn bits(self) -> u64 {
+        let (high, low) = self.0.as_u64_pair();
+        high ^ low.rotate_left(32)
+    }
+}
+
+impl fmt::Display for ConnId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Debug for ConnId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Where a connection comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RemoteAddr {
+    /// Over TCP.
+    Tcp(SocketAddr),
+    /// Over a Unix socket, whose clients have no address.
+    Unix,
+}
+
+impl fmt::Display for RemoteAddr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RemoteAddr::Tcp(addr) => addr.fmt(f),
+            RemoteAddr::Unix => f.write_str("unix"),
+        }
+    }
+}
+
+/// What to do with a message from a client.
+///
+/// Called on the session's task, one message at a time and in order: it must not block. Answers go through
+/// [`GatewayClient::send`]. A panic closes this client with [`CloseReason::InternalError`] and no other.
+pub trait Handler: Send + Sync + 'static {
+    /// One text message has come.
+    fn on_message(&self, client: &Arc<GatewayClient>, text: Utf8Bytes);
+}
+
+/// One authenticated WebSocket connection as the rest of the process sees it.
+#[derive(Debug)]
+pub struct GatewayClient {
+    /// Names this connection and no other.
+    pub conn_id: ConnId,
+    /// What others ask of the session goes in here.
+    pub sender: Sender,
+    /// `role:name`, shared with the credential.
+    pub presence_key: Arc<str>,
+    /// The peer's address.
+    pub remote_addr: RemoteAddr,
+    /// What it is.
+    pub role: Role,
+    /// What it may do, shared with the credential.
+    pub scopes: Arc<[Box<str>]>,
+    /// When the WebSocket was opened.
+    pub connected_at: Instant,
+    health: Health,
+}
+
+/// What is known of a client being alive. The heartbeat asks, the session answers.
+#[derive(Debug, Default)]
+struct Health {
+    /// Something was received since the last ping was asked for.
+    heard: AtomicBool,
+    /// When the last ping was written to the socket, in microseconds since `connected_at`; 0: not yet.
+    ping_sent: AtomicU64,
+    /// The last measured round trip in microseconds; 0: none yet.
+    round_trip: AtomicU32,
+}
+
+impl GatewayClient {
+    /// A client that connects now.
+    pub fn new(
+        conn_id: ConnId,
+        sender: Sender,
+        presence_key: Arc<str>,
+        remote_addr: RemoteAddr,
+        role: Role,
+        scopes: Arc<[Box<str>]>,
+    ) -> Self {
+        let (connected_at, health) = (Instant::now(), Health::default());
+        GatewayClient { conn_id, sender, presence_key, remote_addr, role, scopes, connected_at, health }
+    }
+
+    /// A client that authentication has named.
+    pub fn from_auth_info(conn_id: ConnId, sender: Sender, remote_addr: RemoteAddr, auth: &AuthInfo) -> Self {
+        let (presence_key, scopes) = (auth.presence_key.clone(), auth.scopes.clone());
+        Self::new(conn_id, sender, presence_key, remote_addr, auth.role.clone(), scopes)
+    }
+
+    /// Queues a text message. Never waits.
+    ///
+    /// # Errors
+    /// [`SendError::Full`] when the outbox has no room: the client is then closed as
+    /// [`CloseReason::SlowConsumer`]. [`SendError::Closed`] once it is being closed.
+    pub fn send(&self, text: impl Into<Utf8Bytes>) -> Result<(), SendError> {
+        self.sender.send(text.into())
+    }
+
+    /// Asks the session to close, and returns the reason that counts: the first one given.
+    pub fn close(&self, reason: CloseReason) -> CloseReason {
+        self.sender.close(reason)
+    }
+
+    /// Why it is being closed, or was; `None` while it is open.
+    pub fn close_reason(&self) -> Option<CloseReason> {
+        self.sender.close_reason()
+    }
+
+    /// Asks the session to send a ping. Until it is written, [`ping_sent_at`](Self::ping_sent_at) is `None`.
+    pub fn ping(&self) {
+        self.health.ping_sent.store(0, Relaxed);
+        self.health.heard.store(false, Relaxed);
+        self.sender.ping();
+    }
+
+    /// Whether anything was received since the last ping was asked for.
+    pub fn is_heard(&self) -> bool {
+        self.health.heard.load(Relaxed)
+    }
+
+    /// When the last ping that was asked for was really written to the socket.
+    pub fn ping_sent_at(&self) -> Option<Instant> {
+        match self.health.ping_sent.load(Relaxed) {
+            0 => None,
+            micros => Some(self.connected_at + Duration::from_micros(micros)),
+        }
+    }
+
+    /// The last round trip measured by a ping and its pong.
+    pub fn round_trip(&self) -> Option<Duration> {
+        match self.health.round_trip.load(Relaxed) {
+            0 => None,
+            micros => Some(Duration::from_micros(micros.into())),
+        }
+    }
+
+    /// The session received something.
+    fn heard(&self) {
+        if !self.is_heard() {
+            self.health.heard.store(true, Relaxed);
+        }
+    }
+
+    /// The session has written the ping to the socket.
+    fn ping_sent(&self) {
+        let micros = self.connected_at.elapsed().as_micros().max(1) as u64;
+        self.health.ping_sent.store(micros, Relaxed);
+    }
+
+    /// The session received the pong for the ping that was sent last; returns the round trip.
+    fn pong_received(&self) -> Option<Duration> {
+        let round_trip = self.ping_sent_at()?.elapsed();
+        let micros = u32::try_from(round_trip.as_micros()).unwrap_or(u32::MAX).max(1);
+        self.health.round_trip.store(micros, Relaxed);
+        Some(round_trip)
+    }
+}

@@ -1,0 +1,124 @@
+//! A queue bounded in messages and in bytes. No lock, no waker, no idea of what it carries.
+
+use std::collections::VecDeque;
+
+/// A queue that is emptied gives back what it holds beyond this many messages.
+const KEPT_CAPACITY: usize = 16;
+
+/// How much an outbox holds at the most.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Messages.
+    pub messages: usize,
+    /// Payload bytes of all messages together.
+    pub bytes: usize,
+}
+
+/// The message that was pushed doesn't fit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Full;
+
+/// A first-in, first-out queue of messages.
+#[derive(Debug)]
+pub struct Outbox<T> {
+    queue: VecDeque<T>,
+    bytes: usize,
+}
+
+impl<T> Default for Outbox<T> {
+    fn default() -> Self {
+        Outbox { queue: VecDeque::new(), bytes: 0 }
+    }
+}
+
+impl<T: AsRef<[u8]>> Outbox<T> {
+    /// Queues a message behind the others.
+    ///
+    /// # Errors
+    /// [`Full`] when one more message or its bytes would exceed `bounds`; nothing is queued then.
+    pub fn push(&mut self, message: T, bounds: &Bounds) -> Result<(), Full> {
+        let bytes = self.bytes + message.as_ref().len();
+        if self.queue.len() >= bounds.messages || bytes > bounds.bytes {
+            return Err(Full);
+        }
+        self.bytes = bytes;
+        self.queue.push_back(message);
+        Ok(())
+    }
+
+    /// The oldest message.
+    pub fn pop(&mut self) -> Option<T> {
+        let message = self.queue.pop_front()?;
+        self.bytes -= message.as_ref().len();
+        if self.queue.is_empty() && self.queue.capacity() > KEPT_CAPACITY {
+            self.queue = VecDeque::new();
+        }
+        Some(message)
+    }
+
+    /// Forgets every message.
+    pub fn clear(&mut self) {
+        *self = Outbox::default();
+    }
+
+    /// Whether nothing is queued.
+    pub fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// Payload bytes queued.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Whether more than half of either bound is taken.
+    pub fn is_half_full(&self, bounds: &Bounds) -> bool {
+        self.queue.len() > bounds.messages / 2 || self.bytes > bounds.bytes / 2
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOUNDS: Bounds = Bounds { messages: 4, bytes: 10 };
+
+    #[test]
+    fn order_is_kept_and_bytes_are_counted() {
+        let mut outbox = Outbox::default();
+        for text in ["a", "bb", "ccc"] {
+            outbox.push(text, &BOUNDS).unwrap();
+        }
+        assert_eq!((outbox.queue.len(), outbox.bytes()), (3, 6));
+        assert_eq!(outbox.pop(), Some("a"));
+        assert_eq!(outbox.pop(), Some("bb"));
+        assert_eq!(outbox.pop(), Some("ccc"));
+        assert_eq!(outbox.pop(), None);
+        assert_eq!((outbox.queue.len(), outbox.bytes()), (0, 0));
+    }
+
+    #[test]
+    fn either_bound_refuses_and_changes_nothing() {
+        let mut outbox = Outbox::default();
+        for _ in 0..4 {
+            outbox.push("", &BOUNDS).unwrap();
+        }
+        assert_eq!(outbox.push("", &BOUNDS), Err(Full));
+        outbox.clear();
+        outbox.push("0123456789", &BOUNDS).unwrap();
+        assert_eq!(outbox.push("x", &BOUNDS), Err(Full));
+        assert_eq!((outbox.queue.len(), outbox.bytes()), (1, 10));
+        assert!(outbox.is_half_full(&BOUNDS));
+    }
+
+    #[test]
+    fn an_emptied_queue_gives_its_memory_back() {
+        let bounds = Bounds { messages: 10_000, bytes: 10_000 };
+        let mut outbox = Outbox::default();
+        for _ in 0..10_000 {
+            outbox.push("", &bounds).unwrap();
+        }
+        while outbox.pop().is_some() {}
+        assert!(outbox.queue.capacity() <= KEPT_CAPACITY);
+    }
+}

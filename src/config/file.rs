@@ -1,0 +1,126 @@
+//! The TOML file: each setting read, checked, and complained about with its line.
+
+use super::credentials::read_auth;
+use super::error::ConfigError;
+use super::section::{File, Section};
+use super::value::{LISTEN_FORMS, parse_listen, show_duration};
+use super::{Config, ListenAddr};
+use std::path::Path;
+use std::time::Duration;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+const MILLISECOND: Duration = Duration::from_millis(1);
+const HOUR: Duration = Duration::from_secs(3600);
+const MIB: usize = 1024 * 1024;
+
+/// Reads a configuration file over the defaults for a process with this descriptor limit. `listen`, from the command
+/// line, stands over the file's unless it is empty.
+///
+/// # Errors
+/// All that is wrong with it, not only the first: each with file, line, value and what is allowed.
+pub fn load(path: &Path, descriptors: usize, listen: Vec<ListenAddr>) -> Result<Config, ConfigError> {
+    let shown = path.display().to_string();
+    let text = std::fs::read_to_string(path).map_err(|error| ConfigError::new(&shown, error.to_string()))?;
+    let mut file = File::new(shown, &text);
+    let (root, errors) = DeTable::parse_recoverable(&text);
+    for error in errors {
+        file.problem(error.span().unwrap_or(0..0), error.message().to_owned());
+    }
+    let mut config = Config::new(descriptors);
+    if file.is_clean() {
+        let dir = path.parent().unwrap_or(Path::new(""));
+        read_config(&mut file, root.get_ref(), &mut config, dir, descriptors);
+        let span = root.get_ref().get("listen").filter(|_| listen.is_empty()).map(Spanned::span);
+        if !listen.is_empty() {
+            config.listen = listen;
+        }
+        if let Some(message) = config.insecurity().filter(|_| file.is_clean()) {
+            file.problem(span.unwrap_or(0..0), message);
+        }
+    }
+    file.finish().map(|()| config)
+}
+
+fn read_config(file: &mut File<'_>, root: &DeTable<'_>, config: &mut Config, dir: &Path, descriptors: usize) {
+    let mut top = Section::new("", root);
+    let listen = top.take("listen");
+    top.level(file, "log_level", &mut config.log_level);
+    top.table("handshake", file, |file, section| {
+        section.duration(file, "timeout", MILLISECOND * 10..=HOUR, &mut config.handshake.timeout);
+        section.duration(file, "idle_timeout", MILLISECOND * 10..=HOUR, &mut config.handshake.idle_timeout);
+        section.integer(file, "max_header_bytes", 8192..=65_536, "", &mut config.handshake.max_header_bytes);
+        section.strings(file, "allowed_origins", is_origin, ORIGIN_FORMS, &mut config.handshake.allowed_origins);
+    });
+    top.table("heartbeat", file, |file, section| {
+        let interval = section.duration(file, "interval", MILLISECOND * 10..=HOUR, &mut config.heartbeat.interval);
+        let timeout = section.duration(file, "timeout", MILLISECOND * 10..=HOUR, &mut config.heartbeat.timeout);
+        let (interval_is, timeout_is) = (config.heartbeat.interval, config.heartbeat.timeout);
+        if let Some(span) = timeout.or(interval).filter(|_| timeout_is > interval_is) {
+            let (interval_is, timeout_is) = (show_duration(interval_is), show_duration(timeout_is));
+            file.problem(
+                span,
+                format!("heartbeat.timeout = \"{timeout_is}\"; allowed: at most heartbeat.interval, \"{interval_is}\""),
+            );
+        }
+    });
+    top.table("limits", file, |file, section| read_limits(file, section, config, descriptors));
+    top.table("auth", file, |file, section| read_auth(file, section, config, dir));
+    top.table("shutdown", file, |file, section| {
+        section.duration(file, "drain_timeout", MILLISECOND..=HOUR, &mut config.shutdown.drain_timeout);
+    });
+    if let Some(value) = listen {
+        read_listen(file, value, config);
+    }
+    top.finish(file);
+}
+
+fn read_limits(file: &mut File<'_>, section: &mut Section<'_>, config: &mut Config, descriptors: usize) {
+    let limits = &mut config.limits;
+    let most = Config::most_connections(descriptors);
+    let why = format!(
+        ", the descriptor limit of {descriptors} less {} in reserve; LimitNOFILE= or ulimit -n raises it",
+        Config::RESERVED_DESCRIPTORS
+    );
+    section.integer(file, "max_connections", 1..=most, &why, &mut limits.max_connections);
+    section.integer(file, "max_message_bytes", 125..=64 * MIB, "", &mut limits.max_message_bytes);
+    section.integer(file, "max_batch_requests", 1..=10_000, "", &mut limits.max_batch_requests);
+    section.integer(file, "outbox_max_messages", 2..=1_000_000, "", &mut limits.outbox_max_messages);
+    let bytes = section.integer(file, "outbox_max_bytes", 1024..=1024 * MIB, "", &mut limits.outbox_max_bytes);
+    section.duration(file, "write_timeout", MILLISECOND * 10..=HOUR, &mut limits.write_timeout);
+    section.duration(file, "close_timeout", MILLISECOND * 10..=HOUR, &mut limits.close_timeout);
+    let least = 2 * limits.max_message_bytes;
+    if limits.outbox_max_bytes < least {
+        let span = bytes.or_else(|| section.span_of("max_message_bytes")).unwrap_or(0..0);
+        let value = limits.outbox_max_bytes;
+        file.problem(
+            span,
+            format!("limits.outbox_max_bytes = {value}; allowed: at least twice limits.max_message_bytes, {least}"),
+        );
+    }
+}
+
+fn read_listen(file: &mut File<'_>, value: &Spanned<DeValue<'_>>, config: &mut Config) {
+    let items: Vec<&Spanned<DeValue<'_>>> = match value.get_ref() {
+        DeValue::Array(array) => array.iter().collect(),
+        _ => vec![value],
+    };
+    let parsed: Vec<Option<ListenAddr>> =
+        items.iter().map(|item| item.get_ref().as_str().and_then(parse_listen)).collect();
+    if parsed.is_empty() {
+        file.refuse("listen", value, LISTEN_FORMS);
+    }
+    for (item, _) in items.iter().zip(&parsed).filter(|(_, addr)| addr.is_none()) {
+        file.refuse("listen", item, LISTEN_FORMS);
+    }
+    if parsed.iter().all(Option::is_some) && !parsed.is_empty() {
+        config.listen = parsed.into_iter().flatten().collect();
+    }
+}
+
+const ORIGIN_FORMS: &str = "allowed: \"*\", \"null\", or scheme and host, as \"https://example.com\"";
+
+fn is_origin(text: &str) -> bool {
+    let authority = text.split_once("://").map(|(_, authority)| authority);
+    text == "*" || text == "null" || authority.is_some_and(|host| !host.is_empty() && !host.contains('/'))
+}

@@ -1,0 +1,196 @@
+//! A configuration file while it is being read: its tables, their keys, and what is wrong so far.
+
+use super::error::{ConfigError, Problem};
+use super::value::{parse_duration, parse_level, show_duration};
+use log::LevelFilter;
+use std::ops::{Range, RangeInclusive};
+use std::time::Duration;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+/// The file.
+pub(super) struct File<'a> {
+    path: String,
+    text: &'a str,
+    problems: Vec<Problem>,
+}
+
+impl<'a> File<'a> {
+    pub(super) fn new(path: String, text: &'a str) -> Self {
+        File { path, text, problems: Vec::new() }
+    }
+
+    pub(super) fn is_clean(&self) -> bool {
+        self.problems.is_empty()
+    }
+
+    pub(super) fn finish(self) -> Result<(), ConfigError> {
+        if self.is_clean() { Ok(()) } else { Err(ConfigError(self.problems)) }
+    }
+
+    /// Something wrong at a place in the text.
+    pub(super) fn problem(&mut self, span: Range<usize>, message: impl Into<String>) {
+        let line = self.text[..span.start.min(self.text.len())].matches('\n').count() + 1;
+        self.problems.push(Problem { place: format!("{}:{line}", self.path), message: message.into() });
+    }
+
+    /// A value that isn't allowed, shown as it stands in the file.
+    pub(super) fn refuse(&mut self, key: &str, value: &Spanned<DeValue<'_>>, allowed: &str) {
+        let shown = self.text.get(value.span()).unwrap_or_default().replace('\n', " ");
+        self.problem(value.span(), format!("{key} = {shown}; {allowed}"));
+    }
+}
+
+/// One table of the file; it remembers which keys were asked for.
+pub(super) struct Section<'a> {
+    name: &'static str,
+    table: &'a DeTable<'a>,
+    known: Vec<&'static str>,
+}
+
+impl<'a> Section<'a> {
+    pub(super) fn new(name: &'static str, table: &'a DeTable<'a>) -> Self {
+        Section { name, table, known: Vec::new() }
+    }
+
+    /// The value of a key that this table may have.
+    pub(super) fn take(&mut self, key: &'static str) -> Option<&'a Spanned<DeValue<'a>>> {
+        self.known.push(key);
+        self.table.get(key)
+    }
+
+    /// Where the value of a key stands.
+    pub(super) fn span_of(&self, key: &str) -> Option<Range<usize>> {
+        self.table.get(key).map(Spanned::span)
+    }
+
+    /// Reads a table in this one, if it is there.
+    pub(super) fn table(
+        &mut self,
+        key: &'static str,
+        file: &mut File<'_>,
+        read: impl FnOnce(&mut File<'_>, &mut Section<'a>),
+    ) {
+        let Some(value) = self.take(key) else { return };
+        let Some(table) = value.get_ref().as_table() else {
+            file.refuse(key, value, &format!("allowed: a table, [{key}]"));
+            return;
+        };
+        let mut section = Section::new(key, table);
+        read(file, &mut section);
+        section.finish(file);
+    }
+
+    /// Complains of every key that nothing asked for.
+    pub(super) fn finish(self, file: &mut File<'_>) {
+        for key in self.table.keys().filter(|key| !self.known.contains(&key.get_ref().as_ref())) {
+            let (shown, known) = (self.full(key.get_ref()), self.known.join(", "));
+            file.problem(key.span(), format!("unknown key {shown}; allowed here: {known}"));
+        }
+    }
+
+    /// Each of the readers below leaves `setting` alone when the key is absent or its value not allowed, and
+    /// returns where the value stands when it was read.
+    pub(super) fn duration(
+        &mut self,
+        file: &mut File<'_>,
+        key: &'static str,
+        allowed: RangeInclusive<Duration>,
+        setting: &mut Duration,
+    ) -> Option<Range<usize>> {
+        let value = self.take(key)?;
+        let parsed = value.get_ref().as_str().and_then(parse_duration).filter(|duration| allowed.contains(duration));
+        let (from, to) = (show_duration(*allowed.start()), show_duration(*allowed.end()));
+        let forms = format!("allowed: \"{from}\" to \"{to}\", a whole number with ms, s, m or h");
+        self.accept(file, key, value, parsed, &forms, setting)
+    }
+
+    pub(super) fn integer(
+        &mut self,
+        file: &mut File<'_>,
+        key: &'static str,
+        allowed: RangeInclusive<usize>,
+        why: &str,
+        setting: &mut usize,
+    ) -> Option<Range<usize>> {
+        let value = self.take(key)?;
+        let integer = value.get_ref().as_integer();
+        let parsed = integer.and_then(|integer| usize::from_str_radix(integer.as_str(), integer.radix()).ok());
+        let forms = format!("allowed: {} to {}{why}", allowed.start(), allowed.end());
+        self.accept(file, key, value, parsed.filter(|number| allowed.contains(number)), &forms, setting)
+    }
+
+    pub(super) fn boolean(&mut self, file: &mut File<'_>, key: &'static str, setting: &mut bool) {
+        let Some(value) = self.take(key) else { return };
+        self.accept(file, key, value, value.get_ref().as_bool(), "allowed: true, false", setting);
+    }
+
+    pub(super) fn level(&mut self, file: &mut File<'_>, key: &'static str, setting: &mut LevelFilter) {
+        let Some(value) = self.take(key) else { return };
+        let forms = "allowed: \"off\", \"error\", \"warn\", \"info\", \"debug\", \"trace\"";
+        self.accept(file, key, value, value.get_ref().as_str().and_then(parse_level), forms, setting);
+    }
+
+    /// A list of texts that `check` accepts.
+    pub(super) fn strings(
+        &mut self,
+        file: &mut File<'_>,
+        key: &'static str,
+        check: fn(&str) -> bool,
+        forms: &str,
+        setting: &mut Vec<String>,
+    ) {
+        let Some(value) = self.take(key) else { return };
+        let Some(items) = value.get_ref().as_array() else {
+            file.refuse(&self.full(key), value, "allowed: a list of strings");
+            return;
+        };
+        for item in items.iter() {
+            match item.get_ref().as_str().filter(|text| check(text)) {
+                Some(text) => setting.push(text.to_owned()),
+                None => file.refuse(&self.full(key), item, forms),
+            }
+        }
+    }
+
+    /// A text that must be there and that `check` accepts; `span` is where it is missing.
+    pub(super) fn required(
+        &mut self,
+        file: &mut File<'_>,
+        key: &'static str,
+        span: &Range<usize>,
+        check: fn(&str) -> bool,
+        forms: &str,
+    ) -> Option<String> {
+        let Some(value) = self.take(key) else {
+            file.problem(span.clone(), format!("{} is missing; {forms}", self.full(key)));
+            return None;
+        };
+        let mut text = String::new();
+        let parsed = value.get_ref().as_str().filter(|text| check(text)).map(str::to_owned);
+        self.accept(file, key, value, parsed, forms, &mut text).map(|_| text)
+    }
+
+    fn accept<T>(
+        &self,
+        file: &mut File<'_>,
+        key: &str,
+        value: &Spanned<DeValue<'_>>,
+        parsed: Option<T>,
+        forms: &str,
+        setting: &mut T,
+    ) -> Option<Range<usize>> {
+        match parsed {
+            Some(parsed) => *setting = parsed,
+            None => {
+                file.refuse(&self.full(key), value, forms);
+                return None;
+            }
+        }
+        Some(value.span())
+    }
+
+    fn full(&self, key: &str) -> String {
+        if self.name.is_empty() { key.to_owned() } else { format!("{}.{key}", self.name) }
+    }
+}

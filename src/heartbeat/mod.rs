@@ -1,0 +1,189 @@
+//! Keeping alive: one task and one wheel for all clients. It asks for pings and judges who didn't answer.
+//!
+//! Knows clients by weak handles, and nothing of streams: the session sends the ping and says when it went out.
+
+mod wheel;
+
+pub use wheel::{Due, Key, TimerWheel};
+
+use crate::client::{CloseReason, GatewayClient, Stats};
+use crate::config;
+use crate::counters::Counter;
+use parking_lot::Mutex;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+use tokio::sync::Notify;
+use tokio::time::MissedTickBehavior;
+
+/// The wheel's resolution where intervals allow it.
+const LONGEST_TICK: Duration = Duration::from_millis(100);
+/// Ticks in the shorter of interval and timeout, at least, down to a millisecond each.
+const TICKS: u32 = 50;
+
+/// The wheel of all clients, and the rules by which it turns.
+pub struct Heartbeat {
+    wheel: Mutex<TimerWheel<Watched>>,
+    /// Tick 0.
+    started: Instant,
+    tick: Duration,
+    timeout: Duration,
+    interval_ticks: u64,
+    timeout_ticks: u64,
+    /// Clients closed as [`CloseReason::PongTimeout`].
+    timeouts: Counter,
+    stats: Arc<Stats>,
+    /// Wakes the task when the wheel is no longer empty.
+    watched: Notify,
+}
+
+struct Watched {
+    client: Weak<GatewayClient>,
+    next: Visit,
+}
+
+/// What the heartbeat does when a client's deadline comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Visit {
+    /// Ask for a ping.
+    Ping,
+    /// See whether anything came since.
+    Judge,
+}
+
+/// A client's place in the wheel; dropping it takes the client out.
+#[must_use = "dropping it ends the pings"]
+pub struct Watch {
+    heartbeat: Arc<Heartbeat>,
+    key: Key,
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.heartbeat.wheel.lock().remove(self.key);
+    }
+}
+
+impl Heartbeat {
+    /// A wheel with no clients. Pongs and round trips are counted in `stats` by the sessions.
+    pub fn new(settings: &config::Heartbeat, stats: Arc<Stats>) -> Self {
+        let shorter = settings.interval.min(settings.timeout);
+        let tick = (shorter / TICKS).clamp(Duration::from_millis(1), LONGEST_TICK);
+        let ticks = |duration: Duration| duration.as_nanos().div_ceil(tick.as_nanos()) as u64;
+        Heartbeat {
+            wheel: Mutex::default(),
+            started: Instant::now(),
+            tick,
+            timeout: settings.timeout,
+            interval_ticks: ticks(settings.interval).max(1),
+            timeout_ticks: ticks(settings.timeout).max(1),
+            timeouts: Counter::default(),
+            stats,
+            watched: Notify::new(),
+        }
+    }
+
+    /// Pings a client until the returned guard is dropped: first somewhere within the interval, spread by the
+    /// client's random ID, then always at that offset.
+    pub fn watch(self: &Arc<Self>, client: &Arc<GatewayClient>) -> Watch {
+        let first = self.next_ping(client, self.tick_of(Instant::now()));
+        let watched = Watched { client: Arc::downgrade(client), next: Visit::Ping };
+        let key = self.wheel.lock().insert(watched, first);
+        self.watched.notify_one();
+        Watch { heartbeat: self.clone(), key }
+    }
+
+    /// Clients closed because they didn't answer.
+    pub fn timeouts(&self) -> u64 {
+        self.timeouts.get()
+    }
+
+    /// Turns the wheel for ever; a task of its own.
+    pub async fn run(&self) {
+        let mut ticks = tokio::time::interval(self.tick);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let (mut due, mut visits, mut rotated) = (Vec::new(), Vec::new(), 0);
+        loop {
+            if self.wheel.lock().is_empty() {
+                self.watched.notified().await;
+            }
+            ticks.tick().await;
+            let now = self.tick_of(Instant::now());
+            self.turn(now, &mut due, &mut visits);
+            if now >= rotated + self.interval_ticks {
+                rotated = now;
+                self.stats.round_trips.rotate();
+            }
+        }
+    }
+
+    /// Visits everybody who is due. The lock is not held while clients are asked.
+    fn turn(&self, now: u64, due: &mut Vec<Due>, visits: &mut Vec<(Due, Arc<GatewayClient>, Visit)>) {
+        {
+            let mut wheel = self.wheel.lock();
+            wheel.advance(now, due);
+            visits.extend(due.drain(..).filter_map(|due| {
+                let watched = wheel.get(due.key)?;
+                Some((due, watched.client.upgrade()?, watched.next))
+            }));
+        }
+        for (due, client, visit) in visits.drain(..) {
+            let Some((deadline, next)) = self.visit(&client, visit, now, now - due.deadline) else { continue };
+            let mut wheel = self.wheel.lock();
+            if let Some(watched) = wheel.get_mut(due.key) {
+                watched.next = next;
+                wheel.schedule(due.key, deadline);
+            }
+        }
+    }
+
+    /// Does what is due, `late` ticks after it was, and says what is next and when; nothing for one that ends.
+    fn visit(&self, client: &GatewayClient, visit: Visit, now: u64, late: u64) -> Option<(u64, Visit)> {
+        if client.close_reason().is_some() {
+            return None;
+        }
+        if visit == Visit::Ping {
+            client.ping();
+            return Some((now + self.timeout_ticks, Visit::Judge));
+        }
+        if client.is_heard() {
+            return Some((self.next_ping(client, now), Visit::Ping));
+        }
+        let Some(sent) = client.ping_sent_at() else {
+            // It waits behind a message that the client is still taking. If it takes none, `write_timeout` ends it.
+            return Some((now + self.timeout_ticks, Visit::Judge));
+        };
+        let deadline = self.tick_after(sent + self.timeout);
+        if deadline > now {
+            return Some((deadline, Visit::Judge));
+        }
+        if late > self.timeout_ticks / 2 {
+            // This process stood still, its sessions too: the answer may lie unread in the socket.
+            return Some((now + self.timeout_ticks, Visit::Judge));
+        }
+        if client.close(CloseReason::PongTimeout) == CloseReason::PongTimeout {
+            self.timeouts.add(1);
+        }
+        None
+    }
+
+    /// The next tick after `now` at the client's own offset in the interval.
+    fn next_ping(&self, client: &GatewayClient, now: u64) -> u64 {
+        let offset = client.conn_id.bits() % self.interval_ticks;
+        let earliest = now + 1;
+        let past = (earliest + self.interval_ticks - offset) % self.interval_ticks;
+        earliest + (self.interval_ticks - past) % self.interval_ticks
+    }
+
+    /// The last tick at or before an instant.
+    fn tick_of(&self, instant: Instant) -> u64 {
+        (instant.duration_since(self.started).as_nanos() / self.tick.as_nanos()) as u64
+    }
+
+    /// The first tick at or after an instant.
+    fn tick_after(&self, instant: Instant) -> u64 {
+        instant.duration_since(self.started).as_nanos().div_ceil(self.tick.as_nanos()) as u64
+    }
+}
+
+#[cfg(test)]
+mod tests;

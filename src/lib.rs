@@ -1,0 +1,56 @@
+//! A WebSocket gateway: it holds the connections of *operators* (people, command lines, web pages) and *nodes* (devices,
+//! agents, servers), knows who is there, keeps them alive, and carries JSON-RPC 2.0.
+//!
+//! The daemon is a thin `main` over this library; tests and programs of your own can run a [`Gateway`] too. It binds
+//! nothing, handles no signal and sets up no log by itself:
+//!
+//! ```no_run
+//! use aisopod_gateway::{Config, Gateway, Listener, Shutdown};
+//!
+//! # async fn example() -> std::io::Result<()> {
+//! let config = Config::new(1024);
+//! let listeners = config.listen.iter().map(Listener::bind).collect::<Result<_, _>>()?;
+//! let (stop, shutdown) = tokio::sync::watch::channel(Shutdown::No);
+//! let gateway = Gateway::new(config);
+//! println!("{:?}", gateway.run(listeners, shutdown).await);
+//! # drop(stop);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The map, from the top; imports point down, never up:
+//!
+//! | module | owns |
+//! | --- | --- |
+//! | `net` | from a TCP connection to an upgraded stream; the gateway that ties all together |
+//! | `ops` | `/status` |
+//! | `rpc` | JSON-RPC 2.0: envelope, methods |
+//! | `heartbeat` | pings and their deadlines: one task, one timer wheel |
+//! | `client` | one connection (session, outbox, close reason), and all of them (registry) |
+//! | `config` | every setting, its default, the file |
+//! | `auth` | credentials to names, roles and scopes |
+//! | `systemd`, `logging`, `counters` | the service manager, standard error, atomics |
+
+mod auth;
+mod client;
+mod config;
+mod counters;
+mod heartbeat;
+pub mod logging;
+mod net;
+mod ops;
+mod rpc;
+pub mod systemd;
+
+pub use auth::{AuthInfo, Authenticator, Credential, Presented, Role, SecretDigest, new_token};
+pub use client::{
+    Bounds, ClientRegistry, CloseReason, ConnId, GatewayClient, Handler, HealthSnapshot, Registration, RemoteAddr,
+    SendError, Sender, Session, Stats, Utf8Bytes,
+};
+pub use config::{
+    Config, ConfigError, LISTEN_FORMS, ListenAddr, NAME_FORMS, Problem, SCOPE_FORMS, is_name, is_scope,
+    load as load_config, parse_level, parse_listen,
+};
+pub use heartbeat::{Due, Key, TimerWheel};
+pub use net::{Drained, Gateway, Listener, Shutdown};
+pub use ops::descriptor_limit;

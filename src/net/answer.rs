@@ -1,0 +1,184 @@
+//! HTTP answers: JSON bodies, never cached.
+
+use hyper::header::{
+    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER,
+    SEC_WEBSOCKET_VERSION, UPGRADE, WWW_AUTHENTICATE,
+};
+use hyper::{Response, StatusCode};
+use std::fmt::Write;
+
+/// When somebody who was refused for want of room may ask again.
+const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("5");
+
+/// An answer with a JSON body.
+pub(super) fn json(status: StatusCode, body: String) -> Response<String> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// Why a request gets no success: a status, a word for programs, a sentence for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Refusal {
+    pub(super) status: StatusCode,
+    pub(super) code: &'static str,
+    message: &'static str,
+    header: Option<(HeaderName, HeaderValue)>,
+}
+
+impl Refusal {
+    /// Every code that a handshake can fail with, and the end of a connection that never asked.
+    pub(super) const CODES: &'static [&'static str] = &[
+        "bad_request",
+        "token_in_query",
+        "ambiguous_credentials",
+        "method_not_allowed",
+        "upgrade_required",
+        "version_not_supported",
+        "unauthorized",
+        "origin_not_allowed",
+        "uri_too_long",
+        "header_too_large",
+        "full",
+        "draining",
+        "disconnected",
+    ];
+    pub(super) const FULL: &'static str = "full";
+    pub(super) const DISCONNECTED: &'static str = "disconnected";
+
+    const fn new(status: StatusCode, code: &'static str, message: &'static str) -> Self {
+        Refusal { status, code, message, header: None }
+    }
+
+    fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.header = Some((name, value));
+        self
+    }
+
+    pub(super) fn malformed(message: &'static str) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "bad_request", message)
+    }
+
+    pub(super) fn token_in_query() -> Self {
+        let message = "a token doesn't belong in the address, where it gets logged: send it as Authorization: Bearer, \
+                       or from a browser as the subprotocol bearer.<token> beside aisopod.v1";
+        Self::new(StatusCode::BAD_REQUEST, "token_in_query", message)
+    }
+
+    pub(super) fn ambiguous_credentials() -> Self {
+        let message = "more than one credential: send one Authorization header or one bearer.<token> subprotocol";
+        Self::new(StatusCode::BAD_REQUEST, "ambiguous_credentials", message)
+    }
+
+    pub(super) fn upgrade_required() -> Self {
+        Self::new(StatusCode::UPGRADE_REQUIRED, "upgrade_required", "this is a WebSocket endpoint")
+            .with(UPGRADE, HeaderValue::from_static("websocket"))
+    }
+
+    pub(super) fn version_not_supported() -> Self {
+        let message = "the WebSocket version spoken here is 13";
+        Self::new(StatusCode::UPGRADE_REQUIRED, "version_not_supported", message)
+            .with(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"))
+    }
+
+    pub(super) fn unauthorized(scheme: &str) -> Self {
+        let challenge = format!("{scheme} realm=\"aisopod-gateway\"");
+        let challenge = HeaderValue::try_from(challenge).expect("a scheme is a plain word");
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "no credential, or not a valid one")
+            .with(WWW_AUTHENTICATE, challenge)
+    }
+
+    pub(super) fn origin_not_allowed() -> Self {
+        let message = "pages of this origin may not connect; handshake.allowed_origins lists those that may";
+        Self::new(StatusCode::FORBIDDEN, "origin_not_allowed", message)
+    }
+
+    pub(super) fn not_found() -> Self {
+        let message = "there is /ws, /status, /healthz and /readyz";
+        Self::new(StatusCode::NOT_FOUND, "not_found", message)
+    }
+
+    pub(super) fn method_not_allowed() -> Self {
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "only GET and HEAD are allowed here")
+            .with(ALLOW, HeaderValue::from_static("GET, HEAD"))
+    }
+
+    pub(super) fn full() -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, Self::FULL, "as many connections as the gateway takes")
+            .with(RETRY_AFTER, RETRY_AFTER_SECONDS)
+    }
+
+    pub(super) fn draining() -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "draining", "the gateway is starting or shutting down")
+            .with(RETRY_AFTER, RETRY_AFTER_SECONDS)
+    }
+
+    /// For a request that hyper itself refuses, by the status that it chose.
+    pub(super) fn not_http(status: &[u8]) -> Self {
+        match status {
+            b"414" => Self::new(StatusCode::URI_TOO_LONG, "uri_too_long", "the request's address is too long"),
+            b"431" => {
+                let (status, message) =
+                    (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "the request's header is too large");
+                Self::new(status, "header_too_large", message)
+            }
+            _ => Self::malformed("not an HTTP/1.1 request"),
+        }
+    }
+
+    fn body(&self) -> String {
+        format!(r#"{{"error":{{"code":"{}","message":"{}"}}}}"#, self.code, self.message)
+    }
+
+    pub(super) fn into_response(self) -> Response<String> {
+        let mut response = json(self.status, self.body());
+        if let Some((name, value)) = self.header {
+            response.headers_mut().insert(name, value);
+        }
+        response
+    }
+
+    /// The whole response as bytes, for where no hyper is there to write it. The connection closes behind it.
+    pub(super) fn to_http_1_1(&self) -> String {
+        let mut response = self.clone().into_response();
+        let body = std::mem::take(response.body_mut());
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        let mut text = format!("HTTP/1.1 {}\r\n", self.status);
+        for (name, value) in response.headers() {
+            let _ = write!(text, "{name}: {}\r\n", value.to_str().unwrap_or_default());
+        }
+        text + "\r\n" + &body
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bodies_are_json() {
+        for refusal in [Refusal::full(), Refusal::token_in_query(), Refusal::not_found(), Refusal::not_http(b"431")] {
+            let body: serde_json::Value = serde_json::from_str(&refusal.body()).unwrap();
+            assert_eq!(body["error"]["code"], refusal.code);
+            assert!(body["error"]["message"].as_str().unwrap().len() > 10);
+        }
+    }
+
+    #[test]
+    fn a_raw_response_is_whole() {
+        let text = Refusal::full().to_http_1_1();
+        assert!(text.starts_with("HTTP/1.1 503 Service Unavailable\r\n"), "{text}");
+        for header in
+            ["retry-after: 5", "connection: close", "cache-control: no-store", "content-type: application/json"]
+        {
+            assert!(text.contains(&format!("\r\n{header}\r\n")), "{text}");
+        }
+        let (_, body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(text.contains(&format!("\r\ncontent-length: {}\r\n", body.len())));
+    }
+}

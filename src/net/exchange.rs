@@ -1,0 +1,164 @@
+//! One HTTP connection's progress, shared by the service that answers, the stream that the answers go through, and
+//! the task that watches the time. All three run on one task: the lock is never contended.
+
+use super::answer::Refusal;
+use super::stream::Stream;
+use super::upgrade::Accepted;
+use crate::ops::{InProgress, Step};
+use parking_lot::Mutex;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
+
+/// How far the requests on a connection are.
+pub(super) struct Exchange {
+    state: Mutex<State>,
+}
+
+struct State {
+    step: Step,
+    /// When the connection is dropped unless something happens.
+    deadline: Instant,
+    /// A plain request was answered: the connection lives by the idle limit.
+    plain: bool,
+    /// Our service has answered, and not all of it is written.
+    answering: bool,
+    /// There until a plain answer, or the end of all HTTP.
+    in_progress: Option<InProgress>,
+    /// The handshake was agreed to.
+    accepted: Option<Accepted>,
+    /// Anything was answered.
+    answered: bool,
+    /// hyper refused what isn't HTTP: our code for it.
+    refused: Option<&'static str>,
+}
+
+impl Exchange {
+    /// A connection whose first byte is there, to be answered by `deadline`.
+    pub(super) fn new(deadline: Instant, in_progress: InProgress) -> Arc<Self> {
+        let state = State {
+            step: Step::HeaderUnfinished,
+            deadline,
+            plain: false,
+            answering: false,
+            in_progress: Some(in_progress),
+            accepted: None,
+            answered: false,
+            refused: None,
+        };
+        Arc::new(Exchange { state: Mutex::new(state) })
+    }
+
+    /// A request has come whose answer ends the handshake, one way or the other. A connection that has lived by the
+    /// idle limit has until `deadline` to take it.
+    pub(super) fn answer_handshake(&self, deadline: Instant, accepted: Option<Accepted>) {
+        let mut state = self.state.lock();
+        if state.plain {
+            state.deadline = deadline;
+        }
+        state.plain = false;
+        state.accepted = accepted;
+        state.answer();
+    }
+
+    /// A plain request was answered; the next may take until `deadline`.
+    pub(super) fn answer_plain(&self, deadline: Instant) {
+        let mut state = self.state.lock();
+        state.deadline = deadline;
+        state.plain = true;
+        state.in_progress = None;
+        state.answer();
+    }
+
+    pub(super) fn step(&self) -> Step {
+        self.state.lock().step
+    }
+
+    pub(super) fn deadline(&self) -> Instant {
+        self.state.lock().deadline
+    }
+
+    pub(super) fn is_plain(&self) -> bool {
+        self.state.lock().plain
+    }
+
+    pub(super) fn take_accepted(&self) -> Option<Accepted> {
+        self.state.lock().accepted.take()
+    }
+
+    /// Why a connection that has ended was of no use, unless that was counted when it was answered.
+    pub(super) fn failure(&self) -> Option<&'static str> {
+        let state = self.state.lock();
+        state.refused.or((!state.answered).then_some(Refusal::DISCONNECTED))
+    }
+}
+
+impl State {
+    fn answer(&mut self) {
+        self.step = Step::ResponseNotRead;
+        self.answering = true;
+        self.answered = true;
+    }
+}
+
+/// The stream under hyper. What hyper answers by itself to bytes that are no request has no body; here it gets one.
+pub(super) struct Answering {
+    stream: Stream,
+    exchange: Arc<Exchange>,
+    /// What is written instead, and how much of it is.
+    instead: Option<(String, usize)>,
+}
+
+impl Answering {
+    pub(super) fn new(stream: Stream, exchange: Arc<Exchange>) -> Self {
+        Answering { stream, exchange, instead: None }
+    }
+
+    pub(super) fn into_stream(self) -> Stream {
+        self.stream
+    }
+}
+
+impl AsyncRead for Answering {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Answering {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        if this.instead.is_none() {
+            let mut state = this.exchange.state.lock();
+            if state.answering {
+                drop(state);
+                return Pin::new(&mut this.stream).poll_write(cx, bytes);
+            }
+            // "HTTP/1.1 431 ..."
+            let refusal = Refusal::not_http(bytes.get(9..12).unwrap_or_default());
+            (state.refused, state.step) = (Some(refusal.code), Step::ResponseNotRead);
+            this.instead = Some((refusal.to_http_1_1(), 0));
+        }
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        while let Some((text, written)) = this.instead.as_mut().filter(|(text, written)| *written < text.len()) {
+            *written += ready!(Pin::new(&mut this.stream).poll_write(cx, &text.as_bytes()[*written..]))?;
+        }
+        ready!(Pin::new(&mut this.stream).poll_flush(cx))?;
+        let mut state = this.exchange.state.lock();
+        if std::mem::take(&mut state.answering) {
+            state.step = Step::HeaderUnfinished;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+    }
+}

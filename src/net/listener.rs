@@ -1,0 +1,110 @@
+//! Bound sockets: TCP over IPv4 and IPv6, and Unix socket paths.
+
+use super::stream::Stream;
+use crate::client::RemoteAddr;
+use crate::config::ListenAddr;
+use socket2::SockRef;
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::net::UnixStream as BlockingUnixStream;
+use std::path::{Path, PathBuf};
+use tokio::net::{TcpListener, TcpSocket, UnixListener};
+
+/// Connections that may wait to be accepted; the kernel caps it at `net.core.somaxconn`.
+const BACKLOG: u32 = 4096;
+
+/// Bytes of a connection that the kernel may hold before it has sent them. Less shows a slow reader sooner, and keeps
+/// a ping from waiting behind megabytes; what is on its way to a fast reader isn't counted.
+const NOT_SENT_BYTES: u32 = 64 * 1024;
+
+/// A Unix socket is for its owner and group, as a reverse proxy's.
+const UNIX_MODE: u32 = 0o660;
+
+/// A socket that accepts connections; a Unix socket's path goes with it.
+pub struct Listener {
+    socket: Socket,
+    addr: ListenAddr,
+}
+
+enum Socket {
+    Tcp(TcpListener),
+    Unix { listener: UnixListener, _path: BoundPath },
+}
+
+impl Listener {
+    /// Binds an address; one with port 0 gets a free one. Must be called in a tokio runtime.
+    ///
+    /// A Unix socket's path is taken over if nobody listens there any more.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn bind(addr: &ListenAddr) -> io::Result<Self> {
+        match addr {
+            ListenAddr::Tcp(addr) => bind_tcp(*addr),
+            ListenAddr::Unix(path) => bind_unix(path),
+        }
+    }
+
+    /// The address, with the port that was chosen.
+    pub fn addr(&self) -> &ListenAddr {
+        &self.addr
+    }
+
+    pub(super) async fn accept(&self) -> io::Result<(Stream, RemoteAddr)> {
+        match &self.socket {
+            Socket::Tcp(listener) => {
+                let (stream, addr) = listener.accept().await?;
+                Ok((Stream::Tcp(stream), RemoteAddr::Tcp(addr)))
+            }
+            Socket::Unix { listener, .. } => {
+                let (stream, _) = listener.accept().await?;
+                Ok((Stream::Unix(stream), RemoteAddr::Unix))
+            }
+        }
+    }
+}
+
+fn bind_tcp(addr: SocketAddr) -> io::Result<Listener> {
+    let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    // On Linux accepted sockets inherit both: no system call for each.
+    socket.set_nodelay(true)?;
+    SockRef::from(&socket).set_tcp_notsent_lowat(NOT_SENT_BYTES)?;
+    socket.bind(addr)?;
+    let listener = socket.listen(BACKLOG)?;
+    let addr = ListenAddr::Tcp(listener.local_addr()?);
+    Ok(Listener { socket: Socket::Tcp(listener), addr })
+}
+
+fn bind_unix(path: &Path) -> io::Result<Listener> {
+    if is_stale(path) {
+        fs::remove_file(path)?;
+    }
+    let listener = UnixListener::bind(path)?;
+    let bound = BoundPath { path: path.to_owned(), inode: fs::symlink_metadata(path)?.ino() };
+    fs::set_permissions(path, fs::Permissions::from_mode(UNIX_MODE))?;
+    Ok(Listener { socket: Socket::Unix { listener, _path: bound }, addr: ListenAddr::Unix(path.to_owned()) })
+}
+
+/// Whether a path is a socket that was left behind: there, and nobody answers.
+fn is_stale(path: &Path) -> bool {
+    let is_socket = fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket());
+    is_socket && BlockingUnixStream::connect(path).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+}
+
+/// A socket's path, removed with the socket unless somebody else has taken it over.
+struct BoundPath {
+    path: PathBuf,
+    inode: u64,
+}
+
+impl Drop for BoundPath {
+    fn drop(&mut self) {
+        if fs::symlink_metadata(&self.path).is_ok_and(|metadata| metadata.ino() == self.inode) {
+            // A path that can't be removed is taken over by the next start.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}

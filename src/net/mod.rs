@@ -1,0 +1,19 @@
+//! From a TCP or Unix connection to an upgraded stream, and the gateway that ties the parts together.
+
+mod accept;
+mod answer;
+mod connection;
+mod drain;
+mod exchange;
+mod headers;
+mod listener;
+mod origin;
+mod proof;
+mod server;
+mod service;
+mod stream;
+mod upgrade;
+
+pub use drain::Drained;
+pub use listener::Listener;
+pub use server::{Gateway, Shutdown};

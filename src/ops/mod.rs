@@ -1,0 +1,11 @@
+//! What operators and their monitoring see: `/status`.
+//!
+//! Reads counters that others own; changes nothing.
+
+mod handshakes;
+mod process;
+mod status;
+
+pub use handshakes::{Handshakes, InProgress, Step};
+pub use process::{Process, descriptor_limit};
+pub use status::{Sources, report};

@@ -1,0 +1,6 @@
+//! Tests of the real binary over real sockets.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod lifecycle;
