@@ -181,14 +181,14 @@ impl GatewayClient {
     }
 
     /// The session received something.
-    fn heard(&self) {
+    pub(crate) fn heard(&self) {
         if !self.is_heard() {
             self.health.heard.store(true, Relaxed);
         }
     }
 
     /// The session has written the ping to the socket.
-    fn ping_sent(&self) {
+    pub(crate) fn ping_sent(&self) {
         let micros = self.connected_at.elapsed().as_micros().max(1) as u64;
         self.health.ping_sent.store(micros, Relaxed);
     }

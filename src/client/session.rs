@@ -3,22 +3,24 @@
 //! A hand-written poll of one future. Whatever ends it, dropping the [`Session`] is what counts the end, logs its
 //! one line and gives the registration back.
 
+mod end;
+mod write;
+
 use super::wire::{Link, Wire};
 use super::{CloseReason, Handler, Registration, Stats};
 use crate::config::Limits;
-use log::info;
 use std::future::poll_fn;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::Sleep;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
-use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig, WebSocketContext};
-use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes, error::ProtocolError};
+use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
+use tokio_tungstenite::tungstenite::{Error, Message};
 
 /// Bytes that the codec takes at once; more cost no fewer system calls, because it reads from the scratch.
 const READ_BITE: usize = 1024;
@@ -26,6 +28,8 @@ const READ_BITE: usize = 1024;
 const WRITE_BUFFER: usize = 8 * 1024;
 /// Control frames and headers on top of the largest message.
 const WRITE_SLACK: usize = 4 * 1024;
+/// Answers to pings that may wait behind a blocked write before reading pauses.
+const PONGS_OWED: usize = 16;
 /// Messages handled before other tasks have their turn.
 const MESSAGES_PER_POLL: usize = 256;
 
@@ -93,6 +97,8 @@ pub struct Session<S> {
     phase: Phase,
     /// The socket took less than it was given: nothing more leaves the outbox until it has taken that.
     blocked: bool,
+    /// Answers to the peer's pings that wait behind a blocked write.
+    owed_pongs: usize,
     ping: Ping,
     /// Pings so far: the payload of the last one.
     pings: u32,
@@ -118,6 +124,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             client,
             phase: Phase::Open,
             blocked: false,
+            owed_pongs: 0,
             ping: Ping::None,
             pings: 0,
             patience: None,
@@ -191,7 +198,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     fn poll_read_messages(&mut self, cx: &mut Context<'_>, budget: &mut usize) -> Poll<Phase> {
         let mut handled = false;
         loop {
-            if self.blocked && self.client.sender.is_half_full() {
+            if self.blocked && (self.owed_pongs > PONGS_OWED || self.client.sender.is_half_full()) {
                 return Poll::Pending;
             }
             if *budget == 0 {
@@ -248,8 +255,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 self.close_sent = true;
                 Some(self.start_closing(Phase::Closing))
             }
-            // The codec answers a ping with its own payload; a bare frame is never read.
-            Message::Ping(_) | Message::Frame(_) => None,
+            // The codec answers it with its own payload.
+            Message::Ping(_) => {
+                self.owed_pongs += 1;
+                None
+            }
+            Message::Frame(_) => unreachable!("the codec reads no bare frames"),
         }
     }
 
@@ -258,139 +269,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         self.context.stats.pongs_received.add(1);
         if let Some(round_trip) = self.client.pong_received() {
             self.context.stats.round_trips.record(round_trip.as_micros() as u64);
-        }
-    }
-
-    fn write_ping(&mut self, cx: &mut Context<'_>) -> Result<(), Error> {
-        self.pings = self.pings.wrapping_add(1);
-        self.ping = Ping::Buffered;
-        let ping = Message::Ping(self.pings.to_be_bytes().to_vec().into());
-        accepted(self.with_codec(cx, |codec, wire| codec.write(wire, ping)))
-    }
-
-    /// Writes all that is queued, to the socket. `Pending` while it takes no more.
-    fn poll_write_out(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        ready!(self.poll_flush(cx))?;
-        ready!(self.poll_write_queued(cx))?;
-        self.poll_flush(cx)
-    }
-
-    /// Passes what is queued to the codec, which writes whenever it has gathered enough. Nothing leaves the outbox
-    /// while the socket takes no more, so that the outbox's bounds hold.
-    fn poll_write_queued(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        while !self.blocked {
-            let Some(text) = self.client.sender.pop() else { return Poll::Ready(Ok(())) };
-            self.traffic.messages_out += 1;
-            match self.with_codec(cx, |codec, wire| codec.write(wire, Message::Text(text))) {
-                Err(error) if would_block(&error) => self.blocked = true,
-                result => result?,
-            }
-        }
-        Poll::Pending
-    }
-
-    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        match self.with_codec(cx, |codec, wire| codec.flush(wire)) {
-            Err(error) if would_block(&error) => {
-                self.blocked = true;
-                Poll::Pending
-            }
-            Err(error) => Poll::Ready(Err(error)),
-            Ok(()) => {
-                self.flushed();
-                Poll::Ready(Ok(()))
-            }
-        }
-    }
-
-    fn flushed(&mut self) {
-        self.blocked = false;
-        if self.ping == Ping::Buffered {
-            self.ping = Ping::Sent;
-            self.client.ping_sent();
-            self.context.stats.pings_sent.add(1);
-        }
-        if self.phase == Phase::Open {
-            self.patience = None;
-        }
-    }
-
-    /// Ready when a blocked write has made no progress for `write_timeout`.
-    fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.patience.is_none() || self.progress != self.link.bytes_out {
-            self.progress = self.link.bytes_out;
-            self.wait(self.context.write_timeout);
-        }
-        self.poll_patience(cx)
-    }
-
-    /// Begins the end. What is still queued goes out first, but for a peer that doesn't take it or has closed.
-    fn start_closing(&mut self, phase: Phase) -> Phase {
-        if self.close_sent || phase == Phase::Failing || self.reason() == CloseReason::SlowConsumer {
-            self.client.sender.clear();
-        }
-        self.wait(self.context.close_timeout);
-        phase
-    }
-
-    /// The phase in which a failure of reading or writing ends.
-    fn fail(&mut self, error: Error) -> Phase {
-        let reason = match error {
-            Error::Io(_) | Error::ConnectionClosed | Error::AlreadyClosed => CloseReason::Abnormal,
-            Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => CloseReason::Abnormal,
-            Error::Protocol(_) => CloseReason::ProtocolError,
-            Error::Capacity(_) => CloseReason::MessageTooBig,
-            Error::Utf8(_) => CloseReason::InvalidPayload,
-            _ => CloseReason::InternalError,
-        };
-        match self.client.close(reason) {
-            CloseReason::Abnormal => Phase::Ended,
-            _ => self.start_closing(Phase::Failing),
-        }
-    }
-
-    /// Sends our close frame behind what is queued, and waits for the peer's, all within `close_timeout`.
-    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Phase> {
-        if self.poll_patience(cx).is_ready() {
-            return Poll::Ready(Phase::Ended);
-        }
-        if !self.close_sent {
-            if ready!(self.poll_write_out(cx)).is_err() {
-                return Poll::Ready(Phase::Ended);
-            }
-            self.close_sent = true;
-            let frame = close_frame(self.reason());
-            if accepted(self.with_codec(cx, |codec, wire| codec.close(wire, Some(frame)))).is_err() {
-                return Poll::Ready(Phase::Ended);
-            }
-        }
-        match ready!(self.poll_flush(cx)) {
-            Ok(()) => {}
-            // The peer closed first, and has our answer.
-            Err(Error::ConnectionClosed) => self.clean = true,
-            Err(_) => return Poll::Ready(Phase::Ended),
-        }
-        if self.clean {
-            return Poll::Ready(Phase::Ended);
-        }
-        if self.phase == Phase::Failing {
-            return self.link.poll_discard(cx).map(|()| Phase::Ended);
-        }
-        self.poll_peers_close(cx)
-    }
-
-    /// Reads on, forgetting what comes, until the peer's close frame.
-    fn poll_peers_close(&mut self, cx: &mut Context<'_>) -> Poll<Phase> {
-        loop {
-            match self.with_codec(cx, |codec, wire| codec.read(wire)) {
-                Ok(Message::Close(_)) => {
-                    self.clean = true;
-                    return Poll::Ready(Phase::Ended);
-                }
-                Ok(_) => {}
-                Err(error) if would_block(&error) => return Poll::Pending,
-                Err(_) => return Poll::Ready(Phase::Ended),
-            }
         }
     }
 
@@ -404,28 +282,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 }
 
 impl<S> Session<S> {
-    /// (Re)arms the one timer that a blocked or closing session has.
-    fn wait(&mut self, duration: Duration) {
-        match &mut self.patience {
-            Some(sleep) => sleep.as_mut().reset(Instant::now() + duration),
-            None => self.patience = Some(Box::pin(sleep(duration))),
-        }
-    }
-
-    fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        match &mut self.patience {
-            Some(sleep) => sleep.as_mut().poll(cx),
-            None => Poll::Pending,
-        }
-    }
-}
-
-impl<S> Session<S> {
-    /// Why it ends; what has no reason of its own ends by a panic or a cancelled task.
-    fn reason(&self) -> CloseReason {
-        self.client.close_reason().unwrap_or(CloseReason::InternalError)
-    }
-
     /// Adds what has changed to the shared stats.
     fn publish(&mut self) {
         let (stats, before) = (&self.context.stats, self.published);
@@ -439,35 +295,6 @@ impl<S> Session<S> {
     }
 }
 
-impl<S> Drop for Session<S> {
-    fn drop(&mut self) {
-        self.publish();
-        let reason = self.reason();
-        // From here on whoever still holds the client is told that it is gone.
-        self.client.close(reason);
-        self.client.sender.clear();
-        self.context.stats.closed.add(reason.label());
-        self.context.stats.closed_cleanly.add(u64::from(self.clean));
-        let (client, traffic) = (&*self.client, &self.traffic);
-        info!(
-            "disconnected conn_id={} role={} presence_key={} remote_addr={} seconds={:.3} reason={} code={} clean={} \
-             messages_in={} messages_out={} bytes_in={} bytes_out={}",
-            client.conn_id,
-            client.role,
-            client.presence_key,
-            client.remote_addr,
-            client.connected_at.elapsed().as_secs_f64(),
-            reason,
-            reason.code(),
-            self.clean,
-            traffic.messages_in,
-            traffic.messages_out,
-            traffic.bytes_in,
-            traffic.bytes_out,
-        );
-    }
-}
-
 fn would_block(error: &Error) -> bool {
     matches!(error, Error::Io(io) if io.kind() == io::ErrorKind::WouldBlock)
 }
@@ -478,8 +305,4 @@ fn accepted(result: Result<(), Error>) -> Result<(), Error> {
         Err(error) if would_block(&error) => Ok(()),
         result => result,
     }
-}
-
-fn close_frame(reason: CloseReason) -> CloseFrame {
-    CloseFrame { code: reason.code().into(), reason: Utf8Bytes::from_static(reason.label()) }
 }

@@ -1,1 +1,136 @@
+use super::*;
+use crate::auth::AuthInfo;
+use crate::client::{Bounds, ConnId, RemoteAddr, Sender};
 
+const INTERVAL: u64 = 100;
+const TIMEOUT: u64 = 50;
+
+/// A heartbeat with ticks of a millisecond.
+fn heartbeat() -> Arc<Heartbeat> {
+    let settings =
+        config::Heartbeat { interval: Duration::from_millis(INTERVAL), timeout: Duration::from_millis(TIMEOUT) };
+    let heartbeat = Heartbeat::new(&settings, Arc::default());
+    assert_eq!((heartbeat.interval_ticks, heartbeat.timeout_ticks), (INTERVAL, TIMEOUT));
+    Arc::new(heartbeat)
+}
+
+fn client() -> Arc<GatewayClient> {
+    let sender = Sender::new(Bounds { messages: 1, bytes: 1 }, Arc::default());
+    let client = GatewayClient::from_auth_info(ConnId::random(), sender, RemoteAddr::Unix, &AuthInfo::anonymous());
+    Arc::new(client)
+}
+
+fn turn(heartbeat: &Heartbeat, now: u64) {
+    heartbeat.turn(now, &mut Vec::new(), &mut Vec::new());
+}
+
+/// What is next for the only client, and when it is due.
+fn next(heartbeat: &Heartbeat, watch: &Watch) -> Visit {
+    heartbeat.wheel.lock().get(watch.key).unwrap().next
+}
+
+#[test]
+fn pings_keep_the_clients_own_offset() {
+    let heartbeat = heartbeat();
+    for _ in 0..100 {
+        let client = client();
+        let offset = client.conn_id.bits() % INTERVAL;
+        for now in [0, 1, 17, 99, 100, 101, 12_345] {
+            let next = heartbeat.next_ping(&client, now);
+            assert!(next > now && next <= now + INTERVAL && next % INTERVAL == offset, "{now} {next} {offset}");
+        }
+    }
+}
+
+#[test]
+fn first_pings_are_spread_over_the_interval() {
+    let heartbeat = heartbeat();
+    let mut tenths = [0; 10];
+    for _ in 0..10_000 {
+        let first = heartbeat.next_ping(&client(), 0);
+        tenths[((first - 1) * 10 / INTERVAL) as usize] += 1;
+    }
+    assert!(tenths.iter().all(|count| (800..1_200).contains(count)), "{tenths:?}");
+}
+
+#[test]
+fn a_client_that_answers_lives_from_ping_to_ping() {
+    let (heartbeat, client) = (heartbeat(), client());
+    let watch = heartbeat.watch(&client);
+    let mut ping = heartbeat.next_ping(&client, 0);
+    for _ in 0..5 {
+        turn(&heartbeat, ping);
+        assert_eq!(next(&heartbeat, &watch), Visit::Judge);
+        client.heard();
+        turn(&heartbeat, ping + TIMEOUT);
+        assert_eq!((next(&heartbeat, &watch), client.close_reason()), (Visit::Ping, None));
+        ping += INTERVAL;
+    }
+}
+
+#[test]
+fn a_client_that_never_answers_its_first_ping_is_closed() {
+    let (heartbeat, client) = (heartbeat(), client());
+    let _watch = heartbeat.watch(&client);
+    let ping = heartbeat.next_ping(&client, 0);
+    turn(&heartbeat, ping);
+    client.ping_sent();
+    let deadline = heartbeat.tick_after(client.ping_sent_at().unwrap() + heartbeat.timeout);
+    turn(&heartbeat, ping + TIMEOUT);
+    turn(&heartbeat, deadline.max(ping + TIMEOUT));
+    assert_eq!((client.close_reason(), heartbeat.timeouts()), (Some(CloseReason::PongTimeout), 1));
+}
+
+#[test]
+fn a_ping_that_was_not_written_yet_is_not_judged() {
+    let (heartbeat, client) = (heartbeat(), client());
+    let watch = heartbeat.watch(&client);
+    let ping = heartbeat.next_ping(&client, 0);
+    turn(&heartbeat, ping);
+    for wait in 1..10 {
+        turn(&heartbeat, ping + wait * TIMEOUT);
+        assert_eq!((next(&heartbeat, &watch), client.close_reason()), (Visit::Judge, None));
+    }
+}
+
+#[test]
+fn the_time_to_answer_counts_from_when_the_ping_was_written() {
+    let (heartbeat, client) = (heartbeat(), client());
+    let watch = heartbeat.watch(&client);
+    let ping = heartbeat.next_ping(&client, 0);
+    turn(&heartbeat, ping);
+    // In wheel time the judgement comes at once; by the clock the ping has just been written.
+    std::thread::sleep(Duration::from_millis(ping));
+    client.ping_sent();
+    let written = heartbeat.tick_of(client.ping_sent_at().unwrap());
+    turn(&heartbeat, (ping + TIMEOUT).min(written + TIMEOUT - 1));
+    assert_eq!((next(&heartbeat, &watch), client.close_reason()), (Visit::Judge, None));
+}
+
+#[test]
+fn a_process_that_stood_still_closes_nobody_at_once() {
+    let heartbeat = heartbeat();
+    let clients: Vec<_> = (0..50).map(|_| client()).collect();
+    let watches: Vec<_> = clients.iter().map(|client| heartbeat.watch(client)).collect();
+    turn(&heartbeat, INTERVAL);
+    clients.iter().for_each(|client| client.ping_sent());
+    let awake = 1_000 * INTERVAL;
+    turn(&heartbeat, awake);
+    for (client, watch) in clients.iter().zip(&watches) {
+        assert_eq!((client.close_reason(), next(&heartbeat, watch)), (None, Visit::Judge));
+    }
+    clients[0].heard();
+    turn(&heartbeat, awake + TIMEOUT);
+    let closed = clients.iter().filter(|client| client.close_reason() == Some(CloseReason::PongTimeout)).count();
+    assert_eq!((closed, clients[0].close_reason()), (49, None), "it answered; the others had their time again");
+}
+
+#[test]
+fn a_dropped_watch_leaves_nothing_in_the_wheel() {
+    let (heartbeat, client) = (heartbeat(), client());
+    let watch = heartbeat.watch(&client);
+    assert_eq!(heartbeat.wheel.lock().len(), 1);
+    drop(watch);
+    assert!(heartbeat.wheel.lock().is_empty());
+    assert_eq!(Arc::strong_count(&client) + Arc::weak_count(&client), 1);
+}

@@ -1,1 +1,160 @@
+use super::*;
+use crate::auth::AuthInfo;
+use crate::client::{Bounds, ConnId, RemoteAddr, Sender};
+use serde_json::{Value, json};
 
+fn client() -> GatewayClient {
+    let sender = Sender::new(Bounds { messages: 8, bytes: 8192 }, Arc::default());
+    let remote_addr = RemoteAddr::Tcp(([192, 0, 2, 1], 4711).into());
+    GatewayClient::from_auth_info(ConnId::random(), sender, remote_addr, &AuthInfo::anonymous())
+}
+
+fn answer(text: &str) -> Option<String> {
+    Router::new(Arc::default(), 3).answer(&client(), text)
+}
+
+fn error_of(text: &str) -> (i64, Value) {
+    let answer = answer(text).unwrap_or_else(|| panic!("no answer to {text}"));
+    let answer: Value = serde_json::from_str(&answer).unwrap_or_else(|_| panic!("not JSON: {answer}"));
+    assert_eq!(answer["jsonrpc"], "2.0", "{answer}");
+    assert!(answer["error"]["message"].is_string() && answer.get("result").is_none(), "{answer}");
+    (answer["error"]["code"].as_i64().unwrap(), answer["id"].clone())
+}
+
+#[test]
+fn an_id_comes_back_byte_for_byte() {
+    for id in ["1", "-0", "1.0", "1e3", "12345678901234567890123", "null", r#""a""#, r#""\u00e9\n\"""#, r#""""#] {
+        let request = format!(r#"{{"jsonrpc":"2.0","id": {id} ,"method":"gateway.ping"}}"#);
+        assert_eq!(answer(&request).unwrap(), format!(r#"{{"jsonrpc":"2.0","result":"pong","id":{id}}}"#));
+    }
+}
+
+#[test]
+fn echo_returns_its_params_byte_for_byte() {
+    for params in [r#"{"b":1.50,"a":[1,{"x":null}]}"#, "[]", "[ 1,2 ]", r#"{"a":1,"a":2}"#, r#"["\ud83d\ude00"]"#] {
+        let request = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"gateway.echo","params":{params}}}"#);
+        assert_eq!(answer(&request).unwrap(), format!(r#"{{"jsonrpc":"2.0","result":{params},"id":1}}"#));
+    }
+    let bare = r#"{"jsonrpc":"2.0","id":1,"method":"gateway.echo"}"#;
+    assert_eq!(answer(bare).unwrap(), r#"{"jsonrpc":"2.0","result":null,"id":1}"#);
+}
+
+#[test]
+fn methods_answer() {
+    let result = |method: &str| {
+        let answer = answer(&format!(r#"{{"jsonrpc":"2.0","method":"{method}","id":"x"}}"#)).unwrap();
+        serde_json::from_str::<Value>(&answer).unwrap()["result"].clone()
+    };
+    assert_eq!(result("gateway.ping"), "pong");
+    assert_eq!(result("gateway.health"), json!({"total_connections": 0, "operators": 0, "nodes": 0}));
+    let me = result("gateway.whoami");
+    assert_eq!(me["conn_id"].as_str().unwrap().len(), 36);
+    assert_eq!(me["remote_addr"], "192.0.2.1:4711");
+    assert_eq!(me["connected_seconds"], 0);
+    assert_eq!((&me["role"], &me["presence_key"]), (&json!("operator"), &json!("operator:anonymous")));
+    assert_eq!(me["scopes"], json!(["*"]));
+    let methods = result("gateway.methods");
+    assert_eq!(methods.as_array().unwrap().len(), 5);
+    for method in methods.as_array().unwrap() {
+        assert!(!result(method.as_str().unwrap()).is_null() || method == "gateway.echo");
+    }
+}
+
+#[test]
+fn the_method_may_be_escaped() {
+    assert!(answer(r#"{"jsonrpc":"2.0","method":"gateway.\u0070ing","id":1}"#).unwrap().contains("pong"));
+}
+
+#[test]
+fn what_is_not_json_is_a_parse_error() {
+    for text in [
+        "",
+        " ",
+        "x",
+        "{",
+        r#"{"jsonrpc":"2.0","method":"gateway.ping","id":1"#,
+        "[",
+        "[1,]",
+        "{}{}",
+        "\u{feff}{}",
+        "nan",
+    ] {
+        assert_eq!(error_of(text), (-32700, Value::Null), "{text}");
+    }
+    let deep = "[".repeat(200_000);
+    assert_eq!(error_of(&deep), (-32700, Value::Null));
+}
+
+#[test]
+fn what_is_no_request_is_an_invalid_request() {
+    for (text, id) in [
+        ("1", json!(null)),
+        ("null", json!(null)),
+        (r#""text""#, json!(null)),
+        ("{}", json!(null)),
+        ("[]", json!(null)),
+        (r#"{"method":"gateway.ping","id":1}"#, json!(1)),
+        (r#"{"jsonrpc":"1.0","method":"gateway.ping","id":1}"#, json!(1)),
+        (r#"{"jsonrpc":2.0,"method":"gateway.ping","id":1}"#, json!(1)),
+        (r#"{"jsonrpc":"2.0","id":1}"#, json!(1)),
+        (r#"{"jsonrpc":"2.0","method":1,"id":1}"#, json!(1)),
+        (r#"{"jsonrpc":"2.0","method":null,"id":1}"#, json!(1)),
+        (r#"{"jsonrpc":"2.0","method":"gateway.ping","id":{}}"#, json!(null)),
+        (r#"{"jsonrpc":"2.0","method":"gateway.ping","id":[1]}"#, json!(null)),
+        (r#"{"jsonrpc":"2.0","method":"gateway.ping","id":true}"#, json!(null)),
+        (r#"{"jsonrpc":"2.0","method":"gateway.ping","id":1,"id":2}"#, json!(null)),
+        (r#"{"jsonrpc":"2.0","method":1}"#, json!(null)),
+    ] {
+        assert_eq!(error_of(text), (-32600, id), "{text}");
+    }
+}
+
+#[test]
+fn a_deep_value_is_no_danger() {
+    let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+    let request = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"gateway.echo","params":{deep}}}"#);
+    assert!(answer(&request).unwrap().contains(&deep));
+}
+
+#[test]
+fn unknown_methods_and_wrong_params_are_told_apart() {
+    assert_eq!(error_of(r#"{"jsonrpc":"2.0","id":7,"method":"nope"}"#), (-32601, json!(7)));
+    assert_eq!(error_of(r#"{"jsonrpc":"2.0","id":7,"method":""}"#), (-32601, json!(7)));
+    for params in ["[1]", r#"{"a":1}"#, "1", "null", r#""x""#] {
+        let request = format!(r#"{{"jsonrpc":"2.0","id":7,"method":"gateway.whoami","params":{params}}}"#);
+        assert_eq!(error_of(&request), (-32602, json!(7)), "{params}");
+    }
+    for params in ["[]", "{}", "[ ]", "{\n}"] {
+        let request = format!(r#"{{"jsonrpc":"2.0","id":7,"method":"gateway.ping","params":{params}}}"#);
+        assert!(answer(&request).unwrap().contains("pong"), "{params}");
+    }
+}
+
+#[test]
+fn notifications_are_not_answered() {
+    for method in ["gateway.ping", "nope"] {
+        assert_eq!(answer(&format!(r#"{{"jsonrpc":"2.0","method":"{method}"}}"#)), None);
+    }
+    assert_eq!(answer(r#"{"jsonrpc":"2.0","method":"gateway.ping","params":1}"#), None);
+}
+
+#[test]
+fn batches_are_answered_as_one_up_to_a_bound() {
+    let ping = |id: u32| format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"gateway.ping"}}"#);
+    let note = r#"{"jsonrpc":"2.0","method":"gateway.ping"}"#;
+    let mixed: Value = serde_json::from_str(&answer(&format!("[{},{note},1]", ping(1))).unwrap()).unwrap();
+    assert_eq!(mixed.as_array().unwrap().len(), 2);
+    assert_eq!((&mixed[0]["id"], &mixed[1]["error"]["code"]), (&json!(1), &json!(-32600)));
+    assert_eq!(answer(&format!(" [{note}, {note}]")), None);
+    assert_eq!(error_of(&format!("[{},{},{},{}]", ping(1), ping(2), ping(3), ping(4))), (-32600, Value::Null));
+}
+
+proptest::proptest! {
+    /// Whatever comes: no panic, and an answer that is JSON if there is one.
+    #[test]
+    fn any_text_is_survived(text in r#"([\[\]{}:,"0-9a-z\\ ]|"jsonrpc":"2\.0"|"method":"gateway\.echo"|"id":|"params":){0,40}"#) {
+        if let Some(answer) = answer(&text) {
+            proptest::prop_assert!(serde_json::from_str::<Value>(&answer).is_ok(), "{}", answer);
+        }
+    }
+}

@@ -1,5 +1,7 @@
 //! A real gateway on a free port, and clients for it.
 
+pub mod frames;
+
 use serde_json::Value;
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -138,7 +140,7 @@ impl Gateway {
     }
 
     /// Waits until `/status` is as `fits` wants it.
-    pub fn wait_for_status(&self, what: &str, fits: impl Fn(&Value) -> bool) -> Value {
+    pub fn wait_for_status(&self, what: &str, mut fits: impl FnMut(&Value) -> bool) -> Value {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let status = self.status();

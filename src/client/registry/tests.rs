@@ -1,1 +1,182 @@
+use super::*;
+use crate::client::{Bounds, ConnId, RemoteAddr, Sender};
+use proptest::prelude::*;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::thread;
 
+fn client(role: &Role) -> Arc<GatewayClient> {
+    let sender = Sender::new(Bounds { messages: 1, bytes: 1 }, Arc::default());
+    let (key, scopes) = (format!("{role}:test").into(), Arc::from([]));
+    Arc::new(GatewayClient::new(ConnId::random(), sender, key, RemoteAddr::Unix, role.clone(), scopes))
+}
+
+fn role(index: usize) -> Role {
+    [Role::Operator, Role::Node, Role::Other("probe".into())][index % 3].clone()
+}
+
+#[test]
+fn a_client_is_there_until_its_registration_is_dropped() {
+    let registry = Arc::new(ClientRegistry::new());
+    let client = client(&Role::Node);
+    let registration = registry.on_connect(client.clone());
+    assert!(Arc::ptr_eq(&registry.get(client.conn_id).unwrap(), &client));
+    assert_eq!(registry.list().len(), 1);
+    assert_eq!(registry.health_snapshot(), HealthSnapshot { total_connections: 1, operators: 0, nodes: 1 });
+    drop(registration);
+    assert!(registry.get(client.conn_id).is_none() && registry.list().is_empty() && registry.is_empty());
+    assert_eq!((registry.health_snapshot(), registry.peak()), (HealthSnapshot::default(), 1));
+}
+
+#[test]
+fn an_unknown_client_is_not_removed() {
+    let registry = Arc::new(ClientRegistry::new());
+    let _registration = registry.on_connect(client(&Role::Operator));
+    assert!(!registry.on_disconnect(&client(&Role::Operator)));
+    assert_eq!(registry.len(), 1);
+}
+
+#[test]
+fn a_second_client_of_the_same_id_is_not_removed_with_the_first() {
+    let registry = Arc::new(ClientRegistry::new());
+    let first = client(&Role::Operator);
+    let mut second = Arc::into_inner(client(&Role::Node)).unwrap();
+    second.conn_id = first.conn_id;
+    let first = registry.on_connect(first);
+    let second = registry.on_connect(Arc::new(second));
+    assert_eq!(registry.health_snapshot(), HealthSnapshot { total_connections: 1, operators: 0, nodes: 1 });
+    drop(first);
+    assert_eq!(registry.len(), 1);
+    drop(second);
+    assert!(registry.is_empty());
+}
+
+#[test]
+fn a_panic_forgets_the_client() {
+    let registry = Arc::new(ClientRegistry::new());
+    let registration = registry.on_connect(client(&Role::Operator));
+    let panicking = thread::spawn(move || {
+        let _registration = registration;
+        std::panic::resume_unwind(Box::new("on purpose"));
+    });
+    assert!(panicking.join().is_err());
+    assert!(registry.is_empty());
+}
+
+#[test]
+fn ids_spread_over_the_shards() {
+    let registry = Arc::new(ClientRegistry::new());
+    let _registrations: Vec<_> = (0..SHARDS * 100).map(|_| registry.on_connect(client(&Role::Node))).collect();
+    for shard in &registry.shards {
+        assert!((30..300).contains(&shard.0.read().len()), "{}", shard.0.read().len());
+    }
+}
+
+/// Threads come and go while others look: every snapshot is possible, and the end is exact.
+#[test]
+fn snapshots_hold_together_under_concurrent_change() {
+    const WRITERS: usize = 4;
+    const ROUNDS: usize = 2_000;
+    const HELD: usize = 16;
+    let registry = Arc::new(ClientRegistry::new());
+    let (done, looks) = (AtomicBool::new(false), AtomicUsize::new(0));
+    thread::scope(|scope| {
+        let writers: Vec<_> = (0..WRITERS)
+            .map(|writer| {
+                let registry = &registry;
+                scope.spawn(move || {
+                    let mut held = Vec::new();
+                    for round in 0..ROUNDS {
+                        held.push(registry.on_connect(client(&role(writer + round))));
+                        if held.len() > HELD {
+                            let gone = held.swap_remove(round % HELD);
+                            let id = gone.conn_id;
+                            drop(gone);
+                            assert!(registry.get(id).is_none());
+                        }
+                    }
+                    held
+                })
+            })
+            .collect();
+        scope.spawn(|| {
+            while !done.load(SeqCst) {
+                let now = registry.health_snapshot();
+                assert!(now.operators + now.nodes <= now.total_connections, "{now:?}");
+                assert!(now.total_connections <= WRITERS * (HELD + 1), "{now:?}");
+                assert!(registry.list().len() <= WRITERS * (HELD + 2));
+                looks.fetch_add(1, SeqCst);
+            }
+        });
+        let held: Vec<_> = writers.into_iter().flat_map(|writer| writer.join().unwrap()).collect();
+        done.store(true, SeqCst);
+        let count = |wanted: &Role| held.iter().filter(|client| client.role == *wanted).count();
+        let exact = HealthSnapshot {
+            total_connections: held.len(),
+            operators: count(&Role::Operator),
+            nodes: count(&Role::Node),
+        };
+        assert_eq!(registry.health_snapshot(), exact);
+        assert_eq!(registry.list().len(), held.len());
+    });
+    assert!(registry.is_empty() && looks.load(SeqCst) > 0);
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Connect(usize),
+    /// Drops one of those that are connected.
+    Disconnect(usize),
+    Get(usize),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        3 => (0..3usize).prop_map(Step::Connect),
+        2 => any::<usize>().prop_map(Step::Disconnect),
+        1 => any::<usize>().prop_map(Step::Get),
+    ];
+    proptest::collection::vec(step, 0..200)
+}
+
+proptest! {
+    /// The registry does what a plain map does.
+    #[test]
+    fn it_behaves_like_a_plain_map(steps in steps()) {
+        let registry = Arc::new(ClientRegistry::new());
+        let mut model: HashMap<String, Role> = HashMap::new();
+        let mut held: Vec<Registration> = Vec::new();
+        for step in steps {
+            match step {
+                Step::Connect(index) => {
+                    let registration = registry.on_connect(client(&role(index)));
+                    model.insert(registration.conn_id.to_string(), role(index));
+                    held.push(registration);
+                }
+                Step::Disconnect(index) if !held.is_empty() => {
+                    let gone = held.swap_remove(index % held.len());
+                    prop_assert!(model.remove(&gone.conn_id.to_string()).is_some());
+                }
+                Step::Get(index) if !held.is_empty() => {
+                    let wanted = &held[index % held.len()];
+                    let found = registry.get(wanted.conn_id).expect("it is connected");
+                    prop_assert_eq!(&model[&found.conn_id.to_string()], &found.role);
+                }
+                Step::Disconnect(_) | Step::Get(_) => prop_assert!(registry.get(ConnId::random()).is_none()),
+            }
+            let count = |wanted: Role| model.values().filter(|role| **role == wanted).count();
+            let expected = HealthSnapshot {
+                total_connections: model.len(),
+                operators: count(Role::Operator),
+                nodes: count(Role::Node),
+            };
+            prop_assert_eq!(registry.health_snapshot(), expected);
+            prop_assert_eq!(registry.is_empty(), model.is_empty());
+        }
+        let mut listed: Vec<String> = registry.list().iter().map(|client| client.conn_id.to_string()).collect();
+        let mut expected: Vec<String> = model.into_keys().collect();
+        listed.sort();
+        expected.sort();
+        prop_assert_eq!(listed, expected);
+    }
+}

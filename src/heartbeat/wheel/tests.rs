@@ -1,1 +1,158 @@
+use super::*;
+use proptest::prelude::*;
+use std::collections::HashMap;
 
+/// Advances and returns the values that came due, sorted, with how late each is.
+fn fired(wheel: &mut TimerWheel<u32>, now: u64) -> Vec<(u32, u64)> {
+    let mut due = Vec::new();
+    wheel.advance(now, &mut due);
+    let mut values: Vec<_> = due.iter().map(|due| (*wheel.get(due.key).unwrap(), now - due.deadline)).collect();
+    values.sort_unstable();
+    values
+}
+
+#[test]
+fn a_deadline_fires_at_its_tick_and_once() {
+    let mut wheel = TimerWheel::default();
+    wheel.insert(1, 5);
+    wheel.insert(2, 5);
+    wheel.insert(3, 6);
+    assert!(fired(&mut wheel, 4).is_empty());
+    assert_eq!(fired(&mut wheel, 5), [(1, 0), (2, 0)]);
+    assert_eq!(fired(&mut wheel, 6), [(3, 0)]);
+    assert!(fired(&mut wheel, 5_000).is_empty());
+    assert_eq!(wheel.len(), 3, "what fired stays until it is removed");
+}
+
+#[test]
+fn what_is_due_already_fires_at_the_next_tick() {
+    let mut wheel = TimerWheel::default();
+    wheel.advance(100, &mut Vec::new());
+    wheel.insert(1, 3);
+    wheel.insert(2, 100);
+    assert!(fired(&mut wheel, 100).is_empty());
+    assert_eq!(fired(&mut wheel, 101), [(1, 0), (2, 0)]);
+}
+
+#[test]
+fn deadlines_beyond_one_round_wait_for_theirs() {
+    let rounds = SLOTS as u64;
+    let mut wheel = TimerWheel::default();
+    wheel.insert(0, 7);
+    wheel.insert(1, 7 + rounds);
+    wheel.insert(2, 7 + 10 * rounds);
+    for tick in 1..=7 + 10 * rounds {
+        let expected: &[(u32, u64)] = match tick {
+            7 => &[(0, 0)],
+            tick if tick == 7 + rounds => &[(1, 0)],
+            tick if tick == 7 + 10 * rounds => &[(2, 0)],
+            _ => &[],
+        };
+        assert_eq!(fired(&mut wheel, tick), expected, "tick {tick}");
+    }
+}
+
+#[test]
+fn a_jump_of_the_clock_fires_everything_that_was_due() {
+    let mut wheel = TimerWheel::default();
+    for value in 0..3_000 {
+        wheel.insert(value, u64::from(value) + 1);
+    }
+    let jumped = fired(&mut wheel, 2_500);
+    assert_eq!(jumped.len(), 2_500);
+    assert!(jumped.iter().all(|(value, late)| u64::from(*value) + 1 + late == 2_500));
+    assert!(fired(&mut wheel, 1_000).is_empty(), "time doesn't go back");
+    assert_eq!(fired(&mut wheel, 2_501), [(2_500, 0)]);
+}
+
+#[test]
+fn a_removed_entry_never_fires_and_its_key_is_dead() {
+    let mut wheel = TimerWheel::default();
+    let first = wheel.insert(1, 5);
+    assert_eq!(wheel.remove(first), Some(1));
+    assert_eq!(wheel.remove(first), None);
+    let second = wheel.insert(2, 5);
+    assert_ne!(first, second, "the place is taken again, the key is new");
+    assert_eq!((wheel.get(first), wheel.get(second)), (None, Some(&2)));
+    assert!(!wheel.schedule(first, 9));
+    assert_eq!(fired(&mut wheel, 5), [(2, 0)]);
+    assert_eq!(wheel.remove(second), Some(2));
+    assert!(wheel.is_empty());
+}
+
+#[test]
+fn scheduling_again_replaces_the_deadline() {
+    let mut wheel = TimerWheel::default();
+    let key = wheel.insert(1, 5);
+    assert!(wheel.schedule(key, 9));
+    assert!(fired(&mut wheel, 8).is_empty());
+    assert_eq!(fired(&mut wheel, 9), [(1, 0)]);
+    assert!(wheel.schedule(key, 12));
+    assert_eq!(fired(&mut wheel, 12), [(1, 0)]);
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Insert(u64),
+    Schedule(usize, u64),
+    Remove(usize),
+    Advance(u64),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let delay = || prop_oneof![0..50u64, 0..5_000u64];
+    let step = prop_oneof![
+        4 => delay().prop_map(Step::Insert),
+        2 => (any::<usize>(), delay()).prop_map(|(index, delay)| Step::Schedule(index, delay)),
+        2 => any::<usize>().prop_map(Step::Remove),
+        4 => prop_oneof![0..3u64, 0..100u64, 0..4_000u64].prop_map(Step::Advance),
+    ];
+    proptest::collection::vec(step, 0..300)
+}
+
+proptest! {
+    /// Every deadline fires once, never early, and at the first advance that reaches it: as a list that is searched.
+    #[test]
+    fn it_behaves_like_a_list_of_deadlines(steps in steps()) {
+        let mut wheel = TimerWheel::default();
+        let mut model: HashMap<Key, (u32, Option<u64>)> = HashMap::new();
+        let (mut keys, mut now, mut next) = (Vec::new(), 0, 0);
+        for step in steps {
+            match step {
+                Step::Insert(delay) => {
+                    let key = wheel.insert(next, now + delay);
+                    model.insert(key, (next, Some((now + delay).max(now + 1))));
+                    keys.push(key);
+                    next += 1;
+                }
+                Step::Schedule(index, delay) if !keys.is_empty() => {
+                    let key = keys[index % keys.len()];
+                    let known = model.get_mut(&key).map(|entry| entry.1 = Some((now + delay).max(now + 1)));
+                    prop_assert_eq!(wheel.schedule(key, now + delay), known.is_some());
+                }
+                Step::Remove(index) if !keys.is_empty() => {
+                    let key = keys[index % keys.len()];
+                    prop_assert_eq!(wheel.remove(key), model.remove(&key).map(|(value, _)| value));
+                }
+                Step::Schedule(..) | Step::Remove(_) => {}
+                Step::Advance(ticks) => {
+                    now += ticks;
+                    let mut due = Vec::new();
+                    wheel.advance(now, &mut due);
+                    let mut expected: Vec<(u32, u64)> = Vec::new();
+                    for (value, deadline) in model.values_mut() {
+                        if let Some(at) = deadline.filter(|at| *at <= now) {
+                            expected.push((*value, at));
+                            *deadline = None;
+                        }
+                    }
+                    let mut got: Vec<_> = due.iter().map(|due| (*wheel.get(due.key).unwrap(), due.deadline)).collect();
+                    expected.sort_unstable();
+                    got.sort_unstable();
+                    prop_assert_eq!(got, expected);
+                }
+            }
+            prop_assert_eq!(wheel.len(), model.len());
+        }
+    }
+}
