@@ -22,7 +22,6 @@ use std::future::{Future, poll_fn, ready};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -106,7 +105,7 @@ async fn http(
         debug!("handshake failed remote_addr={remote_addr} cause={cause}");
         gateway.handshakes.failed.add(cause);
     }
-    linger(stream, gateway.config.limits.close_timeout).await;
+    linger(gateway, stream).await;
     None
 }
 
@@ -143,13 +142,16 @@ where
 
 /// Ends our direction and reads on until the peer ends its own: closing over unread bytes would reset the connection,
 /// and the peer could lose our answer.
-async fn linger(mut stream: Stream, longest: Duration) {
+async fn linger(gateway: &Gateway, mut stream: Stream) {
     let discard = async {
         stream.shutdown().await?;
         tokio::io::copy(&mut stream, &mut tokio::io::sink()).await
     };
     // Neither a broken connection nor one that goes on for too long matters any more.
-    let _ = timeout(longest, discard).await;
+    tokio::select! {
+        _ = timeout(gateway.config.limits.close_timeout, discard) => {}
+        () = gateway.left_phase(Phase::Draining) => {}
+    }
 }
 
 fn timed_out(gateway: &Gateway, remote_addr: RemoteAddr, step: Step) {

@@ -108,3 +108,36 @@ impl Drop for BoundPath {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{Ipv4Addr, TcpStream};
+
+    #[tokio::test]
+    async fn accepted_connections_send_at_once_and_hold_little_unsent() {
+        let listener = Listener::bind(&ListenAddr::Tcp((Ipv4Addr::LOCALHOST, 0).into())).unwrap();
+        let ListenAddr::Tcp(addr) = *listener.addr() else { unreachable!() };
+        let client = TcpStream::connect(addr).unwrap();
+        let (stream, remote_addr) = listener.accept().await.unwrap();
+        assert_eq!(remote_addr, RemoteAddr::Tcp(client.local_addr().unwrap()));
+        let Stream::Tcp(tcp) = stream else { unreachable!() };
+        assert!(tcp.nodelay().unwrap());
+        assert_eq!(SockRef::from(&tcp).tcp_notsent_lowat().unwrap(), NOT_SENT_BYTES);
+    }
+
+    #[tokio::test]
+    async fn a_path_is_taken_over_only_from_the_dead() {
+        let dir = tempfile::tempdir().unwrap();
+        let addr = ListenAddr::Unix(dir.path().join("socket"));
+        let first = Listener::bind(&addr).unwrap();
+        let ListenAddr::Unix(path) = &addr else { unreachable!() };
+        assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, UNIX_MODE);
+        assert!(Listener::bind(&addr).is_err(), "somebody listens there");
+        drop(first);
+        assert!(!path.exists());
+        fs::write(path, "a file, not a socket").unwrap();
+        assert!(Listener::bind(&addr).is_err());
+        assert!(path.exists(), "nothing but a socket is taken over");
+    }
+}

@@ -1,6 +1,7 @@
 //! A real gateway on a free port, and clients for it.
 
 pub mod frames;
+pub mod tools;
 
 use serde_json::Value;
 use std::fmt::Write as _;

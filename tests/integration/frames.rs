@@ -36,7 +36,11 @@ fn what_breaks_the_protocol_is_closed_with_its_code() {
         ("no UTF-8 in pieces", [half_text.clone(), frame(FIN, b"\xc3\x28")].concat(), (1007, "invalid_payload")),
         ("too big", frame(FIN | TEXT, &[b'x'; 1001]), (1009, "message_too_big")),
         ("too big in pieces", [half_text, frame(FIN, &[b'x'; 998])].concat(), (1009, "message_too_big")),
-        ("a huge length and nothing behind it", [header(FIN | TEXT, 0x80, u64::MAX >> 1), vec![0; 4]].concat(), (1009, "message_too_big")),
+        (
+            "a huge length and nothing behind it",
+            [header(FIN | TEXT, 0x80, u64::MAX >> 1), vec![0; 4]].concat(),
+            (1009, "message_too_big"),
+        ),
     ];
     for (what, bytes, (code, reason)) in table {
         assert_eq!(close_code(&bytes), (code, reason.to_owned()), "{what}");

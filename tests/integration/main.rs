@@ -3,5 +3,8 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod embedded;
 mod frames;
 mod lifecycle;
+mod shutdown;
+mod trouble;

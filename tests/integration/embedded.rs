@@ -1,0 +1,198 @@
+//! The library in this process, with handlers of the tests' own.
+
+use crate::common::frames::{FIN, Raw, TEXT, frame};
+use crate::common::wait_until;
+use aisopod_gateway::{Config, Drained, Gateway, GatewayClient, Handler, ListenAddr, Listener, Shutdown, Utf8Bytes};
+use serde_json::Value;
+use socket2::SockRef;
+use std::net::{SocketAddr, TcpStream};
+use std::sync::{Arc, Mutex};
+use tokio::runtime::Runtime;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// What a test does with a message.
+struct Act<F>(F);
+
+impl<F: Fn(&Arc<GatewayClient>, &str) + Send + Sync + 'static> Handler for Act<F> {
+    fn on_message(&self, client: &Arc<GatewayClient>, text: Utf8Bytes) {
+        (self.0)(client, &text);
+    }
+}
+
+/// A gateway on a runtime of its own.
+struct Embedded {
+    gateway: Arc<Gateway>,
+    addr: SocketAddr,
+    stop: watch::Sender<Shutdown>,
+    running: JoinHandle<Drained>,
+    runtime: Runtime,
+}
+
+impl Embedded {
+    fn start(
+        change: impl FnOnce(&mut Config),
+        act: impl Fn(&Arc<GatewayClient>, &str) + Send + Sync + 'static,
+    ) -> Embedded {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let mut config = Config::new(1024);
+        change(&mut config);
+        let gateway = Gateway::with_handler(config, |_| Arc::new(Act(act)));
+        let guard = runtime.enter();
+        let listener = Listener::bind(&ListenAddr::Tcp(([127, 0, 0, 1], 0).into())).unwrap();
+        drop(guard);
+        let ListenAddr::Tcp(addr) = *listener.addr() else { unreachable!() };
+        let (stop, shutdown) = watch::channel(Shutdown::No);
+        let running = runtime.spawn(gateway.clone().run(vec![listener], shutdown));
+        Embedded { gateway, addr, stop, running, runtime }
+    }
+
+    fn connect(&self) -> Raw {
+        Raw::upgrade(TcpStream::connect(self.addr).unwrap())
+    }
+
+    fn status(&self) -> Value {
+        serde_json::from_str(&self.gateway.status()).unwrap()
+    }
+
+    fn wait_for_clients(&self, count: usize) {
+        wait_until("so many clients are there", || self.gateway.registry().len() == count);
+    }
+}
+
+#[test]
+fn a_panicking_handler_costs_its_own_client_only() {
+    let embedded = Embedded::start(
+        |_| {},
+        |client, text| {
+            assert!(text != "panic", "on purpose");
+            client.send(text).unwrap();
+        },
+    );
+    let (mut good, mut bad) = (embedded.connect(), embedded.connect());
+    embedded.wait_for_clients(2);
+    bad.send(&frame(FIN | TEXT, b"panic"));
+    assert_eq!(bad.closed(), Some((1011, "internal_error".to_owned())));
+    embedded.wait_for_clients(1);
+    good.send(&frame(FIN | TEXT, b"still here"));
+    assert_eq!(good.receive().unwrap().1, b"still here");
+    assert_eq!(embedded.status()["closed_total"]["internal_error"], 1);
+}
+
+#[test]
+fn cancelled_sessions_leave_the_registry() {
+    let embedded = Embedded::start(|_| {}, |_, _| {});
+    let mut clients: Vec<_> = (0..10).map(|_| embedded.connect()).collect();
+    embedded.wait_for_clients(10);
+    let Embedded { gateway, runtime, .. } = embedded;
+    // Every task is dropped where it stands.
+    drop(runtime);
+    assert!(gateway.registry().is_empty() && gateway.registry().list().is_empty());
+    let status: Value = serde_json::from_str(&gateway.status()).unwrap();
+    assert_eq!(status["closed_total"]["internal_error"], 10, "{status}");
+    assert_eq!(status["clients"]["total_connections"], 0, "{status}");
+    for client in &mut clients {
+        assert_eq!(client.closed(), None, "the connection is gone");
+    }
+}
+
+#[test]
+fn a_full_outbox_closes_the_client_and_nobody_waits() {
+    let refused = Arc::new(Mutex::new(0));
+    let count = refused.clone();
+    let embedded = Embedded::start(
+        |config| config.limits.outbox_max_messages = 100,
+        move |client, _| {
+            let failed = (0..1_000).filter(|_| client.send("x".repeat(100_000)).is_err()).count();
+            *count.lock().unwrap() += failed;
+        },
+    );
+    let mut raw = embedded.connect();
+    raw.send(&frame(FIN | TEXT, b"flood me"));
+    wait_until("it is closed", || embedded.status()["closed_total"]["slow_consumer"] == 1);
+    // 41 messages fit into 4 MiB; all behind the first that didn't are refused too.
+    assert_eq!(*refused.lock().unwrap(), 1_000 - 41);
+    assert_eq!(embedded.status()["outbox"]["bytes_queued"], 0);
+}
+
+#[test]
+fn a_message_in_the_outbox_bound_is_delivered_whole_and_in_order() {
+    let embedded = Embedded::start(
+        |_| {},
+        |client, text| {
+            for index in 0..1_000 {
+                client.send(format!("{text} {index}")).unwrap();
+            }
+        },
+    );
+    let mut raw = embedded.connect();
+    raw.send(&frame(FIN | TEXT, b"number"));
+    for index in 0..1_000 {
+        assert_eq!(raw.receive().unwrap().1, format!("number {index}").as_bytes());
+    }
+}
+
+#[test]
+fn messages_from_other_threads_are_delivered_in_order() {
+    let embedded = Embedded::start(|config| config.limits.outbox_max_messages = 20_000, |_, _| {});
+    let mut raw = embedded.connect();
+    embedded.wait_for_clients(1);
+    let client = embedded.gateway.registry().list().remove(0);
+    let sender = std::thread::spawn(move || {
+        for index in 0..20_000 {
+            client.send(format!("{index}")).unwrap();
+        }
+    });
+    for index in 0..20_000 {
+        assert_eq!(raw.receive().unwrap().1, index.to_string().as_bytes());
+    }
+    sender.join().unwrap();
+}
+
+#[test]
+fn a_close_request_is_heard_in_the_middle_of_a_blocked_write() {
+    let embedded = Embedded::start(
+        |config| config.limits.close_timeout = std::time::Duration::from_millis(200),
+        |client, _| {
+            // 3 MB: under the outbox's bound, over what the socket takes.
+            for _ in 0..3 {
+                client.send("x".repeat(1_000_000)).unwrap();
+            }
+        },
+    );
+    let mut raw = embedded.connect();
+    SockRef::from(&raw.0).set_recv_buffer_size(4096).unwrap();
+    raw.send(&frame(FIN | TEXT, b"flood me"));
+    wait_until("the write is blocked", || embedded.status()["outbox"]["bytes_queued"] != 0);
+    let client = embedded.gateway.registry().list().remove(0);
+    client.close(aisopod_gateway::CloseReason::Kicked);
+    // It reads nothing; the write timeout is far away.
+    wait_until("it is closed", || embedded.status()["closed_total"]["kicked"] == 1);
+    drop(raw);
+}
+
+#[test]
+fn what_is_queued_before_a_close_is_delivered_before_it() {
+    let embedded = Embedded::start(
+        |_| {},
+        |client, _| {
+            for index in 0..100 {
+                client.send(format!("{index} {}", "x".repeat(10_000))).unwrap();
+            }
+            client.close(aisopod_gateway::CloseReason::Kicked);
+        },
+    );
+    let mut raw = embedded.connect();
+    raw.send(&frame(FIN | TEXT, b"go"));
+    for index in 0..100 {
+        assert!(raw.receive().unwrap().1.starts_with(format!("{index} ").as_bytes()));
+    }
+    assert_eq!(raw.closed(), Some((4000, "kicked".to_owned())));
+}
+
+#[test]
+fn a_gateway_ends_when_nobody_can_tell_it_to() {
+    let Embedded { stop, running, runtime, .. } = Embedded::start(|_| {}, |_, _| {});
+    drop(stop);
+    assert_eq!(runtime.block_on(running).unwrap(), Drained { closed: 0, cut: 0 });
+}
