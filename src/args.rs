@@ -140,17 +140,21 @@ fn without_file(descriptors: usize, listen: Vec<ListenAddr>) -> Result<Config, C
 
 /// `token --name NAME --role ROLE [--scope SCOPE]...`
 fn token(parser: &mut Parser) -> Result<Command, lexopt::Error> {
-    let (name, role, scopes) = read_token_flags(parser)?;
+    let Some((name, role, scopes)) = read_token_flags(parser)? else {
+        return Ok(Command::Print(HELP.to_owned()));
+    };
     Ok(match new_token() {
         Ok(token) => Command::Print(token_text(&token, &name, &role, &scopes)),
         Err(error) => Command::Fail { code: EX_SOFTWARE, message: error.to_string() },
     })
 }
 
-fn read_token_flags(parser: &mut Parser) -> Result<(String, String, Vec<String>), lexopt::Error> {
+/// `None` where help is asked for.
+fn read_token_flags(parser: &mut Parser) -> Result<Option<(String, String, Vec<String>)>, lexopt::Error> {
     let (mut name, mut role, mut scopes) = (None, None, Vec::new());
     while let Some(arg) = parser.next()? {
         match arg {
+            Short('h') | Long("help") => return Ok(None),
             Long("name") => name = Some(parser.value()?.string()?),
             Long("role") => role = Some(parser.value()?.string()?),
             Long("scope") => match parser.value()?.string()? {
@@ -165,7 +169,7 @@ fn read_token_flags(parser: &mut Parser) -> Result<(String, String, Vec<String>)
         Some(text) if is_name(&text) => Ok(text),
         Some(_) => Err(lexopt::Error::from(format!("{flag} takes {NAME_FORMS}"))),
     };
-    Ok((word("--name", name)?, word("--role", role)?, scopes))
+    Ok(Some((word("--name", name)?, word("--role", role)?, scopes)))
 }
 
 fn token_text(token: &str, name: &str, role: &str, scopes: &[String]) -> String {

@@ -72,7 +72,7 @@ impl AuthInfo {
 }
 
 /// A secret's SHA-256; its `Debug` shows nothing.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SecretDigest([u8; 32]);
 
 impl SecretDigest {

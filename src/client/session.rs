@@ -23,7 +23,7 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig, WebSocketC
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 /// Bytes that the codec takes at once; more cost no fewer system calls, because it reads from the scratch.
-const READ_BITE: usize = 1024;
+const READ_BITE: usize = 256;
 /// Outgoing bytes gathered before they are written.
 const WRITE_BUFFER: usize = 8 * 1024;
 /// Control frames and headers on top of the largest message.

@@ -10,63 +10,88 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use toml::Spanned;
-use toml::de::DeValue;
+use toml::de::{DeArray, DeValue};
 
+const UNUSED: &str =
+    "auth.credentials: not used while auth.mode is \"none\"; allowed: auth.mode = \"token\" or \"password\"";
+const TABLES: &str = "allowed: tables, [[auth.credentials]]";
 const MODES: &str = "allowed: \"none\", \"token\", \"password\"";
 
+/// What proves who a client is, where something must.
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    Token,
+    Password,
+}
+
+impl Kind {
+    /// The keys of a credential's secret: its digest, or the file that holds it.
+    fn keys(self) -> (&'static str, &'static str) {
+        match self {
+            Kind::Token => ("token_sha256", "token_file"),
+            Kind::Password => ("password_sha256", "password_file"),
+        }
+    }
+}
+
 pub(super) fn read_auth(file: &mut File<'_>, section: &mut Section<'_>, config: &mut Config, dir: &Path) {
-    let mode = section.take("mode");
+    let (mode, credentials) = (section.take("mode"), section.take("credentials"));
     section.boolean(file, "allow_insecure", &mut config.allow_insecure);
-    let word = mode.map_or(Some("none"), |value| value.get_ref().as_str());
-    let kind = match word {
-        Some("none") => None,
-        Some("token") => Some(("token_sha256", "token_file")),
-        Some("password") => Some(("password_sha256", "password_file")),
-        _ => {
-            file.refuse("auth.mode", mode.expect("a wrong word is a set one"), MODES);
-            section.take("credentials");
+    let kind = match mode.map(|value| (value, value.get_ref().as_str())) {
+        None | Some((_, Some("none"))) => {
+            if let Some(value) = credentials {
+                file.problem(value.span(), UNUSED);
+            }
             return;
         }
+        Some((_, Some("token"))) => Kind::Token,
+        Some((_, Some("password"))) => Kind::Password,
+        Some((value, _)) => return file.refuse("auth.mode", value, MODES),
     };
-    let credentials = section.take("credentials");
-    let Some(kind) = kind else {
-        if let Some(value) = credentials {
-            file.problem(value.span(), "auth.credentials: not used while auth.mode is \"none\"; allowed: auth.mode = \"token\" or \"password\"".to_owned());
+    let entries = match credentials.map(|value| (value, value.get_ref().as_array())) {
+        Some((value, None)) => return file.refuse("auth.credentials", value, TABLES),
+        Some((_, Some(entries))) if !entries.is_empty() => entries,
+        _ => {
+            let span = credentials.or(mode).map_or(0..0, Spanned::span);
+            return file.problem(span, "auth.mode needs at least one [[auth.credentials]]");
         }
-        return;
     };
-    let Some(DeValue::Array(entries)) = credentials.map(Spanned::get_ref) else {
-        let span = mode.map_or(0..0, Spanned::span);
-        file.problem(span, "auth.mode needs at least one [[auth.credentials]]".to_owned());
-        return;
-    };
+    let all = read_credentials(file, entries, kind, dir);
+    config.auth = if kind == Kind::Token { Authenticator::Token(all) } else { Authenticator::Password(all) };
+}
+
+fn read_credentials(file: &mut File<'_>, entries: &DeArray<'_>, kind: Kind, dir: &Path) -> Vec<Credential> {
     let mut all = Vec::new();
-    let mut names = HashSet::new();
+    let (mut names, mut tokens) = (HashSet::new(), HashSet::new());
     for entry in entries.iter() {
         let Some(table) = entry.get_ref().as_table() else {
-            file.refuse("auth.credentials", entry, "allowed: tables, [[auth.credentials]]");
+            file.refuse("auth.credentials", entry, TABLES);
             continue;
         };
         let mut section = Section::new("auth.credentials", table);
         if let Some(credential) = read_credential(file, &mut section, entry.span(), kind, dir) {
-            if !names.insert(credential.info.name.clone()) {
-                let name = &credential.info.name;
+            let name = &credential.info.name;
+            if !names.insert(name.clone()) {
                 file.problem(entry.span(), format!("auth.credentials.name = \"{name}\": a second one of that name"));
+            // A token alone says who it is.
+            } else if kind == Kind::Token && !tokens.insert(credential.digest) {
+                file.problem(entry.span(), format!("auth.credentials.name = \"{name}\": another has the same token"));
             }
             all.push(credential);
         }
         section.finish(file);
     }
-    config.auth = if kind.0 == "token_sha256" { Authenticator::Token(all) } else { Authenticator::Password(all) };
+    all
 }
 
 fn read_credential(
     file: &mut File<'_>,
     section: &mut Section<'_>,
     span: Range<usize>,
-    (digest_key, file_key): (&'static str, &'static str),
+    kind: Kind,
     dir: &Path,
 ) -> Option<Credential> {
+    let (digest_key, file_key) = kind.keys();
     let name = section.required(file, "name", &span, is_name, &format!("allowed: {NAME_FORMS}"));
     let role = section.required(
         file,

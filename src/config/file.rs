@@ -31,12 +31,17 @@ pub fn load(path: &Path, descriptors: usize, listen: Vec<ListenAddr>) -> Result<
     if file.is_clean() {
         let dir = path.parent().unwrap_or(Path::new(""));
         read_config(&mut file, root.get_ref(), &mut config, dir, descriptors);
-        let span = root.get_ref().get("listen").filter(|_| listen.is_empty()).map(Spanned::span);
-        if !listen.is_empty() {
+        let from_file = listen.is_empty();
+        if !from_file {
             config.listen = listen;
         }
-        if let Some(message) = config.insecurity().filter(|_| file.is_clean()) {
-            file.problem(span.unwrap_or(0..0), message);
+        match config.insecurity().filter(|_| file.is_clean()) {
+            Some(message) if from_file => {
+                let span = root.get_ref().get("listen").map_or(0..0, Spanned::span);
+                file.problem(span, message);
+            }
+            Some(message) => return Err(ConfigError::new("--listen", message)),
+            None => {}
         }
     }
     file.finish().map(|()| config)

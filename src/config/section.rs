@@ -12,7 +12,8 @@ use toml::de::{DeTable, DeValue};
 pub(super) struct File<'a> {
     path: String,
     text: &'a str,
-    problems: Vec<Problem>,
+    /// Each with its line.
+    problems: Vec<(usize, Problem)>,
 }
 
 impl<'a> File<'a> {
@@ -24,14 +25,18 @@ impl<'a> File<'a> {
         self.problems.is_empty()
     }
 
-    pub(super) fn finish(self) -> Result<(), ConfigError> {
-        if self.is_clean() { Ok(()) } else { Err(ConfigError(self.problems)) }
+    /// All problems, in the order of their lines.
+    pub(super) fn finish(mut self) -> Result<(), ConfigError> {
+        self.problems.sort_by_key(|(line, _)| *line);
+        let problems: Vec<Problem> = self.problems.into_iter().map(|(_, problem)| problem).collect();
+        if problems.is_empty() { Ok(()) } else { Err(ConfigError(problems)) }
     }
 
     /// Something wrong at a place in the text.
     pub(super) fn problem(&mut self, span: Range<usize>, message: impl Into<String>) {
         let line = self.text[..span.start.min(self.text.len())].matches('\n').count() + 1;
-        self.problems.push(Problem { place: format!("{}:{line}", self.path), message: message.into() });
+        let problem = Problem { place: format!("{}:{line}", self.path), message: message.into() };
+        self.problems.push((line, problem));
     }
 
     /// A value that isn't allowed, shown as it stands in the file.

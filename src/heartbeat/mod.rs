@@ -46,8 +46,8 @@ struct Watched {
 enum Visit {
     /// Ask for a ping.
     Ping,
-    /// See whether anything came since.
-    Judge,
+    /// See whether anything came since the ping that was due at this tick.
+    Judge(u64),
 }
 
 /// A client's place in the wheel; dropping it takes the client out.
@@ -141,24 +141,33 @@ impl Heartbeat {
         if client.close_reason().is_some() {
             return None;
         }
-        if visit == Visit::Ping {
-            client.ping();
-            return Some((now + self.timeout_ticks, Visit::Judge));
+        let next_ping = self.next_ping(client, now);
+        let last_ping = next_ping.saturating_sub(self.interval_ticks);
+        match visit {
+            Visit::Judge(_) if !client.is_heard() => self.judge(client, visit, now, late),
+            Visit::Judge(pinged) if pinged >= last_ping => Some((next_ping, Visit::Ping)),
+            // Also right behind a judgement that took until the next ping was due.
+            Visit::Judge(_) | Visit::Ping => {
+                client.ping();
+                Some((now + self.timeout_ticks, Visit::Judge(last_ping)))
+            }
         }
-        if client.is_heard() {
-            return Some((self.next_ping(client, now), Visit::Ping));
-        }
+    }
+
+    /// Closes a client that wasn't heard, if it has had its time.
+    fn judge(&self, client: &GatewayClient, visit: Visit, now: u64, late: u64) -> Option<(u64, Visit)> {
+        let again = now + self.timeout_ticks;
         let Some(sent) = client.ping_sent_at() else {
             // It waits behind a message that the client is still taking. If it takes none, `write_timeout` ends it.
-            return Some((now + self.timeout_ticks, Visit::Judge));
+            return Some((again, visit));
         };
         let deadline = self.tick_after(sent + self.timeout);
         if deadline > now {
-            return Some((deadline, Visit::Judge));
+            return Some((deadline, visit));
         }
         if late > self.timeout_ticks / 2 {
             // This process stood still, its sessions too: the answer may lie unread in the socket.
-            return Some((now + self.timeout_ticks, Visit::Judge));
+            return Some((again, visit));
         }
         if client.close(CloseReason::PongTimeout) == CloseReason::PongTimeout {
             self.timeouts.add(1);

@@ -7,11 +7,14 @@ const TIMEOUT: u64 = 50;
 
 /// A heartbeat with ticks of a millisecond.
 fn heartbeat() -> Arc<Heartbeat> {
-    let settings =
-        config::Heartbeat { interval: Duration::from_millis(INTERVAL), timeout: Duration::from_millis(TIMEOUT) };
-    let heartbeat = Heartbeat::new(&settings, Arc::default());
+    heartbeat_with(TIMEOUT)
+}
+
+fn heartbeat_with(timeout_ticks: u64) -> Arc<Heartbeat> {
+    let (interval, timeout) = (Duration::from_millis(INTERVAL), Duration::from_millis(TIMEOUT));
+    let heartbeat = Heartbeat::new(&config::Heartbeat { interval, timeout }, Arc::default());
     assert_eq!((heartbeat.interval_ticks, heartbeat.timeout_ticks), (INTERVAL, TIMEOUT));
-    Arc::new(heartbeat)
+    Arc::new(Heartbeat { timeout_ticks, timeout: Duration::from_millis(timeout_ticks), ..heartbeat })
 }
 
 fn client() -> Arc<GatewayClient> {
@@ -60,11 +63,32 @@ fn a_client_that_answers_lives_from_ping_to_ping() {
     let mut ping = heartbeat.next_ping(&client, 0);
     for _ in 0..5 {
         turn(&heartbeat, ping);
-        assert_eq!(next(&heartbeat, &watch), Visit::Judge);
+        assert_eq!(next(&heartbeat, &watch), Visit::Judge(ping));
         client.heard();
         turn(&heartbeat, ping + TIMEOUT);
         assert_eq!((next(&heartbeat, &watch), client.close_reason()), (Visit::Ping, None));
         ping += INTERVAL;
+    }
+}
+
+#[test]
+fn a_timeout_as_long_as_the_interval_skips_no_ping() {
+    for timeout in [INTERVAL - 1, INTERVAL] {
+        let (heartbeat, client) = (heartbeat_with(timeout), client());
+        let watch = heartbeat.watch(&client);
+        let first = heartbeat.next_ping(&client, 0);
+        let mut pinged = Vec::new();
+        // Every third tick: the wheel is late by up to two.
+        for now in (first..first + 10 * INTERVAL).step_by(3) {
+            turn(&heartbeat, now);
+            if let Visit::Judge(tick) = next(&heartbeat, &watch) {
+                pinged.push(tick);
+                client.heard();
+            }
+        }
+        pinged.dedup();
+        let each: Vec<u64> = (0..10).map(|round| first + round * INTERVAL).collect();
+        assert_eq!(pinged, each, "with a timeout of {timeout}");
     }
 }
 
@@ -89,7 +113,7 @@ fn a_ping_that_was_not_written_yet_is_not_judged() {
     turn(&heartbeat, ping);
     for wait in 1..10 {
         turn(&heartbeat, ping + wait * TIMEOUT);
-        assert_eq!((next(&heartbeat, &watch), client.close_reason()), (Visit::Judge, None));
+        assert_eq!((next(&heartbeat, &watch), client.close_reason()), (Visit::Judge(ping), None));
     }
 }
 
@@ -104,7 +128,7 @@ fn the_time_to_answer_counts_from_when_the_ping_was_written() {
     client.ping_sent();
     let written = heartbeat.tick_of(client.ping_sent_at().unwrap());
     turn(&heartbeat, (ping + TIMEOUT).min(written + TIMEOUT - 1));
-    assert_eq!((next(&heartbeat, &watch), client.close_reason()), (Visit::Judge, None));
+    assert_eq!((next(&heartbeat, &watch), client.close_reason()), (Visit::Judge(ping), None));
 }
 
 #[test]
@@ -117,7 +141,8 @@ fn a_process_that_stood_still_closes_nobody_at_once() {
     let awake = 1_000 * INTERVAL;
     turn(&heartbeat, awake);
     for (client, watch) in clients.iter().zip(&watches) {
-        assert_eq!((client.close_reason(), next(&heartbeat, watch)), (None, Visit::Judge));
+        assert_eq!(client.close_reason(), None);
+        assert!(matches!(next(&heartbeat, watch), Visit::Judge(_)));
     }
     clients[0].heard();
     turn(&heartbeat, awake + TIMEOUT);

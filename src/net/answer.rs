@@ -40,7 +40,6 @@ impl Refusal {
         "version_not_supported",
         "unauthorized",
         "origin_not_allowed",
-        "uri_too_long",
         "header_too_large",
         "full",
         "draining",
@@ -119,7 +118,6 @@ impl Refusal {
     /// For a request that hyper itself refuses, by the status that it chose.
     pub(super) fn not_http(status: &[u8]) -> Self {
         match status {
-            b"414" => Self::new(StatusCode::URI_TOO_LONG, "uri_too_long", "the request's address is too long"),
             b"431" => {
                 let (status, message) =
                     (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "the request's header is too large");

@@ -88,6 +88,8 @@ async fn http(
     let answer = |request| ready(Ok::<_, Infallible>(service::answer(gateway, &exchange, place, request)));
     let mut connection = http1::Builder::new()
         .max_buf_size(gateway.config.handshake.max_header_bytes)
+        // The buffer alone is no limit: it grows by doubling.
+        .max_header_size(gateway.config.handshake.max_header_bytes)
         .header_read_timeout(None)
         .serve_connection(io, service_fn(answer));
     let Some(result) = drive(&mut connection, gateway, &exchange).await else {
@@ -101,7 +103,13 @@ async fn http(
     if let (Some(accepted), Ok(())) = (exchange.take_accepted(), &result) {
         return Some(Upgraded { stream, early: parts.read_buf, accepted });
     }
-    if let Some(cause) = exchange.failure() {
+    if let Some(mut cause) = exchange.failure() {
+        // To the preface of HTTP/2 hyper answers nothing.
+        if cause == Refusal::DISCONNECTED && result.is_err_and(|error| error.is_parse()) {
+            let refusal = Refusal::not_http(b"400");
+            stream.write_at_once(refusal.to_http_1_1().as_bytes());
+            cause = refusal.code;
+        }
         debug!("handshake failed remote_addr={remote_addr} cause={cause}");
         gateway.handshakes.failed.add(cause);
     }

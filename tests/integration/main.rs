@@ -3,8 +3,16 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod config;
+mod credentials;
 mod embedded;
 mod frames;
+mod handshake;
 mod lifecycle;
+mod plain;
+mod raw;
+mod secrets;
 mod shutdown;
+mod systemd;
+mod timeouts;
 mod trouble;

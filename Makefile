@@ -1,0 +1,101 @@
+# aisopod-gateway: make run, make test, make install. What the tests need is installed under target/tools, or
+# AISOPOD_TOOLS.
+
+CARGO := cargo
+BINARY := target/release/aisopod-gateway
+
+PREFIX := /usr/local
+SYSCONFDIR := /etc
+DESTDIR :=
+bindir := $(PREFIX)/bin
+unitdir := $(PREFIX)/lib/systemd/system
+config := $(SYSCONFDIR)/aisopod-gateway/config.toml
+
+.PHONY: build run test check bench bench-quick install uninstall clean
+
+build:
+	$(CARGO) build --release --locked
+
+# As many descriptors as the system allows: each connection is one.
+run: build
+	ulimit -n "$$(ulimit -Hn)" && exec $(BINARY) $(ARGS)
+
+test: tools
+	$(CARGO) test --locked
+
+check:
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- --deny warnings
+	RUSTDOCFLAGS="--deny warnings" $(CARGO) doc --locked --no-deps --document-private-items
+
+bench:
+	$(CARGO) bench --locked --bench figures
+
+bench-quick:
+	$(CARGO) bench --locked --bench figures -- quick
+
+# A configuration that is there is kept.
+install:
+	test -x $(BINARY) || $(MAKE) build
+	install -D -m 755 $(BINARY) $(DESTDIR)$(bindir)/aisopod-gateway
+	install -d $(DESTDIR)$(unitdir) $(DESTDIR)$(dir $(config))
+	sed -e 's#/usr/local/bin/#$(bindir)/#' -e 's#/etc/aisopod-gateway/config.toml#$(config)#' \
+		systemd/aisopod-gateway.service > $(DESTDIR)$(unitdir)/aisopod-gateway.service
+	chmod 644 $(DESTDIR)$(unitdir)/aisopod-gateway.service
+	test -e $(DESTDIR)$(config) || install -m 644 systemd/config.toml $(DESTDIR)$(config)
+
+# A configuration that was changed is kept.
+uninstall:
+	rm -f $(DESTDIR)$(bindir)/aisopod-gateway $(DESTDIR)$(unitdir)/aisopod-gateway.service
+	if cmp -s systemd/config.toml $(DESTDIR)$(config); then \
+		rm $(DESTDIR)$(config); rmdir --ignore-fail-on-non-empty $(DESTDIR)$(dir $(config)); \
+	elif test -e $(DESTDIR)$(config); then echo "kept: $(DESTDIR)$(config)"; fi
+
+clean:
+	$(CARGO) clean
+
+TOOLS := $(abspath $(or $(AISOPOD_TOOLS),target/tools))
+PYTHON := python3
+WEBSOCAT_VERSION := 1.14.1
+WEBSOCKETS_VERSION := 17.4
+
+websocat := $(TOOLS)/bin/websocat
+websockets := $(TOOLS)/python/websockets-$(WEBSOCKETS_VERSION).dist-info
+ws := $(TOOLS)/node/node_modules/.package-lock.json
+
+# A command and the Debian package that has it.
+SYSTEM_TOOLS := python3:python3 pip3:python3-pip node:nodejs npm:npm chromium:chromium ip:iproute2 \
+	systemd-analyze:systemd
+
+.PHONY: tools system-tools
+
+tools: system-tools $(websocat) $(websockets) $(ws)
+
+# A recipe that ends with this goes on without the tool: tests that need it say that they are skipped.
+or_go_on = || echo "NOT INSTALLED: $(1); tests that need it are skipped"
+
+system-tools:
+	@PATH="$$PATH:/usr/sbin:/sbin"; updated=; \
+	for tool in $(SYSTEM_TOOLS); do \
+		command -v "$${tool%:*}" >/dev/null && continue; \
+		if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \
+			echo "NOT INSTALLED: $${tool%:*}, which needs root and apt-get; tests that need it are skipped"; \
+			continue; \
+		fi; \
+		[ -n "$$updated" ] || { apt-get update -qq; updated=1; }; \
+		DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$${tool#*:}" >/dev/null \
+			$(call or_go_on,$${tool%:*}); \
+	done
+
+$(websocat):
+	@cargo install --quiet --locked --root $(TOOLS) --version $(WEBSOCAT_VERSION) websocat $(call or_go_on,websocat)
+
+# In place of any other version.
+$(websockets): | system-tools
+	@rm -rf $(TOOLS)/python
+	@$(PYTHON) -m pip install --quiet --root-user-action=ignore --target $(TOOLS)/python websockets==$(WEBSOCKETS_VERSION) \
+		$(call or_go_on,the Python package websockets)
+
+$(ws): tests/foreign/package.json tests/foreign/package-lock.json | system-tools
+	@mkdir -p $(TOOLS)/node && cp $^ $(TOOLS)/node
+	@npm ci --silent --no-audit --no-fund --prefix $(TOOLS)/node $(call or_go_on,the Node package ws)

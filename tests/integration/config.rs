@@ -1,0 +1,257 @@
+//! What is wrong with a configuration, word for word: the file with its line, the setting, what is allowed.
+
+use crate::common::Gateway;
+use std::path::Path;
+use std::process::{Command, Output};
+
+/// The exit codes of sysexits(3) for wrong flags and for a wrong configuration.
+const EX_USAGE: i32 = 64;
+const EX_CONFIG: i32 = 78;
+
+/// Runs the gateway with arguments in a directory, with at most 500 descriptors.
+pub fn run(dir: &Path, args: &[&str]) -> Output {
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -n 500 && exec \"$0\" \"$@\""]).arg(Gateway::binary()).args(args);
+    command.current_dir(dir).env_remove("CREDENTIALS_DIRECTORY").output().expect("a shell")
+}
+
+/// Checks a configuration and wants exactly these problems, each `line: message`; none means that it is valid.
+pub fn check(dir: &Path, text: &str, problems: &[&str]) {
+    std::fs::write(dir.join("config.toml"), text).unwrap();
+    check_output(&run(dir, &["--check", "--config", "config.toml"]), text, problems);
+}
+
+/// The same for what was run already.
+pub fn check_output(output: &Output, text: &str, problems: &[&str]) {
+    let stderr = String::from_utf8(output.stderr.clone()).expect("UTF-8");
+    let wanted: String = problems.iter().map(|problem| format!("config.toml:{problem}\n")).collect();
+    assert_eq!(stderr, wanted, "of {text}");
+    let (code, stdout) = if problems.is_empty() { (0, "the configuration is valid\n") } else { (EX_CONFIG, "") };
+    assert_eq!(output.status.code(), Some(code), "of {text}");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), stdout, "of {text}");
+}
+
+#[rustfmt::skip]
+const GOOD: &[&str] = &[
+    "",
+    "# nothing but a comment\n[handshake]\n[heartbeat]\n[limits]\n[auth]\n[shutdown]\n",
+    "listen = \"127.0.0.1:0\"\nlog_level = \"off\"\n",
+    "listen = [\"127.0.0.1:8080\", \"[::1]:8080\", \"unix:/run/gateway.sock\"]\n",
+    "listen = \"0.0.0.0:80\"\nauth.allow_insecure = true\n",
+    "listen = \"127.9.9.9:80\"\n[auth]\nmode = \"none\"\n",
+    "[handshake]\ntimeout = \"10ms\"\nidle_timeout = \"1h\"\nmax_header_bytes = 65536\nallowed_origins = []\n",
+    "[handshake]\nallowed_origins = [\"*\", \"null\", \"https://example.com\", \"http://[::1]:8080\"]\n",
+    "[heartbeat]\ninterval = \"5s\"\ntimeout = \"5000ms\"\n",
+    "[limits]\nmax_connections = 400\nmax_message_bytes = 125\noutbox_max_bytes = 1024\nmax_batch_requests = 1\n",
+    "[limits]\nmax_message_bytes = 1_000_000\nmax_connections = 0x10\nwrite_timeout = \"1m\"\nclose_timeout = \"10ms\"\n",
+    "[shutdown]\ndrain_timeout = \"1ms\"\n",
+];
+
+const LISTEN: &str = "allowed: an IP address with a port, as \"127.0.0.1:8080\" or \"[::1]:8080\", or a Unix socket, \
+                      as \"unix:/run/aisopod-gateway/gateway.sock\"";
+const LEVELS: &str = "allowed: \"off\", \"error\", \"warn\", \"info\", \"debug\", \"trace\"";
+const TIME: &str = "allowed: \"10ms\" to \"1h\", a whole number with ms, s, m or h";
+const ORIGIN: &str = "allowed: \"*\", \"null\", or scheme and host, as \"https://example.com\"";
+const INSECURE: &str = "would let anybody in; allowed while auth.mode is \"none\": 127.0.0.1, [::1], unix: paths, \
+                        or auth.allow_insecure = true";
+const DESCRIPTORS: &str = "allowed: 1 to 400, the descriptor limit of 500 less 100 in reserve; LimitNOFILE= or ulimit \
+                           -n raises it";
+
+/// A file, and its problems; the words in capitals stand for the texts above.
+#[rustfmt::skip]
+const BAD: &[(&str, &[&str])] = &[
+    // The top.
+    ("listen = \"localhost:80\"",             &["1: listen = \"localhost:80\"; LISTEN"]),
+    ("listen = \"127.0.0.1\"",                &["1: listen = \"127.0.0.1\"; LISTEN"]),
+    ("listen = \"unix:gateway.sock\"",        &["1: listen = \"unix:gateway.sock\"; LISTEN"]),
+    ("listen = []",                           &["1: listen = []; LISTEN"]),
+    ("listen = [\n\"127.0.0.1:0\",\n80,\n\"x\"]", &["3: listen = 80; LISTEN", "4: listen = \"x\"; LISTEN"]),
+    ("\nlog_level = \"loud\"",                &["2: log_level = \"loud\"; LEVELS"]),
+    ("log_level = \"INFO\"",                  &["1: log_level = \"INFO\"; LEVELS"]),
+    ("log_level = 3",                         &["1: log_level = 3; LEVELS"]),
+    ("\n\nlisten_on = \"127.0.0.1:0\"",       &["3: unknown key listen_on; allowed here: listen, log_level, handshake, heartbeat, limits, auth, shutdown"]),
+    ("handshake = 5",                         &["1: handshake = 5; allowed: a table, [handshake]"]),
+    ("[[limits]]\n",                          &["1: limits = [[limits]]; allowed: a table, [limits]"]),
+    // Who can reach it.
+    ("\nlisten = \"0.0.0.0:80\"",             &["2: listen \"0.0.0.0:80\" INSECURE"]),
+    ("listen = [\"[::1]:80\", \"[::]:80\"]",  &["1: listen \"[::]:80\" INSECURE"]),
+    ("listen = \"192.0.2.1:80\"\n[auth]\nmode = \"none\"\nallow_insecure = false", &["1: listen \"192.0.2.1:80\" INSECURE"]),
+    // [handshake]
+    ("[handshake]\ntimeout = 5",              &["2: handshake.timeout = 5; TIME"]),
+    ("[handshake]\ntimeout = \"5\"",          &["2: handshake.timeout = \"5\"; TIME"]),
+    ("[handshake]\ntimeout = \"1.5s\"",       &["2: handshake.timeout = \"1.5s\"; TIME"]),
+    ("[handshake]\ntimeout = \"5 s\"",        &["2: handshake.timeout = \"5 s\"; TIME"]),
+    ("[handshake]\ntimeout = \"-5s\"",        &["2: handshake.timeout = \"-5s\"; TIME"]),
+    ("[handshake]\ntimeout = \"9ms\"",        &["2: handshake.timeout = \"9ms\"; TIME"]),
+    ("[handshake]\nidle_timeout = \"61m\"",   &["2: handshake.idle_timeout = \"61m\"; TIME"]),
+    ("handshake.idle_timeout = \"\"",         &["1: handshake.idle_timeout = \"\"; TIME"]),
+    ("[handshake]\nmax_header_bytes = 8191",  &["2: handshake.max_header_bytes = 8191; allowed: 8192 to 65536"]),
+    ("[handshake]\nmax_header_bytes = 65537", &["2: handshake.max_header_bytes = 65537; allowed: 8192 to 65536"]),
+    ("[handshake]\nallowed_origins = \"*\"",  &["2: handshake.allowed_origins = \"*\"; allowed: a list of strings"]),
+    ("[handshake]\nallowed_origins = [\n\"example.com\",\n\"https://example.com/\",\n1]", &[
+        "3: handshake.allowed_origins = \"example.com\"; ORIGIN",
+        "4: handshake.allowed_origins = \"https://example.com/\"; ORIGIN",
+        "5: handshake.allowed_origins = 1; ORIGIN",
+    ]),
+    ("[handshake]\n\ntime_out = \"5s\"",      &["3: unknown key handshake.time_out; allowed here: timeout, idle_timeout, max_header_bytes, allowed_origins"]),
+    // [heartbeat]
+    ("[heartbeat]\ninterval = \"soon\"",      &["2: heartbeat.interval = \"soon\"; TIME"]),
+    ("[heartbeat]\ninterval = \"5s\"\ntimeout = \"6s\"", &["3: heartbeat.timeout = \"6s\"; allowed: at most heartbeat.interval, \"5s\""]),
+    ("[heartbeat]\ntimeout = \"31s\"",        &["2: heartbeat.timeout = \"31s\"; allowed: at most heartbeat.interval, \"30s\""]),
+    ("[heartbeat]\ninterval = \"5s\"",        &["2: heartbeat.timeout = \"10s\"; allowed: at most heartbeat.interval, \"5s\""]),
+    ("[heartbeat]\nintervall = \"5s\"",       &["2: unknown key heartbeat.intervall; allowed here: interval, timeout"]),
+    // [limits]
+    ("[limits]\nmax_connections = 401",       &["2: limits.max_connections = 401; DESCRIPTORS"]),
+    ("[limits]\nmax_connections = 0",         &["2: limits.max_connections = 0; DESCRIPTORS"]),
+    ("[limits]\nmax_connections = -1",        &["2: limits.max_connections = -1; DESCRIPTORS"]),
+    ("[limits]\nmax_connections = \"10\"",    &["2: limits.max_connections = \"10\"; DESCRIPTORS"]),
+    ("[limits]\nmax_connections = 99999999999999999999", &["2: limits.max_connections = 99999999999999999999; DESCRIPTORS"]),
+    ("[limits]\nmax_message_bytes = 124",     &["2: limits.max_message_bytes = 124; allowed: 125 to 67108864"]),
+    ("[limits]\nmax_message_bytes = 1.5",     &["2: limits.max_message_bytes = 1.5; allowed: 125 to 67108864"]),
+    ("[limits]\nmax_batch_requests = 10001",  &["2: limits.max_batch_requests = 10001; allowed: 1 to 10000"]),
+    ("[limits]\noutbox_max_messages = 1",     &["2: limits.outbox_max_messages = 1; allowed: 2 to 1000000"]),
+    ("[limits]\noutbox_max_bytes = 1023",     &["2: limits.outbox_max_bytes = 1023; allowed: 1024 to 1073741824"]),
+    ("[limits]\noutbox_max_bytes = 2097151",  &["2: limits.outbox_max_bytes = 2097151; allowed: at least twice limits.max_message_bytes, 2097152"]),
+    ("[limits]\n\nmax_message_bytes = 2097153", &["3: limits.outbox_max_bytes = 4194304; allowed: at least twice limits.max_message_bytes, 4194306"]),
+    ("[limits]\nwrite_timeout = \"2h\"",      &["2: limits.write_timeout = \"2h\"; TIME"]),
+    ("[limits]\nclose_timeout = true",        &["2: limits.close_timeout = true; TIME"]),
+    ("[limits]\nmax_clients = 5",             &["2: unknown key limits.max_clients; allowed here: max_connections, max_message_bytes, max_batch_requests, outbox_max_messages, outbox_max_bytes, write_timeout, close_timeout"]),
+    // [shutdown]
+    ("[shutdown]\ndrain_timeout = \"0s\"",    &["2: shutdown.drain_timeout = \"0s\"; allowed: \"1ms\" to \"1h\", a whole number with ms, s, m or h"]),
+    ("[shutdown]\ntimeout = \"1s\"",          &["2: unknown key shutdown.timeout; allowed here: drain_timeout"]),
+    // What is no TOML.
+    ("[limits]\nmax_connections = 5\nlisten =\n",  &["3: string values must be quoted, expected literal string"]),
+    ("\n\nlisten = \"127.0.0.1:0\n",          &["3: invalid basic string, expected `\"`"]),
+    ("log_level = \"info\"\nlog_level = \"info\"\n", &["2: duplicate key"]),
+    // All of it at once.
+    ("log_level = \"loud\"\nfoo = 1\n[handshake]\ntimeout = 1\nbar = 2\n[limits]\nmax_batch_requests = 0\n[auth]\nmode = \"x\"\n", &[
+        "1: log_level = \"loud\"; LEVELS",
+        "2: unknown key foo; allowed here: listen, log_level, handshake, heartbeat, limits, auth, shutdown",
+        "4: handshake.timeout = 1; TIME",
+        "5: unknown key handshake.bar; allowed here: timeout, idle_timeout, max_header_bytes, allowed_origins",
+        "7: limits.max_batch_requests = 0; allowed: 1 to 10000",
+        "9: auth.mode = \"x\"; allowed: \"none\", \"token\", \"password\"",
+    ]),
+];
+
+/// Puts the long texts in.
+fn fill(problem: &str) -> String {
+    let texts = [
+        ("; LISTEN", LISTEN),
+        ("; LEVELS", LEVELS),
+        ("; TIME", TIME),
+        ("; ORIGIN", ORIGIN),
+        ("; DESCRIPTORS", DESCRIPTORS),
+    ];
+    let long = texts.iter().find_map(|(end, text)| Some(format!("{}; {text}", problem.strip_suffix(end)?)));
+    long.unwrap_or_else(|| problem.replace("INSECURE", INSECURE))
+}
+
+#[test]
+fn good_files_are_valid() {
+    let dir = tempfile::tempdir().unwrap();
+    for text in GOOD {
+        check(dir.path(), text, &[]);
+    }
+}
+
+#[test]
+fn each_problem_is_shown_with_its_line_and_what_is_allowed() {
+    let dir = tempfile::tempdir().unwrap();
+    for (text, problems) in BAD {
+        let problems: Vec<String> = problems.iter().map(|problem| fill(problem)).collect();
+        check(dir.path(), text, &problems.iter().map(String::as_str).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn a_wrong_file_does_not_start_the_gateway() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("config.toml"), "\nfoo = 1").unwrap();
+    check_output(
+        &run(dir.path(), &["--config", "config.toml"]),
+        "a file to run with",
+        &["2: unknown key foo; allowed here: listen, log_level, handshake, heartbeat, limits, auth, shutdown"],
+    );
+}
+
+#[test]
+fn files_that_cannot_be_read_are_named() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("latin1.toml"), b"# caf\xe9\n").unwrap();
+    for (file, message) in [
+        ("missing.toml", "missing.toml: No such file or directory (os error 2)\n"),
+        (".", ".: Is a directory (os error 21)\n"),
+        ("latin1.toml", "latin1.toml: stream did not contain valid UTF-8\n"),
+    ] {
+        let output = run(dir.path(), &["--check", "--config", file]);
+        assert_eq!(String::from_utf8_lossy(&output.stderr), message);
+        assert_eq!(output.status.code(), Some(EX_CONFIG), "{file}");
+    }
+}
+
+/// Arguments behind `--config config.toml`, which has a wrong log level in its second line, and what must come of
+/// them: the exit code, and standard error.
+#[rustfmt::skip]
+const FLAGS: &[(&[&str], i32, &str)] = &[
+    (&["--foo"],             EX_USAGE, "aisopod-gateway: invalid option '--foo'; --help shows what is allowed\n"),
+    (&["-x"],                EX_USAGE, "aisopod-gateway: invalid option '-x'; --help shows what is allowed\n"),
+    (&["serve"],             EX_USAGE, "aisopod-gateway: unexpected argument \"serve\"; --help shows what is allowed\n"),
+    (&["--listen"],          EX_USAGE, "aisopod-gateway: missing argument for option '--listen'; --help shows what is allowed\n"),
+    (&["--check=yes"],       EX_USAGE, "aisopod-gateway: unexpected argument for option '--check': \"yes\"; --help shows what is allowed\n"),
+    (&["token"],             EX_USAGE, "aisopod-gateway: unexpected argument \"token\"; --help shows what is allowed\n"),
+    (&["--listen", "here", "--listen=[::1]", "--log-level", "loud"], EX_CONFIG, "\
+--listen: \"here\"; LISTEN
+--listen: \"[::1]\"; LISTEN
+config.toml:2: log_level = \"x\"; LEVELS
+--log-level: \"loud\"; allowed: off, error, warn, info, debug, trace
+"),
+];
+
+#[test]
+fn wrong_flags_are_named() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("config.toml"), "\nlog_level = \"x\"\n").unwrap();
+    for (args, code, stderr) in FLAGS {
+        let output = run(dir.path(), &[&["--check", "--config", "config.toml"], *args].concat());
+        let wanted: String = stderr.lines().map(|line| fill(line) + "\n").collect();
+        assert_eq!(String::from_utf8_lossy(&output.stderr), wanted, "{args:?}");
+        assert_eq!(output.status.code(), Some(*code), "{args:?}");
+        assert!(output.stdout.is_empty(), "{args:?}");
+    }
+}
+
+#[test]
+fn help_and_version_are_printed() {
+    let dir = tempfile::tempdir().unwrap();
+    let version = format!("aisopod-gateway {}\n", env!("CARGO_PKG_VERSION"));
+    for (args, start) in [
+        (&["--version"][..], version.as_str()),
+        (&["-V"], &version),
+        (&["--help"], "aisopod-gateway: a WebSocket gateway daemon\n\nusage: "),
+        (&["-h"], "aisopod-gateway: a WebSocket gateway daemon\n\nusage: "),
+        (&["--config", "missing.toml", "--help"], "aisopod-gateway: a WebSocket gateway daemon\n\nusage: "),
+    ] {
+        let output = run(dir.path(), args);
+        assert_eq!(output.status.code(), Some(0), "{args:?}");
+        assert!(String::from_utf8_lossy(&output.stdout).starts_with(start), "{args:?}: {output:?}");
+        assert!(output.stderr.is_empty(), "{args:?}: {output:?}");
+    }
+}
+
+/// Addresses from the command line stand over the file's, and are held to the same rules; the flag is to blame then.
+#[test]
+fn an_insecure_address_is_blamed_on_its_flag() {
+    let dir = tempfile::tempdir().unwrap();
+    let wanted = fill("--listen: listen \"0.0.0.0:80\" INSECURE\n");
+    for (text, stderr) in
+        [("auth.allow_insecure = true\n", ""), ("listen = \"127.0.0.1:0\"\n", &wanted), ("# nothing\n", &wanted)]
+    {
+        std::fs::write(dir.path().join("config.toml"), text).unwrap();
+        let output = run(dir.path(), &["--check", "--config", "config.toml", "--listen", "0.0.0.0:80"]);
+        assert_eq!(String::from_utf8_lossy(&output.stderr), stderr, "of {text}");
+    }
+    std::fs::write(dir.path().join("config.toml"), "listen = \"0.0.0.0:80\"\n").unwrap();
+    let output = run(dir.path(), &["--check", "--config", "config.toml", "--listen", "127.0.0.1:0"]);
+    assert_eq!(output.status.code(), Some(0), "the file's own address isn't used: {output:?}");
+}

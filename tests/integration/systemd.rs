@@ -1,0 +1,187 @@
+//! As a service: what systemd is told, what it makes of the unit, and a real one that starts it.
+
+use crate::common::tools::{require, require_root};
+use crate::common::{Gateway, PATIENCE, wait_until};
+use std::fs;
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// Runs make in the repository.
+fn make(target: &str, variables: &[String]) {
+    let binary = format!("BINARY={}", Gateway::binary().display());
+    let output = Command::new("make")
+        .args(["-C", env!("CARGO_MANIFEST_DIR"), target, &binary])
+        .args(variables)
+        .env_remove("MAKEFLAGS")
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "make {target}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Everything below a directory that is no directory.
+fn files(dir: &Path) -> Vec<String> {
+    let found = Command::new("find").arg(dir).args(["!", "-type", "d", "-printf", "%P\n"]).output().unwrap();
+    let mut files: Vec<String> = String::from_utf8(found.stdout).unwrap().lines().map(str::to_owned).collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn it_is_installed_and_uninstalled() {
+    let dir = tempfile::tempdir().unwrap();
+    let variables = [format!("DESTDIR={}", dir.path().display()), "PREFIX=/opt/gw".to_owned()];
+    make("install", &variables);
+    let config = "etc/aisopod-gateway/config.toml";
+    let all = [config, "opt/gw/bin/aisopod-gateway", "opt/gw/lib/systemd/system/aisopod-gateway.service"];
+    assert_eq!(files(dir.path()), all);
+    let unit = fs::read_to_string(dir.path().join(all[2])).unwrap();
+    assert!(unit.contains("\nExecStart=/opt/gw/bin/aisopod-gateway --config /etc/aisopod-gateway/config.toml\n"));
+    make("uninstall", &variables);
+    assert!(files(dir.path()).is_empty());
+
+    // A configuration that was changed survives both.
+    make("install", &variables);
+    fs::write(dir.path().join(config), "log_level = \"warn\"\n").unwrap();
+    make("install", &variables);
+    make("uninstall", &variables);
+    assert_eq!(files(dir.path()), [config]);
+    assert_eq!(fs::read_to_string(dir.path().join(config)).unwrap(), "log_level = \"warn\"\n");
+}
+
+#[test]
+fn the_unit_is_valid_and_exposes_little() {
+    let Some(analyze) = require("systemd-analyze") else { return };
+    let dir = tempfile::tempdir().unwrap();
+    make("install", &[format!("PREFIX={}", dir.path().display()), format!("SYSCONFDIR={}", dir.path().display())]);
+    let unit = dir.path().join("lib/systemd/system/aisopod-gateway.service");
+    let verified = Command::new(&analyze).args(["verify", "--recursive-errors=yes"]).arg(&unit).output().unwrap();
+    assert!(verified.status.success());
+    assert_eq!(String::from_utf8_lossy(&verified.stderr) + String::from_utf8_lossy(&verified.stdout), "");
+    let secure = Command::new(&analyze).args(["security", "--offline=yes", "--threshold=15"]).arg(&unit).output();
+    let secure = secure.unwrap();
+    assert!(secure.status.success(), "{}", String::from_utf8_lossy(&secure.stdout));
+}
+
+#[test]
+fn the_example_configuration_is_the_default() {
+    let example = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/systemd/config.toml")).unwrap();
+    let uncommented: String = example
+        .lines()
+        .map(|line| line.strip_prefix('#').filter(|rest| !rest.starts_with(' ')).unwrap_or(line))
+        // A gateway with credentials is not the default; the rest is.
+        .take_while(|line| *line != "[[auth.credentials]]")
+        .flat_map(|line| [line, "\n"])
+        .collect();
+    assert!(uncommented.matches(" = ").count() >= 18, "{uncommented}");
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("config.toml");
+    fs::write(&path, &uncommented).unwrap();
+    let descriptors = 20_000;
+    let read = aisopod_gateway::load_config(&path, descriptors, Vec::new()).unwrap();
+    assert_eq!(format!("{read:?}"), format!("{:?}", aisopod_gateway::Config::new(descriptors)));
+
+    let with_credentials: String = example.replace("#[[auth", "[[auth").replace("#mode = \"none\"", "mode = \"token\"");
+    let with_credentials: String = with_credentials
+        .lines()
+        .map(|line| line.strip_prefix('#').filter(|rest| !rest.starts_with(' ')).unwrap_or(line))
+        .flat_map(|line| [line, "\n"])
+        .collect();
+    fs::write(&path, with_credentials).unwrap();
+    aisopod_gateway::load_config(&path, descriptors, Vec::new()).unwrap();
+}
+
+#[test]
+fn systemd_is_told_of_readiness_counts_and_the_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let receive = || {
+        let mut bytes = [0; 500];
+        let length = socket.recv(&mut bytes).unwrap();
+        String::from_utf8(bytes[..length].into()).unwrap()
+    };
+    let mut command = Command::new(Gateway::binary());
+    command.env("NOTIFY_SOCKET", &path);
+    let gateway = Gateway::start_by(command, "");
+    assert!(receive().starts_with("READY=1\n"));
+    assert_eq!(gateway.status()["status"], "ok", "it listens when it says so");
+    assert_eq!(receive().trim(), "STATUS=0 clients: 0 operators, 0 nodes");
+    let client = gateway.connect();
+    assert_eq!(receive().trim(), "STATUS=1 clients: 1 operators, 0 nodes");
+    drop(client);
+    gateway.signal("TERM");
+    loop {
+        let told = receive();
+        if told.starts_with("STOPPING=1\n") {
+            break;
+        }
+        assert!(told.starts_with("STATUS="), "{told}");
+    }
+}
+
+#[test]
+fn in_the_journal_lines_have_no_time_of_their_own() {
+    let mut command = Command::new(Gateway::binary());
+    command.env("JOURNAL_STREAM", "8:12345");
+    let gateway = Gateway::start_by(command, "");
+    let line = gateway.wait_for_line("listens", |line| line.contains("listening"));
+    assert!(line.starts_with("INFO  [aisopod_gateway] listening addr="), "{line}");
+    let plain = Gateway::start("");
+    let line = plain.wait_for_line("listens", |line| line.contains("listening"));
+    assert!(line.starts_with("INFO  [aisopod_gateway] 20") && line.contains("Z listening addr="), "{line}");
+    assert!(!line.contains('\u{1b}'), "no colours");
+}
+
+/// A real systemd, in namespaces of its own, starts the real unit, sees it ready, and stops it.
+#[test]
+fn a_real_systemd_runs_the_unit() {
+    let (Some(unshare), Some(_), Some(_)) = (require("unshare"), require("curl"), require("systemctl")) else { return };
+    let Some(()) = require_root("booting a systemd") else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/systemd");
+    make("install", &[format!("DESTDIR={}", dir.path().display())]);
+    let unit = dir.path().join("usr/local/lib/systemd/system/aisopod-gateway.service");
+    fs::copy(unit, dir.path().join("aisopod-gateway.service")).unwrap();
+    fs::copy(Gateway::binary(), dir.path().join("aisopod-gateway")).unwrap();
+    fs::copy(scripts.join("probe.sh"), dir.path().join("probe.sh")).unwrap();
+    fs::write(dir.path().join("token"), "a-token-that-only-root-reads\n").unwrap();
+    let config = "listen = [\"unix:/run/aisopod-gateway/gateway.sock\"]\n[auth]\nmode = \"token\"\n\
+                  [[auth.credentials]]\nname = \"alice\"\nrole = \"operator\"\ntoken_file = \"alice\"\n";
+    fs::write(dir.path().join("config.toml"), config).unwrap();
+    // All of them end with the first process, and that with unshare.
+    let mut systemd = Command::new(unshare)
+        .args(["--pid", "--fork", "--mount", "--cgroup", "--uts", "--ipc", "--net", "--mount-proc", "--kill-child"])
+        .arg("bash")
+        .arg(scripts.join("boot.sh"))
+        .arg(dir.path())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let log = || fs::read_to_string(dir.path().join("probe.log")).unwrap_or_default();
+    let whole = std::panic::catch_unwind(|| {
+        wait_until("the probe has seen the end", || log().contains("ExecMainStatus="));
+    });
+    systemd.kill().unwrap();
+    systemd.wait().unwrap();
+    let gateway = fs::read_to_string(dir.path().join("gateway.log")).unwrap_or_default();
+    assert!(whole.is_ok(), "{}\n{gateway}", log());
+    for expected in [
+        "ActiveState=active",
+        "StatusText=0 clients: 0 operators, 0 nodes",
+        "socket mode 660",
+        r#"{"status":"ready"}"#,
+        "without a token: 401",
+        "with a token: 101",
+        "\"operators\":",
+        "ActiveState=inactive",
+        "Result=success",
+        "ExecMainStatus=0",
+    ] {
+        assert!(log().contains(expected), "{expected} is missing in {}\n{gateway}", log());
+    }
+    assert!(gateway.contains(" presence_key=operator:alice "), "{gateway}");
+}

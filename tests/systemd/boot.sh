@@ -1,0 +1,39 @@
+#!/bin/bash
+# Boots a real systemd as the first process of namespaces of its own, with the installed unit and a probe beside it.
+# Called by the systemd test as: unshare <all but user> bash boot.sh DIR, where DIR holds unit, binary, configuration
+# and probe.sh, and gets probe.log and gateway.log. Nothing of it is left when it ends.
+set -eu
+dir=$1
+mount --make-rprivate /
+# As systemd would have it outside a container: credentials are mounted in one namespace for another.
+mount --make-rshared /
+mount -t tmpfs tmpfs /run
+if mountpoint -q /sys/fs/cgroup; then umount -R /sys/fs/cgroup; fi
+mount -t cgroup2 cgroup2 /sys/fs/cgroup
+
+# The unit hides /tmp and homes from the daemon, so what it starts is in /run.
+mkdir -p /run/test /run/systemd/system/aisopod-gateway.service.d
+cp "$dir/aisopod-gateway" "$dir/config.toml" /run/test/
+cp "$dir/aisopod-gateway.service" /run/systemd/system/
+cat > /run/systemd/system/aisopod-gateway.service.d/test.conf <<UNIT
+[Unit]
+DefaultDependencies=no
+[Service]
+ExecStart=
+ExecStart=/run/test/aisopod-gateway --config /run/test/config.toml
+StandardError=file:$dir/gateway.log
+LoadCredential=alice:$dir/token
+UNIT
+cat > /run/systemd/system/probe.service <<UNIT
+[Unit]
+DefaultDependencies=no
+After=aisopod-gateway.service
+[Service]
+Type=oneshot
+StandardOutput=file:$dir/probe.log
+StandardError=file:$dir/probe.log
+ExecStart=/bin/bash $dir/probe.sh
+UNIT
+printf '[Unit]\nWants=probe.service aisopod-gateway.service\n' > /run/systemd/system/test.target
+export container=test
+exec /lib/systemd/systemd --system --unit=test.target --log-level=info --log-target=console --show-status=no
