@@ -93,8 +93,8 @@ $(websocat):
 # In place of any other version.
 $(websockets): | system-tools
 	@rm -rf $(TOOLS)/python
-	@$(PYTHON) -m pip install --quiet --root-user-action=ignore --target $(TOOLS)/python websockets==$(WEBSOCKETS_VERSION) \
-		$(call or_go_on,the Python package websockets)
+	@$(PYTHON) -m pip install --quiet --root-user-action=ignore --target $(TOOLS)/python \
+		websockets==$(WEBSOCKETS_VERSION) $(call or_go_on,the Python package websockets)
 
 $(ws): tests/foreign/package.json tests/foreign/package-lock.json | system-tools
 	@mkdir -p $(TOOLS)/node && cp $^ $(TOOLS)/node

@@ -45,14 +45,10 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
 
 /// The shortest form that [`parse_duration`] reads.
 pub(super) fn show_duration(duration: Duration) -> String {
-    let millis = duration.as_millis();
-    match millis {
-        0 => "0s".to_owned(),
-        _ if millis % 3_600_000 == 0 => format!("{}h", millis / 3_600_000),
-        _ if millis % 60_000 == 0 => format!("{}m", millis / 60_000),
-        _ if millis % 1_000 == 0 => format!("{}s", millis / 1_000),
-        _ => format!("{millis}ms"),
-    }
+    let millis = duration.as_millis() as u64;
+    let units = [(3_600_000, "h"), (60_000, "m"), (1_000, "s"), (1, "ms")];
+    let whole = units.iter().find(|(size, _)| millis > 0 && millis.is_multiple_of(*size));
+    whole.map_or_else(|| "0s".to_owned(), |(size, unit)| format!("{}{unit}", millis / size))
 }
 
 /// Whether a text is a name: it goes into logs and presence keys as it is.

@@ -1,6 +1,8 @@
 //! A real gateway on a free port, and clients for it.
 
+pub mod credential;
 pub mod frames;
+pub mod process;
 pub mod tools;
 
 use serde_json::Value;
@@ -92,11 +94,6 @@ impl Gateway {
     /// Where it listens beside that, unless the settings say otherwise.
     pub fn unix_path(&self) -> PathBuf {
         self.dir.path().join("gateway.sock")
-    }
-
-    /// Its directory, for files that the settings name.
-    pub fn dir(&self) -> &Path {
-        self.dir.path()
     }
 
     pub fn pid(&self) -> u32 {
@@ -193,11 +190,6 @@ impl Gateway {
         stream
     }
 
-    /// One plain HTTP request over TCP, given without the empty line behind it: head and body of the answer.
-    pub fn http(&self, request: &str) -> (String, String) {
-        http(&mut self.tcp(), &format!("{request}\r\nHost: x\r\nConnection: close\r\n\r\n"))
-    }
-
     /// Sends SIGTERM and waits for the end.
     pub fn stop(mut self) -> (ExitStatus, Vec<String>) {
         self.signal("TERM");
@@ -262,11 +254,6 @@ impl Client {
     pub fn call(&mut self, method: &str) -> Value {
         self.send(&format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}"}}"#));
         serde_json::from_str(&self.receive()).expect("JSON")
-    }
-
-    /// The connection's ID, as the gateway tells it.
-    pub fn conn_id(&mut self) -> String {
-        self.call("gateway.whoami")["result"]["conn_id"].as_str().expect("an ID").to_owned()
     }
 
     /// Reads until the gateway closes: the close frame's code and reason.

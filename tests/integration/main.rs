@@ -3,9 +3,11 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod browser;
 mod config;
 mod credentials;
 mod embedded;
+mod foreign;
 mod frames;
 mod handshake;
 mod lifecycle;
@@ -16,3 +18,4 @@ mod shutdown;
 mod systemd;
 mod timeouts;
 mod trouble;
+mod websocat;
