@@ -85,7 +85,11 @@ impl Heartbeat {
     /// Pings a client until the returned guard is dropped: first somewhere within the interval, spread by the
     /// client's random ID, then always at that offset.
     pub fn watch(self: &Arc<Self>, client: &Arc<GatewayClient>) -> Watch {
-        let first = self.next_ping(client, self.tick_of(Instant::now()));
+        self.watch_from(self.tick_of(Instant::now()), client)
+    }
+
+    fn watch_from(self: &Arc<Self>, now: u64, client: &Arc<GatewayClient>) -> Watch {
+        let first = self.next_ping(client, now);
         let watched = Watched { client: Arc::downgrade(client), next: Visit::Ping };
         let key = self.wheel.lock().insert(watched, first);
         self.watched.notify_one();

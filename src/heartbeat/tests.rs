@@ -59,7 +59,7 @@ fn first_pings_are_spread_over_the_interval() {
 #[test]
 fn a_client_that_answers_lives_from_ping_to_ping() {
     let (heartbeat, client) = (heartbeat(), client());
-    let watch = heartbeat.watch(&client);
+    let watch = heartbeat.watch_from(0, &client);
     let mut ping = heartbeat.next_ping(&client, 0);
     for _ in 0..5 {
         turn(&heartbeat, ping);
@@ -75,7 +75,7 @@ fn a_client_that_answers_lives_from_ping_to_ping() {
 fn a_timeout_as_long_as_the_interval_skips_no_ping() {
     for timeout in [INTERVAL - 1, INTERVAL] {
         let (heartbeat, client) = (heartbeat_with(timeout), client());
-        let watch = heartbeat.watch(&client);
+        let watch = heartbeat.watch_from(0, &client);
         let first = heartbeat.next_ping(&client, 0);
         let mut pinged = Vec::new();
         // Every third tick: the wheel is late by up to two.
@@ -95,7 +95,7 @@ fn a_timeout_as_long_as_the_interval_skips_no_ping() {
 #[test]
 fn a_client_that_never_answers_its_first_ping_is_closed() {
     let (heartbeat, client) = (heartbeat(), client());
-    let _watch = heartbeat.watch(&client);
+    let _watch = heartbeat.watch_from(0, &client);
     let ping = heartbeat.next_ping(&client, 0);
     turn(&heartbeat, ping);
     client.ping_sent();
@@ -108,7 +108,7 @@ fn a_client_that_never_answers_its_first_ping_is_closed() {
 #[test]
 fn a_ping_that_was_not_written_yet_is_not_judged() {
     let (heartbeat, client) = (heartbeat(), client());
-    let watch = heartbeat.watch(&client);
+    let watch = heartbeat.watch_from(0, &client);
     let ping = heartbeat.next_ping(&client, 0);
     turn(&heartbeat, ping);
     for wait in 1..10 {
@@ -120,7 +120,7 @@ fn a_ping_that_was_not_written_yet_is_not_judged() {
 #[test]
 fn the_time_to_answer_counts_from_when_the_ping_was_written() {
     let (heartbeat, client) = (heartbeat(), client());
-    let watch = heartbeat.watch(&client);
+    let watch = heartbeat.watch_from(0, &client);
     let ping = heartbeat.next_ping(&client, 0);
     turn(&heartbeat, ping);
     // In wheel time the judgement comes at once; by the clock the ping has just been written.
@@ -135,7 +135,7 @@ fn the_time_to_answer_counts_from_when_the_ping_was_written() {
 fn a_process_that_stood_still_closes_nobody_at_once() {
     let heartbeat = heartbeat();
     let clients: Vec<_> = (0..50).map(|_| client()).collect();
-    let watches: Vec<_> = clients.iter().map(|client| heartbeat.watch(client)).collect();
+    let watches: Vec<_> = clients.iter().map(|client| heartbeat.watch_from(0, client)).collect();
     turn(&heartbeat, INTERVAL);
     clients.iter().for_each(|client| client.ping_sent());
     let awake = 1_000 * INTERVAL;
@@ -153,7 +153,7 @@ fn a_process_that_stood_still_closes_nobody_at_once() {
 #[test]
 fn a_dropped_watch_leaves_nothing_in_the_wheel() {
     let (heartbeat, client) = (heartbeat(), client());
-    let watch = heartbeat.watch(&client);
+    let watch = heartbeat.watch_from(0, &client);
     assert_eq!(heartbeat.wheel.lock().len(), 1);
     drop(watch);
     assert!(heartbeat.wheel.lock().is_empty());

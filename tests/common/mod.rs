@@ -124,9 +124,11 @@ impl Gateway {
         }
     }
 
-    /// The lines that say that a client has gone.
-    pub fn disconnections(&self) -> Vec<String> {
-        self.log().into_iter().filter(|line| line.contains(" disconnected conn_id=")).collect()
+    /// The lines that say that a client has gone, as soon as there are so many.
+    pub fn disconnections(&self, count: usize) -> Vec<String> {
+        let lines = || self.log().into_iter().filter(|line| line.contains(" disconnected conn_id=")).collect();
+        wait_until("the log tells of them", || Vec::len(&lines()) >= count);
+        lines()
     }
 
     /// Reads `/status`, over the Unix socket: it is there when the network is not.

@@ -12,7 +12,7 @@ fn close_code(bytes: &[u8]) -> (u16, String) {
     drop(raw);
     let status = gateway.wait_for_clients(0);
     assert_eq!(status["closed_total"][&reason], 1, "{status}");
-    let lines = gateway.disconnections();
+    let lines = gateway.disconnections(1);
     assert!(lines.len() == 1 && lines[0].contains(&format!("reason={reason} code={code} ")), "{lines:?}");
     (code, reason)
 }
@@ -87,7 +87,7 @@ fn the_clients_close_is_answered_with_its_code() {
         assert_eq!(raw.receive(), None, "the server ends the stream first");
         let status = gateway.wait_for_clients(0);
         assert_eq!(status["closed_total"][reason], 1, "{status}");
-        assert!(gateway.disconnections()[0].contains(" clean=true "));
+        assert!(gateway.disconnections(1)[0].contains(" clean=true "));
     }
 }
 

@@ -137,7 +137,7 @@ fn by_shutdown() {
     }
     let mut gateway = gateway;
     assert!(gateway.wait().success());
-    assert_eq!(gateway.disconnections().len(), 50);
+    assert_eq!(gateway.disconnections(50).len(), 50);
     gateway.wait_for_line("counts them", |line| line.ends_with("stopped closed=50 cut=0"));
 }
 

@@ -13,6 +13,7 @@ mod handshake;
 mod lifecycle;
 mod plain;
 mod raw;
+mod readme;
 mod secrets;
 mod shutdown;
 mod systemd;

@@ -37,7 +37,7 @@ fn clients_that_do_not_answer_are_cut_and_counted() {
     assert_eq!(good.closed().0, 1012);
     assert_eq!(gateway.wait().code(), Some(0));
     gateway.wait_for_line("counts them", |line| line.ends_with("stopped closed=1 cut=3"));
-    let lines = gateway.disconnections();
+    let lines = gateway.disconnections(4);
     assert!(lines.len() == 4 && lines.iter().all(|line| line.contains(" reason=draining code=1012 ")), "{lines:?}");
 }
 

@@ -179,7 +179,7 @@ fn a_peer_that_vanishes_without_a_packet_is_noticed() {
         status["clients"]["total_connections"] == 0 && status["process"]["open_descriptors"] == descriptors
     });
     assert_eq!(status["closed_total"]["pong_timeout"], 1, "{status}");
-    let lines = gateway.disconnections();
+    let lines = gateway.disconnections(1);
     assert!(lines.len() == 1 && lines[0].contains(" reason=pong_timeout code=4100 clean=false "), "{lines:?}");
     assert!(client.try_wait().unwrap().is_none(), "the client has noticed nothing");
     client.kill().unwrap();

@@ -104,7 +104,11 @@ fn snapshots_hold_together_under_concurrent_change() {
                 let now = registry.health_snapshot();
                 assert!(now.operators + now.nodes <= now.total_connections, "{now:?}");
                 assert!(now.total_connections <= WRITERS * (HELD + 1), "{now:?}");
-                assert!(registry.list().len() <= WRITERS * (HELD + 2));
+                let mut ids: Vec<_> = registry.list().iter().map(|client| client.conn_id.bits()).collect();
+                let listed = ids.len();
+                ids.sort_unstable();
+                ids.dedup();
+                assert_eq!(ids.len(), listed, "nobody twice");
                 looks.fetch_add(1, SeqCst);
             }
         });
