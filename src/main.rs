@@ -2,7 +2,7 @@
 
 mod args;
 
-use aisopod_gateway::{Config, Gateway, Listener, Shutdown, logging, systemd};
+use aisopod_gateway::{Config, Gateway, ListenAddr, Listener, Shutdown, logging, systemd};
 use args::Command;
 use log::{error, info};
 use std::process::ExitCode;
@@ -42,14 +42,7 @@ fn run(config: Config) -> ExitCode {
 
 async fn serve(config: Config) -> std::io::Result<()> {
     let signals = [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?];
-    let mut listeners = Vec::new();
-    for addr in &config.listen {
-        let bound = Listener::bind(addr);
-        listeners.push(bound.map_err(|error| std::io::Error::new(error.kind(), format!("{addr}: {error}")))?);
-    }
-    for listener in &listeners {
-        info!("listening addr={}", listener.addr());
-    }
+    let listeners = config.listen.iter().map(bind).collect::<Result<_, _>>()?;
     let gateway = Gateway::new(config);
     let (stop, shutdown) = watch::channel(Shutdown::No);
     tokio::spawn(stop_on_signals(signals, stop));
@@ -58,6 +51,12 @@ async fn serve(config: Config) -> std::io::Result<()> {
     reporter.abort();
     info!("stopped closed={} cut={}", drained.closed, drained.cut);
     Ok(())
+}
+
+fn bind(addr: &ListenAddr) -> Result<Listener, std::io::Error> {
+    let listener = Listener::bind(addr).map_err(|error| std::io::Error::other(format!("{addr}: {error}")))?;
+    info!("listening addr={}", listener.addr());
+    Ok(listener)
 }
 
 async fn report(gateway: Arc<Gateway>) {

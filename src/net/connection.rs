@@ -3,10 +3,10 @@
 //! One deadline from accept until the session has the stream. Each stage is boxed or over before the next begins, so
 //! that a waiting connection is as small as its stage.
 
-use super::accept::Place;
+use super::admission::Place;
 use super::answer::Refusal;
 use super::exchange::{Answering, Exchange};
-use super::server::{Gateway, Phase};
+use super::gateway::{Gateway, Phase};
 use super::service;
 use super::stream::Stream;
 use super::upgrade::Accepted;

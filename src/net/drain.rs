@@ -1,6 +1,6 @@
 //! The end of a gateway: its clients are asked to leave, not all at once.
 
-use super::server::{Gateway, Phase, Shutdown};
+use super::gateway::{Gateway, Phase, Shutdown};
 use crate::client::CloseReason;
 use std::time::Duration;
 use tokio::sync::watch;

@@ -1,10 +1,12 @@
 //! From a TCP or Unix connection to an upgraded stream, and the gateway that ties the parts together.
 
 mod accept;
+mod admission;
 mod answer;
 mod connection;
 mod drain;
 mod exchange;
+mod gateway;
 mod headers;
 mod listener;
 mod origin;
@@ -15,5 +17,5 @@ mod stream;
 mod upgrade;
 
 pub use drain::Drained;
+pub use gateway::{Gateway, Shutdown};
 pub use listener::Listener;
-pub use server::{Gateway, Shutdown};

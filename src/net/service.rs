@@ -1,9 +1,9 @@
 //! The hyper service: which path is answered by what.
 
-use super::accept::Place;
+use super::admission::Place;
 use super::answer::{Refusal, json};
 use super::exchange::Exchange;
-use super::server::Gateway;
+use super::gateway::Gateway;
 use super::upgrade;
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, HeaderValue};

@@ -1,0 +1,45 @@
+//! How many connections there may be.
+
+use std::sync::Arc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Connections beyond `max_connections` that are still answered: with 503 to an upgrade, and as ever to a scraper.
+const OVERFLOW: usize = 32;
+
+/// The places for connections. Those taken are the connections that there are.
+pub struct Admission {
+    places: Arc<Semaphore>,
+    overflow: Arc<Semaphore>,
+    max_connections: u32,
+}
+
+/// A connection's place, given back when dropped.
+pub(super) struct Place {
+    _permit: OwnedSemaphorePermit,
+    /// Whether the connection may become a client.
+    pub(super) may_upgrade: bool,
+}
+
+impl Admission {
+    pub(super) fn new(max_connections: usize) -> Self {
+        let max_connections = u32::try_from(max_connections).unwrap_or(u32::MAX);
+        let places = Arc::new(Semaphore::new(max_connections as usize));
+        Admission { places, overflow: Arc::new(Semaphore::new(OVERFLOW)), max_connections }
+    }
+
+    /// A place for a new connection, if there is one left.
+    pub(super) fn try_enter(&self) -> Option<Place> {
+        let place = |semaphore: &Arc<Semaphore>, may_upgrade| {
+            let permit = semaphore.clone().try_acquire_owned().ok()?;
+            Some(Place { _permit: permit, may_upgrade })
+        };
+        place(&self.places, true).or_else(|| place(&self.overflow, false))
+    }
+
+    /// Waits until every place is free again: no connection is left.
+    pub(super) async fn all_gone(&self) {
+        // The semaphores are never closed, so neither wait fails.
+        let _ = self.places.acquire_many(self.max_connections).await;
+        let _ = self.overflow.acquire_many(OVERFLOW as u32).await;
+    }
+}

@@ -1,0 +1,113 @@
+//! The gateway: the parts that its connections share, and the phase that it is in.
+
+use super::admission::Admission;
+use super::answer::Refusal;
+use crate::client::{Bounds, ClientRegistry, Handler, SessionContext, Stats};
+use crate::config::Config;
+use crate::heartbeat::Heartbeat;
+use crate::ops::{self, Handshakes};
+use crate::rpc::Router;
+use std::sync::Arc;
+use std::time::Instant;
+use tokio::sync::watch;
+
+/// What a running gateway is told from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Shutdown {
+    /// Go on.
+    No,
+    /// Close every client, paced, and end.
+    Drain,
+    /// End at once.
+    Now,
+}
+
+/// How far in its life a gateway is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Phase {
+    Starting,
+    Running,
+    /// Nobody new; those there are asked to leave.
+    Draining,
+    /// Whoever is still there is dropped.
+    Cut,
+}
+
+/// A WebSocket gateway.
+pub struct Gateway {
+    pub(super) config: Config,
+    pub(super) registry: Arc<ClientRegistry>,
+    pub(super) heartbeat: Arc<Heartbeat>,
+    pub(super) sessions: Arc<SessionContext>,
+    pub(super) bounds: Bounds,
+    pub(super) stats: Arc<Stats>,
+    pub(super) handshakes: Arc<Handshakes>,
+    pub(super) admission: Admission,
+    phase: watch::Sender<Phase>,
+    started: Instant,
+}
+
+impl Gateway {
+    /// A gateway that answers JSON-RPC.
+    pub fn new(config: Config) -> Arc<Self> {
+        let max_batch_requests = config.limits.max_batch_requests;
+        Self::with_handler(config, |registry| Arc::new(Router::new(registry, max_batch_requests)))
+    }
+
+    /// A gateway that passes its clients' messages to a handler of your own, made with the registry that they will be
+    /// in.
+    pub fn with_handler(config: Config, handler: impl FnOnce(Arc<ClientRegistry>) -> Arc<dyn Handler>) -> Arc<Self> {
+        let registry = Arc::new(ClientRegistry::new());
+        let stats = Arc::<Stats>::default();
+        let sessions = SessionContext::new(handler(registry.clone()), stats.clone(), &config.limits);
+        Arc::new(Gateway {
+            heartbeat: Arc::new(Heartbeat::new(&config.heartbeat, stats.clone())),
+            sessions: Arc::new(sessions),
+            bounds: Bounds { messages: config.limits.outbox_max_messages, bytes: config.limits.outbox_max_bytes },
+            handshakes: Arc::new(Handshakes::new(Refusal::CODES)),
+            admission: Admission::new(config.limits.max_connections),
+            phase: watch::Sender::new(Phase::Starting),
+            started: Instant::now(),
+            registry,
+            stats,
+            config,
+        })
+    }
+
+    /// Who is connected.
+    pub fn registry(&self) -> &Arc<ClientRegistry> {
+        &self.registry
+    }
+
+    /// The JSON of `/status`.
+    pub fn status(&self) -> String {
+        ops::report(&ops::Sources {
+            config: &self.config,
+            registry: &self.registry,
+            stats: &self.stats,
+            handshakes: &self.handshakes,
+            heartbeat: &self.heartbeat,
+            uptime: self.started.elapsed(),
+            draining: self.phase() > Phase::Running,
+        })
+    }
+
+    pub(super) fn enter(&self, phase: Phase) {
+        self.phase.send_replace(phase);
+    }
+
+    pub(super) fn phase(&self) -> Phase {
+        *self.phase.borrow()
+    }
+
+    /// Whether new clients are let in.
+    pub(super) fn is_ready(&self) -> bool {
+        self.phase() == Phase::Running
+    }
+
+    /// Waits until a later phase than this one has begun.
+    pub(super) async fn left_phase(&self, phase: Phase) {
+        // The sender lives as long as this gateway.
+        let _ = self.phase.subscribe().wait_for(|now| *now > phase).await;
+    }
+}
