@@ -42,7 +42,8 @@ fn run(config: Config) -> ExitCode {
 
 async fn serve(config: Config) -> std::io::Result<()> {
     let signals = [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?];
-    let listeners = config.listen.iter().map(bind).collect::<Result<_, _>>()?;
+    let listeners = config.listen.iter().map(bind).collect::<Result<Vec<_>, _>>()?;
+    listeners.iter().for_each(|listener| info!("listening addr={}", listener.addr()));
     let gateway = Gateway::new(config);
     let (stop, shutdown) = watch::channel(Shutdown::No);
     tokio::spawn(stop_on_signals(signals, stop));
@@ -54,9 +55,7 @@ async fn serve(config: Config) -> std::io::Result<()> {
 }
 
 fn bind(addr: &ListenAddr) -> Result<Listener, std::io::Error> {
-    let listener = Listener::bind(addr).map_err(|error| std::io::Error::other(format!("{addr}: {error}")))?;
-    info!("listening addr={}", listener.addr());
-    Ok(listener)
+    Listener::bind(addr).map_err(|error| std::io::Error::other(format!("{addr}: {error}")))
 }
 
 async fn report(gateway: Arc<Gateway>) {
