@@ -2,7 +2,7 @@
 # AISOPOD_TOOLS.
 
 CARGO := cargo
-BINARY := target/release/aisopod-gateway
+BINARY := $(or $(CARGO_TARGET_DIR),target)/release/aisopod-gateway
 
 PREFIX := /usr/local
 SYSCONFDIR := /etc
@@ -88,7 +88,7 @@ system-tools:
 	done
 
 $(websocat):
-	@cargo install --quiet --locked --root $(TOOLS) --version $(WEBSOCAT_VERSION) websocat $(call or_go_on,websocat)
+	@$(CARGO) install --quiet --locked --root $(TOOLS) --version $(WEBSOCAT_VERSION) websocat $(call or_go_on,websocat)
 
 # In place of any other version.
 $(websockets): | system-tools

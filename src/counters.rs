@@ -95,11 +95,6 @@ impl Tally {
             self.counts[index].add(1);
         }
     }
-
-    /// The sum over all labels.
-    pub fn total(&self) -> u64 {
-        self.counts.iter().map(Counter::get).sum()
-    }
 }
 
 impl Serialize for Tally {
@@ -214,7 +209,6 @@ mod tests {
         let tally = Tally::new(&["a", "b"]);
         tally.add("b");
         assert_eq!(serde_json::to_string(&tally).unwrap(), r#"{"a":0,"b":1}"#);
-        assert_eq!(tally.total(), 1);
     }
 
     #[test]

@@ -26,10 +26,11 @@
 //! | `ops` | `/status` |
 //! | `rpc` | JSON-RPC 2.0: envelope, methods |
 //! | `heartbeat` | pings and their deadlines: one task, one timer wheel |
+//! | `systemd` | what the service manager is told |
 //! | `client` | one connection (session, outbox, close reason), and all of them (registry) |
 //! | `config` | every setting, its default, the file |
 //! | `auth` | credentials to names, roles and scopes |
-//! | `systemd`, `logging`, `counters` | the service manager, standard error, atomics |
+//! | `logging`, `counters` | standard error, atomics |
 
 mod auth;
 mod client;
@@ -43,14 +44,16 @@ mod rpc;
 pub mod systemd;
 
 pub use auth::{AuthInfo, Authenticator, Credential, Presented, Role, SecretDigest, new_token};
+/// For its size, which is most of what a connection costs.
+#[doc(hidden)]
+pub use client::Session;
 pub use client::{
     Bounds, ClientRegistry, CloseReason, ConnId, GatewayClient, Handler, HealthSnapshot, Registration, RemoteAddr,
-    SendError, Sender, Session, Stats, Utf8Bytes,
+    SendError, Sender, Stats, Utf8Bytes,
 };
 pub use config::{
     Config, ConfigError, LISTEN_FORMS, ListenAddr, NAME_FORMS, Problem, SCOPE_FORMS, is_name, is_scope,
     load as load_config, parse_level, parse_listen,
 };
-pub use heartbeat::{Due, Key, TimerWheel};
 pub use net::{Drained, Gateway, Listener, Shutdown};
 pub use ops::descriptor_limit;

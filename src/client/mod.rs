@@ -2,6 +2,7 @@
 //!
 //! Knows nothing of HTTP, of timers that ping, or of what the messages mean.
 
+mod boundary;
 mod close;
 mod outbox;
 mod registry;

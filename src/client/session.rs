@@ -28,8 +28,10 @@ const READ_BITE: usize = 256;
 const WRITE_BUFFER: usize = 8 * 1024;
 /// Control frames and headers on top of the largest message.
 const WRITE_SLACK: usize = 4 * 1024;
-/// Answers to pings that may wait behind a blocked write before reading pauses.
+/// Answers to pings that may be gathered before they are flushed, and wait behind a blocked write.
 const PONGS_OWED: usize = 16;
+/// What larger messages leave in the codec's buffers is given back.
+const LARGE_MESSAGE: usize = 16 * 1024;
 /// Messages handled before other tasks have their turn.
 const MESSAGES_PER_POLL: usize = 256;
 
@@ -58,7 +60,7 @@ impl SessionContext {
 
 /// How far a session is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
+enum State {
     /// Messages go both ways.
     Open,
     /// What was queued goes out, then our close frame, then the peer's is awaited.
@@ -94,7 +96,9 @@ pub struct Session<S> {
     codec: WebSocketContext,
     context: Arc<SessionContext>,
     client: Registration,
-    phase: Phase,
+    state: State,
+    /// A large message has left large buffers in the codec.
+    grown: bool,
     /// The socket took less than it was given: nothing more leaves the outbox until it has taken that.
     blocked: bool,
     /// Answers to the peer's pings that wait behind a blocked write.
@@ -122,7 +126,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             codec: WebSocketContext::new(Role::Server, Some(context.codec)),
             context,
             client,
-            phase: Phase::Open,
+            state: State::Open,
+            grown: false,
             blocked: false,
             owed_pongs: 0,
             ping: Ping::None,
@@ -152,42 +157,48 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         let mut budget = MESSAGES_PER_POLL;
         loop {
             let requests = self.client.sender.take_requests();
-            let step = match self.phase {
-                Phase::Ended => return Poll::Ready(()),
+            let step = match self.state {
+                State::Ended => return Poll::Ready(()),
                 _ if requests.cut => return Poll::Ready(()),
-                Phase::Open if requests.close.is_some() => Poll::Ready(self.start_closing(Phase::Closing)),
-                Phase::Open => self.poll_open(cx, requests.ping, &mut budget),
-                Phase::Closing | Phase::Failing => self.poll_close(cx),
+                State::Open if requests.close.is_some() => Poll::Ready(self.start_closing(State::Closing)),
+                State::Open => self.poll_open(cx, requests.ping, &mut budget),
+                State::Closing | State::Failing => self.poll_close(cx),
             };
-            if let Poll::Ready(phase) = step {
-                self.phase = phase;
+            if let Poll::Ready(state) = step {
+                self.state = state;
                 continue;
             }
             // While a write is blocked, or the end has begun, new messages change nothing.
-            let can_write = self.phase == Phase::Open && !self.blocked;
+            let can_write = self.state == State::Open && !self.blocked;
             if self.client.sender.park(cx.waker(), requests.close, can_write) {
                 return Poll::Pending;
             }
         }
     }
 
-    /// Writes, then reads. `Ready` when it got anywhere, with the phase to go on in.
-    fn poll_open(&mut self, cx: &mut Context<'_>, ping: bool, budget: &mut usize) -> Poll<Phase> {
+    /// Writes, then reads. `Ready` when it got anywhere, with the state to go on in.
+    fn poll_open(&mut self, cx: &mut Context<'_>, ping: bool, budget: &mut usize) -> Poll<State> {
         if ping && let Err(error) = self.write_ping(cx) {
             return Poll::Ready(self.fail(error));
         }
-        match self.poll_write_out(cx) {
+        let (blocked, written, read) = (self.blocked, self.link.bytes_out, self.link.bytes_in);
+        let flushed = self.poll_write_out(cx);
+        if blocked && self.link.bytes_out > written {
+            // It has taken something of what it was too slow for; reading may be paused meanwhile.
+            self.client.heard();
+        }
+        match flushed {
             Poll::Ready(Ok(())) => {}
             Poll::Ready(Err(error)) => return Poll::Ready(self.fail(error)),
             Poll::Pending if self.poll_stalled(cx).is_ready() => {
                 self.client.close(CloseReason::SlowConsumer);
-                return Poll::Ready(Phase::Open);
+                return Poll::Ready(State::Open);
             }
             Poll::Pending => {}
         }
-        let before = self.link.bytes_in;
+        let left = *budget;
         let result = self.poll_read_messages(cx, budget);
-        if self.link.bytes_in > before {
+        if self.link.bytes_in > read || *budget < left {
             self.client.heard();
         }
         result
@@ -195,11 +206,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 
     /// Reads and handles messages, and lets the codec gather the answers. While writing is blocked, reading goes
     /// on until half the outbox is taken: a client is slowed down by its own answers, never closed over them.
-    fn poll_read_messages(&mut self, cx: &mut Context<'_>, budget: &mut usize) -> Poll<Phase> {
+    fn poll_read_messages(&mut self, cx: &mut Context<'_>, budget: &mut usize) -> Poll<State> {
         let mut handled = false;
         loop {
             if self.blocked && (self.owed_pongs > PONGS_OWED || self.client.sender.is_half_full()) {
                 return Poll::Pending;
+            }
+            if self.owed_pongs > PONGS_OWED || self.client.close_reason().is_some() {
+                return Poll::Ready(State::Open);
             }
             if *budget == 0 {
                 cx.waker().wake_by_ref();
@@ -209,26 +223,30 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 Ok(message) => {
                     handled = true;
                     *budget -= 1;
-                    if let Some(phase) = self.handle(message) {
-                        return Poll::Ready(phase);
+                    if let Some(state) = self.handle(message) {
+                        return Poll::Ready(state);
                     }
                     if let Poll::Ready(Err(error)) = self.poll_write_queued(cx) {
                         return Poll::Ready(self.fail(error));
                     }
                 }
                 // Once more round, to flush the answers.
-                Err(error) if would_block(&error) && handled => return Poll::Ready(Phase::Open),
-                Err(error) if would_block(&error) => return Poll::Pending,
+                Err(error) if would_block(&error) && handled => return Poll::Ready(State::Open),
+                Err(error) if would_block(&error) => {
+                    self.shrink();
+                    return Poll::Pending;
+                }
                 Err(error) => return Poll::Ready(self.fail(error)),
             }
         }
     }
 
-    /// Handles one message; returns the next phase if it ends the open one.
-    fn handle(&mut self, message: Message) -> Option<Phase> {
+    /// Handles one message; returns the next state if it ends the open one.
+    fn handle(&mut self, message: Message) -> Option<State> {
         match message {
             Message::Text(text) => {
                 self.traffic.messages_in += 1;
+                self.grown |= text.len() > LARGE_MESSAGE;
                 let handler = AssertUnwindSafe(|| self.context.handler.on_message(&self.client, text));
                 if catch_unwind(handler).is_err() {
                     self.client.close(CloseReason::InternalError);
@@ -253,7 +271,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                     _ => CloseReason::Normal,
                 });
                 self.close_sent = true;
-                Some(self.start_closing(Phase::Closing))
+                Some(self.start_closing(State::Closing))
             }
             // The codec answers it with its own payload.
             Message::Ping(_) => {
@@ -261,6 +279,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 None
             }
             Message::Frame(_) => unreachable!("the codec reads no bare frames"),
+        }
+    }
+
+    /// Replaces a codec that has kept the buffers of a large message, when there is nothing in it: read to the end of
+    /// a message, and flushed.
+    fn shrink(&mut self) {
+        if self.grown && !self.blocked && self.link.is_between_messages() {
+            self.codec = WebSocketContext::new(Role::Server, Some(self.context.codec));
+            self.grown = false;
         }
     }
 

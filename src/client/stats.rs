@@ -18,6 +18,8 @@ pub struct Stats {
     pub closed: Tally,
     /// Of those, the ones whose peer answered the close frame, or sent the first.
     pub closed_cleanly: Counter,
+    /// And the others.
+    pub cut: Counter,
     /// Pings written to the socket.
     pub pings_sent: Counter,
     /// Answers to them.
@@ -39,6 +41,7 @@ impl Default for Stats {
             bytes_out: Counter::default(),
             closed: Tally::new(CloseReason::LABELS),
             closed_cleanly: Counter::default(),
+            cut: Counter::default(),
             pings_sent: Counter::default(),
             pongs_received: Counter::default(),
             round_trips: RecentHistogram::default(),

@@ -3,6 +3,7 @@
 //! Reads go through one buffer for each thread, borrowed for the length of a poll, so that a waiting connection
 //! owns none: the codec takes small bites without a system call for each.
 
+use super::boundary::Boundary;
 use std::cell::Cell;
 use std::io::{self, Read, Write};
 use std::pin::Pin;
@@ -11,6 +12,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Bytes that one read takes from the socket at the most.
 const SCRATCH: usize = 64 * 1024;
+/// Reads from one socket before other tasks have their turn.
+const READS_PER_POLL: u32 = 4;
 
 thread_local! {
     static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
@@ -24,6 +27,10 @@ pub(super) struct Link<S> {
     scratch: Vec<u8>,
     from: usize,
     to: usize,
+    /// Reads left in this poll.
+    reads: u32,
+    /// How far the codec is.
+    boundary: Boundary,
     /// Bytes read from the socket, early ones included.
     pub(super) bytes_in: u64,
     /// Bytes that the socket took.
@@ -34,19 +41,37 @@ impl<S> Link<S> {
     /// A stream whose first bytes were read already.
     pub(super) fn new(stream: S, early: &[u8]) -> Self {
         let to = early.len();
-        Link { stream, scratch: early.to_vec(), from: 0, to, bytes_in: to as u64, bytes_out: 0 }
-    }
-
-    pub(super) fn begin_poll(&mut self) {
-        if self.scratch.is_empty() {
-            self.scratch = SPARE.take();
+        Link {
+            stream,
+            scratch: early.to_vec(),
+            from: 0,
+            to,
+            reads: 0,
+            boundary: Boundary::default(),
+            bytes_in: to as u64,
+            bytes_out: 0,
         }
     }
 
+    pub(super) fn begin_poll(&mut self) {
+        self.reads = READS_PER_POLL;
+    }
+
+    /// Whether the codec has had whole messages only: once it has returned them, it holds nothing unread.
+    pub(super) fn is_between_messages(&self) -> bool {
+        self.boundary.is_between_messages()
+    }
+
+    /// Gives the thread's scratch back; what is left in it is kept apart.
     pub(super) fn end_poll(&mut self) {
-        let unused = self.scratch[self.from..self.to].to_vec();
-        (self.from, self.to) = (0, unused.len());
-        SPARE.set(std::mem::replace(&mut self.scratch, unused));
+        if self.scratch.len() == SCRATCH {
+            let unused = self.scratch[self.from..self.to].to_vec();
+            (self.from, self.to) = (0, unused.len());
+            SPARE.set(std::mem::replace(&mut self.scratch, unused));
+        } else if self.from == self.to {
+            self.scratch = Vec::new();
+            (self.from, self.to) = (0, 0);
+        }
     }
 }
 
@@ -72,8 +97,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     }
 
     /// Reads once into the scratch; 0 bytes are the end of the stream.
+    ///
+    /// A peer that sends without end has its next turn behind the other tasks', also if what it sends makes no
+    /// messages.
     fn fill(&mut self, cx: &mut Context<'_>) -> io::Result<usize> {
-        self.scratch.resize(SCRATCH, 0);
+        if self.reads == 0 {
+            cx.waker().wake_by_ref();
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        self.reads -= 1;
+        if self.scratch.len() < SCRATCH {
+            self.scratch = SPARE.take();
+            self.scratch.resize(SCRATCH, 0);
+        }
         (self.from, self.to) = (0, 0);
         let mut buffer = ReadBuf::new(&mut self.scratch);
         ready_or_would_block(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
@@ -96,6 +132,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Read for Wire<'_, '_, S> {
             link.fill(self.cx)?;
         }
         let bite = buffer.len().min(link.to - link.from);
+        let bite = link.boundary.advance(&link.scratch[link.from..link.from + bite]);
         buffer[..bite].copy_from_slice(&link.scratch[link.from..link.from + bite]);
         link.from += bite;
         Ok(bite)
@@ -118,5 +155,66 @@ fn ready_or_would_block<T>(poll: Poll<io::Result<T>>) -> io::Result<T> {
     match poll {
         Poll::Ready(result) => result,
         Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::task::Waker;
+
+    /// A peer that has always more to say, and takes everything.
+    struct Endless {
+        reads: u32,
+    }
+
+    impl AsyncRead for Endless {
+        fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            self.reads += 1;
+            // Empty pieces of a message that never ends.
+            buffer.put_slice(&[0x00, 0x80, 0, 0, 0, 0]);
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl AsyncWrite for Endless {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(bytes.len()))
+        }
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[test]
+    fn a_peer_that_never_stops_has_its_turn_and_no_more() {
+        let mut link = Link::new(Endless { reads: 0 }, b"");
+        let mut cx = Context::from_waker(Waker::noop());
+        for polls in 1..=3 {
+            link.begin_poll();
+            let mut wire = link.wire(&mut cx);
+            while wire.read(&mut [0; 6]).is_ok() {}
+            link.end_poll();
+            assert_eq!(link.stream.reads, polls * READS_PER_POLL);
+        }
+    }
+
+    #[test]
+    fn what_a_poll_leaves_over_comes_first_in_the_next() {
+        let mut link = Link::new(Endless { reads: 0 }, b"\x81\x85mask-hello");
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut seen = Vec::new();
+        for _ in 0..11 {
+            link.begin_poll();
+            let mut byte = [0];
+            link.wire(&mut cx).read_exact(&mut byte).unwrap();
+            seen.extend(byte);
+            link.end_poll();
+        }
+        assert_eq!((seen, link.stream.reads), (b"\x81\x85mask-hello"[..11].to_vec(), 0));
+        assert!(link.is_between_messages());
     }
 }

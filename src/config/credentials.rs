@@ -22,17 +22,12 @@ const MODES: &str = "allowed: \"none\", \"token\", \"password\"";
 enum Kind {
     Token,
     Password,
+    /// The mode is wrong; what else is wrong can be told all the same.
+    Unknown,
 }
 
-impl Kind {
-    /// The keys of a credential's secret: its digest, or the file that holds it.
-    fn keys(self) -> (&'static str, &'static str) {
-        match self {
-            Kind::Token => ("token_sha256", "token_file"),
-            Kind::Password => ("password_sha256", "password_file"),
-        }
-    }
-}
+const TOKEN_KEYS: (&str, &str) = ("token_sha256", "token_file");
+const PASSWORD_KEYS: (&str, &str) = ("password_sha256", "password_file");
 
 pub(super) fn read_auth(file: &mut File<'_>, section: &mut Section<'_>, config: &mut Config, dir: &Path) {
     let (mode, credentials) = (section.take("mode"), section.take("credentials"));
@@ -46,18 +41,26 @@ pub(super) fn read_auth(file: &mut File<'_>, section: &mut Section<'_>, config: 
         }
         Some((_, Some("token"))) => Kind::Token,
         Some((_, Some("password"))) => Kind::Password,
-        Some((value, _)) => return file.refuse("auth.mode", value, MODES),
+        Some((value, _)) => {
+            file.refuse("auth.mode", value, MODES);
+            Kind::Unknown
+        }
     };
     let entries = match credentials.map(|value| (value, value.get_ref().as_array())) {
         Some((value, None)) => return file.refuse("auth.credentials", value, TABLES),
         Some((_, Some(entries))) if !entries.is_empty() => entries,
+        _ if kind == Kind::Unknown => return,
         _ => {
             let span = credentials.or(mode).map_or(0..0, Spanned::span);
             return file.problem(span, "auth.mode needs at least one [[auth.credentials]]");
         }
     };
     let all = read_credentials(file, entries, kind, dir);
-    config.auth = if kind == Kind::Token { Authenticator::Token(all) } else { Authenticator::Password(all) };
+    match kind {
+        Kind::Token => config.auth = Authenticator::Token(all),
+        Kind::Password => config.auth = Authenticator::Password(all),
+        Kind::Unknown => {}
+    }
 }
 
 fn read_credentials(file: &mut File<'_>, entries: &DeArray<'_>, kind: Kind, dir: &Path) -> Vec<Credential> {
@@ -91,7 +94,6 @@ fn read_credential(
     kind: Kind,
     dir: &Path,
 ) -> Option<Credential> {
-    let (digest_key, file_key) = kind.keys();
     let name = section.required(file, "name", &span, is_name, &format!("allowed: {NAME_FORMS}"));
     let role = section.required(
         file,
@@ -102,7 +104,28 @@ fn read_credential(
     );
     let mut scopes = Vec::new();
     section.strings(file, "scopes", is_scope, &format!("allowed: {SCOPE_FORMS}"), &mut scopes);
-    let digest = match (section.take(digest_key), section.take(file_key)) {
+    let digest = match kind {
+        Kind::Token => read_secret(file, section, span, TOKEN_KEYS, dir),
+        Kind::Password => read_secret(file, section, span, PASSWORD_KEYS, dir),
+        Kind::Unknown => {
+            for key in [TOKEN_KEYS.0, TOKEN_KEYS.1, PASSWORD_KEYS.0, PASSWORD_KEYS.1] {
+                section.take(key);
+            }
+            None
+        }
+    };
+    let info = AuthInfo::new(&name?, Role::from(&*role?), scopes.into_iter().map(String::into_boxed_str));
+    Some(Credential { info: Arc::new(info), digest: digest? })
+}
+
+fn read_secret(
+    file: &mut File<'_>,
+    section: &mut Section<'_>,
+    span: Range<usize>,
+    (digest_key, file_key): (&'static str, &'static str),
+    dir: &Path,
+) -> Option<SecretDigest> {
+    match (section.take(digest_key), section.take(file_key)) {
         (Some(value), None) => {
             let digest = value.get_ref().as_str().and_then(SecretDigest::from_hex);
             if digest.is_none() {
@@ -120,9 +143,7 @@ fn read_credential(
             file.problem(span, format!("auth.credentials: {digest_key} or {file_key}: {wrong}"));
             None
         }
-    };
-    let info = AuthInfo::new(&name?, Role::from(&*role?), scopes.into_iter().map(String::into_boxed_str));
-    Some(Credential { info: Arc::new(info), digest: digest? })
+    }
 }
 
 fn read_secret_file(file: &mut File<'_>, key: &str, value: &Spanned<DeValue<'_>>, dir: &Path) -> Option<SecretDigest> {

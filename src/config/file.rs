@@ -28,26 +28,27 @@ pub fn load(path: &Path, descriptors: usize, listen: Vec<ListenAddr>) -> Result<
         file.problem(error.span().unwrap_or(0..0), error.message().to_owned());
     }
     let mut config = Config::new(descriptors);
-    if file.is_clean() {
+    if file.count() == 0 {
         let dir = path.parent().unwrap_or(Path::new(""));
-        read_config(&mut file, root.get_ref(), &mut config, dir, descriptors);
+        let auth_is_known = read_config(&mut file, root.get_ref(), &mut config, dir, descriptors);
         let from_file = listen.is_empty();
         if !from_file {
             config.listen = listen;
         }
-        match config.insecurity().filter(|_| file.is_clean()) {
+        match config.insecurity().filter(|_| auth_is_known) {
             Some(message) if from_file => {
                 let span = root.get_ref().get("listen").map_or(0..0, Spanned::span);
                 file.problem(span, message);
             }
-            Some(message) => return Err(ConfigError::new("--listen", message)),
+            Some(message) => file.problem_of_flag("--listen", message),
             None => {}
         }
     }
     file.finish().map(|()| config)
 }
 
-fn read_config(file: &mut File<'_>, root: &DeTable<'_>, config: &mut Config, dir: &Path, descriptors: usize) {
+/// Says whether it is known who is let in.
+fn read_config(file: &mut File<'_>, root: &DeTable<'_>, config: &mut Config, dir: &Path, descriptors: usize) -> bool {
     let mut top = Section::new("", root);
     let listen = top.take("listen");
     top.level(file, "log_level", &mut config.log_level);
@@ -70,7 +71,9 @@ fn read_config(file: &mut File<'_>, root: &DeTable<'_>, config: &mut Config, dir
         }
     });
     top.table("limits", file, |file, section| read_limits(file, section, config, descriptors));
+    let before = file.count();
     top.table("auth", file, |file, section| read_auth(file, section, config, dir));
+    let auth_is_known = file.count() == before;
     top.table("shutdown", file, |file, section| {
         section.duration(file, "drain_timeout", MILLISECOND..=HOUR, &mut config.shutdown.drain_timeout);
     });
@@ -78,6 +81,7 @@ fn read_config(file: &mut File<'_>, root: &DeTable<'_>, config: &mut Config, dir
         read_listen(file, value, config);
     }
     top.finish(file);
+    auth_is_known
 }
 
 fn read_limits(file: &mut File<'_>, section: &mut Section<'_>, config: &mut Config, descriptors: usize) {

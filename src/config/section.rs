@@ -21,8 +21,9 @@ impl<'a> File<'a> {
         File { path, text, problems: Vec::new() }
     }
 
-    pub(super) fn is_clean(&self) -> bool {
-        self.problems.is_empty()
+    /// How much is wrong so far.
+    pub(super) fn count(&self) -> usize {
+        self.problems.len()
     }
 
     /// All problems, in the order of their lines.
@@ -37,6 +38,11 @@ impl<'a> File<'a> {
         let line = self.text[..span.start.min(self.text.len())].matches('\n').count() + 1;
         let problem = Problem { place: format!("{}:{line}", self.path), message: message.into() };
         self.problems.push((line, problem));
+    }
+
+    /// Something wrong with a flag that stands over the file.
+    pub(super) fn problem_of_flag(&mut self, flag: &str, message: String) {
+        self.problems.push((0, Problem { place: flag.to_owned(), message }));
     }
 
     /// A value that isn't allowed, shown as it stands in the file.

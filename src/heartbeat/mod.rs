@@ -4,7 +4,7 @@
 
 mod wheel;
 
-pub use wheel::{Due, Key, TimerWheel};
+use wheel::{Key, TimerWheel};
 
 use crate::client::{CloseReason, GatewayClient, Stats};
 use crate::config;
@@ -19,6 +19,9 @@ use tokio::time::MissedTickBehavior;
 const LONGEST_TICK: Duration = Duration::from_millis(100);
 /// Ticks in the shorter of interval and timeout, at least, down to a millisecond each.
 const TICKS: u32 = 50;
+
+/// Ticks between two turns beyond which this process stood still: suspended, stopped, or without a processor.
+const LATE_TICKS: u64 = 3;
 
 /// The wheel of all clients, and the rules by which it turns.
 pub struct Heartbeat {
@@ -48,6 +51,16 @@ enum Visit {
     Ping,
     /// See whether anything came since the ping that was due at this tick.
     Judge(u64),
+}
+
+/// The last turn of the wheel, and room for the next one's work.
+#[derive(Default)]
+struct Turn {
+    now: u64,
+    /// No turn was for longer than there should be.
+    stood_still: bool,
+    due: Vec<Key>,
+    visits: Vec<(Key, Arc<GatewayClient>, Visit)>,
 }
 
 /// A client's place in the wheel; dropping it takes the client out.
@@ -105,72 +118,76 @@ impl Heartbeat {
     pub async fn run(&self) {
         let mut ticks = tokio::time::interval(self.tick);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        let (mut due, mut visits, mut rotated) = (Vec::new(), Vec::new(), 0);
+        let (mut turn, mut rotated) = (Turn::default(), 0);
         loop {
             if self.wheel.lock().is_empty() {
                 self.watched.notified().await;
+                turn.now = self.tick_of(Instant::now());
             }
             ticks.tick().await;
-            let now = self.tick_of(Instant::now());
-            self.turn(now, &mut due, &mut visits);
-            if now >= rotated + self.interval_ticks {
-                rotated = now;
+            self.turn(&mut turn, self.tick_of(Instant::now()));
+            if turn.now >= rotated + self.interval_ticks {
+                rotated = turn.now;
                 self.stats.round_trips.rotate();
             }
         }
     }
 
     /// Visits everybody who is due. The lock is not held while clients are asked.
-    fn turn(&self, now: u64, due: &mut Vec<Due>, visits: &mut Vec<(Due, Arc<GatewayClient>, Visit)>) {
+    fn turn(&self, turn: &mut Turn, now: u64) {
+        turn.stood_still = now > turn.now + LATE_TICKS;
+        turn.now = now;
         {
             let mut wheel = self.wheel.lock();
-            wheel.advance(now, due);
-            visits.extend(due.drain(..).filter_map(|due| {
-                let watched = wheel.get(due.key)?;
-                Some((due, watched.client.upgrade()?, watched.next))
+            wheel.advance(now, &mut turn.due);
+            turn.visits.extend(turn.due.drain(..).filter_map(|key| {
+                let watched = wheel.get(key)?;
+                Some((key, watched.client.upgrade()?, watched.next))
             }));
         }
-        for (due, client, visit) in visits.drain(..) {
-            let Some((deadline, next)) = self.visit(&client, visit, now, now - due.deadline) else { continue };
+        let mut visits = std::mem::take(&mut turn.visits);
+        for (key, client, visit) in visits.drain(..) {
+            let Some((deadline, next)) = self.visit(&client, visit, turn) else { continue };
             let mut wheel = self.wheel.lock();
-            if let Some(watched) = wheel.get_mut(due.key) {
+            if let Some(watched) = wheel.get_mut(key) {
                 watched.next = next;
-                wheel.schedule(due.key, deadline);
+                wheel.schedule(key, deadline);
             }
         }
+        turn.visits = visits;
     }
 
-    /// Does what is due, `late` ticks after it was, and says what is next and when; nothing for one that ends.
-    fn visit(&self, client: &GatewayClient, visit: Visit, now: u64, late: u64) -> Option<(u64, Visit)> {
+    /// Does what is due and says what is next and when; nothing for one that ends.
+    fn visit(&self, client: &GatewayClient, visit: Visit, turn: &Turn) -> Option<(u64, Visit)> {
         if client.close_reason().is_some() {
             return None;
         }
-        let next_ping = self.next_ping(client, now);
+        let next_ping = self.next_ping(client, turn.now);
         let last_ping = next_ping.saturating_sub(self.interval_ticks);
         match visit {
-            Visit::Judge(_) if !client.is_heard() => self.judge(client, visit, now, late),
+            Visit::Judge(_) if !client.is_heard() => self.judge(client, visit, turn),
             Visit::Judge(pinged) if pinged >= last_ping => Some((next_ping, Visit::Ping)),
             // Also right behind a judgement that took until the next ping was due.
             Visit::Judge(_) | Visit::Ping => {
                 client.ping();
-                Some((now + self.timeout_ticks, Visit::Judge(last_ping)))
+                Some((turn.now + self.timeout_ticks, Visit::Judge(last_ping)))
             }
         }
     }
 
     /// Closes a client that wasn't heard, if it has had its time.
-    fn judge(&self, client: &GatewayClient, visit: Visit, now: u64, late: u64) -> Option<(u64, Visit)> {
-        let again = now + self.timeout_ticks;
+    fn judge(&self, client: &GatewayClient, visit: Visit, turn: &Turn) -> Option<(u64, Visit)> {
+        let again = turn.now + self.timeout_ticks;
         let Some(sent) = client.ping_sent_at() else {
             // It waits behind a message that the client is still taking. If it takes none, `write_timeout` ends it.
             return Some((again, visit));
         };
         let deadline = self.tick_after(sent + self.timeout);
-        if deadline > now {
+        if deadline > turn.now {
             return Some((deadline, visit));
         }
-        if late > self.timeout_ticks / 2 {
-            // This process stood still, its sessions too: the answer may lie unread in the socket.
+        if turn.stood_still {
+            // The sessions too: the answer may lie unread in the socket.
             return Some((again, visit));
         }
         if client.close(CloseReason::PongTimeout) == CloseReason::PongTimeout {

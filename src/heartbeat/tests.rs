@@ -23,8 +23,14 @@ fn client() -> Arc<GatewayClient> {
     Arc::new(client)
 }
 
+/// A turn in time.
 fn turn(heartbeat: &Heartbeat, now: u64) {
-    heartbeat.turn(now, &mut Vec::new(), &mut Vec::new());
+    heartbeat.turn(&mut Turn { now: now - 1, ..Turn::default() }, now);
+}
+
+/// A turn after a long pause.
+fn turn_after_a_pause(heartbeat: &Heartbeat, now: u64) {
+    heartbeat.turn(&mut Turn { now: now - LATE_TICKS - 1, ..Turn::default() }, now);
 }
 
 /// What is next for the only client, and when it is due.
@@ -139,7 +145,7 @@ fn a_process_that_stood_still_closes_nobody_at_once() {
     turn(&heartbeat, INTERVAL);
     clients.iter().for_each(|client| client.ping_sent());
     let awake = 1_000 * INTERVAL;
-    turn(&heartbeat, awake);
+    turn_after_a_pause(&heartbeat, awake);
     for (client, watch) in clients.iter().zip(&watches) {
         assert_eq!(client.close_reason(), None);
         assert!(matches!(next(&heartbeat, watch), Visit::Judge(_)));
@@ -154,7 +160,7 @@ fn a_process_that_stood_still_closes_nobody_at_once() {
 fn a_dropped_watch_leaves_nothing_in_the_wheel() {
     let (heartbeat, client) = (heartbeat(), client());
     let watch = heartbeat.watch_from(0, &client);
-    assert_eq!(heartbeat.wheel.lock().len(), 1);
+    assert!(!heartbeat.wheel.lock().is_empty());
     drop(watch);
     assert!(heartbeat.wheel.lock().is_empty());
     assert_eq!(Arc::strong_count(&client) + Arc::weak_count(&client), 1);

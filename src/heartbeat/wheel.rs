@@ -16,15 +16,6 @@ pub struct Key {
     generation: u32,
 }
 
-/// An entry that has come due, and when it should have been.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Due {
-    /// The entry; it stays in the wheel, unscheduled, until it is scheduled again or removed.
-    pub key: Key,
-    /// Its deadline.
-    pub deadline: u64,
-}
-
 #[derive(Debug)]
 struct Entry<T> {
     /// `None` while the place is free; `next` is then the next free place.
@@ -73,14 +64,12 @@ impl<T> TimerWheel<T> {
         self.entries[index as usize].value.as_mut()
     }
 
-    /// Gives an entry a new deadline instead of any that it has; false when it is not in the wheel.
-    pub fn schedule(&mut self, key: Key, deadline: u64) -> bool {
-        if self.entry(key).is_none() {
-            return false;
+    /// Gives an entry, if it is still there, a new deadline instead of any that it has.
+    pub fn schedule(&mut self, key: Key, deadline: u64) {
+        if self.entry(key).is_some() {
+            self.unlink(key.index);
+            self.link(key.index, deadline);
         }
-        self.unlink(key.index);
-        self.link(key.index, deadline);
-        true
     }
 
     /// Takes an entry out, scheduled or not.
@@ -95,10 +84,11 @@ impl<T> TimerWheel<T> {
         entry.value.take()
     }
 
-    /// Goes on to tick `now`, and adds to `due` each entry whose deadline has come, in no order, unscheduled.
+    /// Goes on to tick `now`, and adds to `due` each entry whose deadline has come, in no order. It stays in the wheel,
+    /// unscheduled, until it is scheduled again or removed.
     ///
     /// Ticks that were missed are caught up. Going back changes nothing.
-    pub fn advance(&mut self, now: u64, due: &mut Vec<Due>) {
+    pub fn advance(&mut self, now: u64, due: &mut Vec<Key>) {
         let missed = now.saturating_sub(self.now);
         // After a jump over the whole wheel, one look at each slot finds everything.
         for tick in now - missed.min(SLOTS as u64)..now {
@@ -107,24 +97,19 @@ impl<T> TimerWheel<T> {
         self.now = self.now.max(now);
     }
 
-    /// Entries, scheduled or not.
-    pub fn len(&self) -> usize {
-        self.len
-    }
-
     /// Whether there are no entries.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    fn take_due(&mut self, slot: usize, now: u64, due: &mut Vec<Due>) {
+    fn take_due(&mut self, slot: usize, now: u64, due: &mut Vec<Key>) {
         let mut index = self.slots[slot];
         while index != NIL {
             let entry = &self.entries[index as usize];
             let (next, deadline, generation) = (entry.next, entry.deadline, entry.generation);
             if deadline <= now {
                 self.unlink(index);
-                due.push(Due { key: Key { index, generation }, deadline });
+                due.push(Key { index, generation });
             }
             index = next;
         }

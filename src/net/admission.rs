@@ -1,15 +1,22 @@
 //! How many connections there may be.
 
+use parking_lot::Mutex;
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Connections beyond `max_connections` that are still answered: with 503 to an upgrade, and as ever to a scraper.
 const OVERFLOW: usize = 32;
 
+/// Plain connections that are kept open for their next request, at most, and as a part of all places: nobody needs a
+/// credential for one, and each takes a client's place.
+const KEPT_ALIVE: usize = 256;
+const KEPT_ALIVE_PART: usize = 4;
+
 /// The places for connections. Those taken are the connections that there are.
 pub struct Admission {
     places: Arc<Semaphore>,
     overflow: Arc<Semaphore>,
+    kept_alive: Arc<Semaphore>,
     max_connections: u32,
 }
 
@@ -18,20 +25,39 @@ pub(super) struct Place {
     _permit: OwnedSemaphorePermit,
     /// Whether the connection may become a client.
     pub(super) may_upgrade: bool,
+    kept_alive: Arc<Semaphore>,
+    keeps: Mutex<Option<OwnedSemaphorePermit>>,
+}
+
+impl Place {
+    /// Whether the connection may go on after a plain answer.
+    pub(super) fn may_keep_alive(&self) -> bool {
+        let mut keeps = self.keeps.lock();
+        if keeps.is_none() && self.may_upgrade {
+            *keeps = self.kept_alive.clone().try_acquire_owned().ok();
+        }
+        keeps.is_some()
+    }
 }
 
 impl Admission {
     pub(super) fn new(max_connections: usize) -> Self {
         let max_connections = u32::try_from(max_connections).unwrap_or(u32::MAX);
         let places = Arc::new(Semaphore::new(max_connections as usize));
-        Admission { places, overflow: Arc::new(Semaphore::new(OVERFLOW)), max_connections }
+        let kept_alive = KEPT_ALIVE.min(max_connections as usize / KEPT_ALIVE_PART).max(1);
+        Admission {
+            places,
+            overflow: Arc::new(Semaphore::new(OVERFLOW)),
+            kept_alive: Arc::new(Semaphore::new(kept_alive)),
+            max_connections,
+        }
     }
 
     /// A place for a new connection, if there is one left.
     pub(super) fn try_enter(&self) -> Option<Place> {
         let place = |semaphore: &Arc<Semaphore>, may_upgrade| {
             let permit = semaphore.clone().try_acquire_owned().ok()?;
-            Some(Place { _permit: permit, may_upgrade })
+            Some(Place { _permit: permit, may_upgrade, kept_alive: self.kept_alive.clone(), keeps: Mutex::new(None) })
         };
         place(&self.places, true).or_else(|| place(&self.overflow, false))
     }

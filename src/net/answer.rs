@@ -46,6 +46,7 @@ impl Refusal {
         "disconnected",
     ];
     pub(super) const FULL: &'static str = "full";
+    pub(super) const DRAINING: &'static str = "draining";
     pub(super) const DISCONNECTED: &'static str = "disconnected";
 
     const fn new(status: StatusCode, code: &'static str, message: &'static str) -> Self {
@@ -111,7 +112,7 @@ impl Refusal {
     }
 
     pub(super) fn draining() -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "draining", "the gateway is starting or shutting down")
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, Self::DRAINING, "the gateway is starting or shutting down")
             .with(RETRY_AFTER, RETRY_AFTER_SECONDS)
     }
 

@@ -19,7 +19,7 @@ use hyper_util::rt::TokioIo;
 use log::{debug, info};
 use std::convert::Infallible;
 use std::future::{Future, poll_fn, ready};
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use tokio::io::AsyncWriteExt;
@@ -30,6 +30,8 @@ struct Upgraded {
     stream: Stream,
     early: Bytes,
     accepted: Accepted,
+    /// The handshake is in progress until the client is registered.
+    exchange: Arc<Exchange>,
 }
 
 /// Serves a connection to its end, and gives its place back.
@@ -39,7 +41,7 @@ pub(super) async fn serve(gateway: Arc<Gateway>, stream: Stream, remote_addr: Re
     if !has_spoken(&gateway, &stream, remote_addr, deadline).await {
         return;
     }
-    let http = Box::pin(http(&gateway, stream, remote_addr, &place, deadline, in_progress));
+    let http = Box::pin(http(&gateway, stream, remote_addr, &place, Exchange::new(deadline, in_progress)));
     let Some(upgraded) = http.await else { return };
     gateway.handshakes.completed.add(1);
     let sender = Sender::new(gateway.bounds, gateway.stats.clone());
@@ -53,25 +55,25 @@ pub(super) async fn serve(gateway: Arc<Gateway>, stream: Stream, remote_addr: Re
         client.close(CloseReason::Draining);
     }
     let session = Session::new(upgraded.stream, &upgraded.early, registration, gateway.sessions.clone());
-    drop((client, upgraded.early, auth));
+    drop((client, upgraded.early, upgraded.exchange, auth));
     session.run().await;
 }
 
 /// Waits for the first byte. Until then nothing of HTTP exists for the connection.
 async fn has_spoken(gateway: &Gateway, stream: &Stream, remote_addr: RemoteAddr, deadline: Instant) -> bool {
-    let spoken = tokio::select! {
-        spoken = stream.first_byte() => spoken,
+    let cause = tokio::select! {
+        spoken = stream.first_byte() => match spoken {
+            Ok(true) => return true,
+            Ok(false) | Err(_) => Refusal::DISCONNECTED,
+        },
+        () = gateway.left_phase(Phase::Running) => Refusal::DRAINING,
         () = sleep_until(deadline) => {
             timed_out(gateway, remote_addr, Step::NothingSent);
             return false;
         }
-        () = gateway.left_phase(Phase::Running) => return false,
     };
-    let spoken = spoken.unwrap_or(false);
-    if !spoken {
-        gateway.handshakes.failed.add(Refusal::DISCONNECTED);
-    }
-    spoken
+    gateway.handshakes.failed.add(cause);
+    false
 }
 
 /// Speaks HTTP until the connection ends or is upgraded.
@@ -80,10 +82,8 @@ async fn http(
     stream: Stream,
     remote_addr: RemoteAddr,
     place: &Place,
-    deadline: Instant,
-    in_progress: InProgress,
+    exchange: Arc<Exchange>,
 ) -> Option<Upgraded> {
-    let exchange = Exchange::new(deadline, in_progress);
     let io = TokioIo::new(Answering::new(stream, exchange.clone()));
     let answer = |request| ready(Ok::<_, Infallible>(service::answer(gateway, &exchange, place, request)));
     let mut connection = http1::Builder::new()
@@ -100,8 +100,10 @@ async fn http(
     };
     let parts = connection.into_parts();
     let stream = parts.io.into_inner().into_stream();
-    if let (Some(accepted), Ok(())) = (exchange.take_accepted(), &result) {
-        return Some(Upgraded { stream, early: parts.read_buf, accepted });
+    if result.is_ok()
+        && let Some(accepted) = exchange.take_accepted()
+    {
+        return Some(Upgraded { stream, early: parts.read_buf, accepted, exchange });
     }
     if let Some(mut cause) = exchange.failure() {
         // To the preface of HTTP/2 hyper answers nothing.
@@ -128,21 +130,16 @@ where
     S::Future: Unpin,
 {
     let mut sleep = pin!(sleep_until(exchange.deadline()));
-    let mut draining = pin!(gateway.left_phase(Phase::Running));
+    // While the gateway drains, monitoring that is connected still sees it.
     let mut cut = pin!(gateway.left_phase(Phase::Draining));
-    let mut told = false;
     poll_fn(|cx| {
-        if !told && draining.as_mut().poll(cx).is_ready() {
-            told = true;
-            Pin::new(&mut *connection).graceful_shutdown();
-        }
         if let Poll::Ready(result) = connection.poll_without_shutdown(cx) {
             return Poll::Ready(Some(result));
         }
         if sleep.deadline() != exchange.deadline() {
             sleep.as_mut().reset(exchange.deadline());
         }
-        let over = sleep.as_mut().poll(cx).is_ready() || (told && cut.as_mut().poll(cx).is_ready());
+        let over = sleep.as_mut().poll(cx).is_ready() || cut.as_mut().poll(cx).is_ready();
         if over { Poll::Ready(None) } else { Poll::Pending }
     })
     .await

@@ -4,7 +4,7 @@ use super::gateway::{Gateway, Phase, Shutdown};
 use crate::client::CloseReason;
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 /// Between two groups of close frames.
 const STEP: Duration = Duration::from_millis(10);
@@ -25,11 +25,14 @@ pub struct Drained {
 /// Closes all clients, and returns when no connection is left.
 pub(super) async fn drain(gateway: &Gateway, mut shutdown: watch::Receiver<Shutdown>) -> Drained {
     let stats = &gateway.stats;
-    let (closed_before, ended_before) = (stats.closed_cleanly.get(), stats.closed.total());
+    let before = Drained { closed: stats.closed_cleanly.get(), cut: stats.cut.get() };
     let deadline = Instant::now() + gateway.config.shutdown.drain_timeout;
     let gentle = async {
         close_paced(gateway).await;
-        gateway.admission.all_gone().await;
+        // Plain connections don't count: they go with the last client.
+        while !gateway.registry.is_empty() || gateway.handshakes.in_progress.get() > 0 {
+            sleep(STEP).await;
+        }
     };
     tokio::select! {
         _ = timeout_at(deadline, gentle) => {}
@@ -41,8 +44,7 @@ pub(super) async fn drain(gateway: &Gateway, mut shutdown: watch::Receiver<Shutd
         client.sender.cut(CloseReason::Draining);
     }
     let _ = timeout_at(Instant::now() + CUT_TIMEOUT, gateway.admission.all_gone()).await;
-    let closed = stats.closed_cleanly.get() - closed_before;
-    Drained { closed, cut: stats.closed.total() - ended_before - closed }
+    Drained { closed: stats.closed_cleanly.get() - before.closed, cut: stats.cut.get() - before.cut }
 }
 
 /// Asks every client to leave, over three quarters of the drain's time or less: the last ones need some to answer.

@@ -92,7 +92,9 @@ impl Exchange {
     /// Why a connection that has ended was of no use, unless that was counted when it was answered.
     pub(super) fn failure(&self) -> Option<&'static str> {
         let state = self.state.lock();
-        state.refused.or((!state.answered).then_some(Refusal::DISCONNECTED))
+        // A handshake that was agreed to, too, if the peer hasn't taken the answer.
+        let useless = !state.answered || state.accepted.is_some();
+        state.refused.or(useless.then_some(Refusal::DISCONNECTED))
     }
 }
 

@@ -5,7 +5,7 @@ use super::answer::Refusal;
 use crate::client::{Bounds, ClientRegistry, Handler, SessionContext, Stats};
 use crate::config::Config;
 use crate::heartbeat::Heartbeat;
-use crate::ops::{self, Handshakes};
+use crate::ops::{self, Handshakes, ProcessProbe};
 use crate::rpc::Router;
 use std::sync::Arc;
 use std::time::Instant;
@@ -43,6 +43,7 @@ pub struct Gateway {
     pub(super) stats: Arc<Stats>,
     pub(super) handshakes: Arc<Handshakes>,
     pub(super) admission: Admission,
+    process: ProcessProbe,
     phase: watch::Sender<Phase>,
     started: Instant,
 }
@@ -66,6 +67,7 @@ impl Gateway {
             bounds: Bounds { messages: config.limits.outbox_max_messages, bytes: config.limits.outbox_max_bytes },
             handshakes: Arc::new(Handshakes::new(Refusal::CODES)),
             admission: Admission::new(config.limits.max_connections),
+            process: ProcessProbe::default(),
             phase: watch::Sender::new(Phase::Starting),
             started: Instant::now(),
             registry,
@@ -87,6 +89,7 @@ impl Gateway {
             stats: &self.stats,
             handshakes: &self.handshakes,
             heartbeat: &self.heartbeat,
+            process: &self.process,
             uptime: self.started.elapsed(),
             draining: self.phase() > Phase::Running,
         })

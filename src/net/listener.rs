@@ -17,7 +17,7 @@ const BACKLOG: u32 = 4096;
 
 /// Bytes of a connection that the kernel may hold before it has sent them. Less shows a slow reader sooner, and keeps
 /// a ping from waiting behind megabytes; what is on its way to a fast reader isn't counted.
-const NOT_SENT_BYTES: u32 = 64 * 1024;
+const NOT_SENT_BYTES: u32 = 16 * 1024;
 
 /// A Unix socket is for its owner and group, as a reverse proxy's.
 const UNIX_MODE: u32 = 0o660;

@@ -24,7 +24,8 @@ pub(super) fn answer(
         return answer_handshake(gateway, exchange, place, &parts);
     }
     exchange.answer_plain(Instant::now() + gateway.config.handshake.idle_timeout);
-    plain(gateway, &parts).unwrap_or_else(Refusal::into_response)
+    let response = plain(gateway, &parts).unwrap_or_else(Refusal::into_response);
+    if place.may_keep_alive() { response } else { closing(response) }
 }
 
 fn answer_handshake(gateway: &Gateway, exchange: &Exchange, place: &Place, request: &Parts) -> Response<String> {
@@ -33,12 +34,16 @@ fn answer_handshake(gateway: &Gateway, exchange: &Exchange, place: &Place, reque
         Err(refusal) => {
             debug!("handshake refused status={} cause={}", refusal.status.as_u16(), refusal.code);
             gateway.handshakes.failed.add(refusal.code);
-            let mut response = refusal.into_response();
-            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-            (None, response)
+            (None, closing(refusal.into_response()))
         }
     };
     exchange.answer_handshake(Instant::now() + gateway.config.handshake.timeout, accepted);
+    response
+}
+
+/// The last answer on its connection.
+fn closing(mut response: Response<String>) -> Response<String> {
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     response
 }
 
@@ -47,6 +52,7 @@ fn handshake(
     place: &Place,
     request: &Parts,
 ) -> Result<(upgrade::Accepted, Response<String>), Refusal> {
+    upgrade::check_target(request)?;
     check_method(request)?;
     let accepted = upgrade::accept(request, &gateway.config)?;
     match (gateway.is_ready(), place.may_upgrade) {
@@ -57,6 +63,7 @@ fn handshake(
 }
 
 fn plain(gateway: &Gateway, request: &Parts) -> Result<Response<String>, Refusal> {
+    upgrade::check_target(request)?;
     let body = match request.uri.path() {
         "/status" => gateway.status(),
         "/healthz" => r#"{"status":"ok"}"#.to_owned(),

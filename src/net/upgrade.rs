@@ -7,7 +7,6 @@ use super::proof::{BEARER_PROTOCOL, PROTOCOL, Proof};
 use crate::auth::AuthInfo;
 use crate::client::ConnId;
 use crate::config::Config;
-use data_encoding::BASE64;
 use hyper::header::{
     CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN, SEC_WEBSOCKET_ACCEPT,
     SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE,
@@ -28,7 +27,6 @@ pub(super) struct Accepted {
 /// Checks a request for an upgrade, and who sends it.
 pub(super) fn accept(request: &Parts, config: &Config) -> Result<(Accepted, Response<String>), Refusal> {
     let headers = &request.headers;
-    check_target(request)?;
     check_upgrade(request)?;
     let key = check_key(headers)?;
     let host = check_host(headers)?;
@@ -42,7 +40,7 @@ pub(super) fn accept(request: &Parts, config: &Config) -> Result<(Accepted, Resp
 }
 
 /// The address must carry no token.
-fn check_target(request: &Parts) -> Result<(), Refusal> {
+pub(super) fn check_target(request: &Parts) -> Result<(), Refusal> {
     let query = request.uri.query().unwrap_or_default();
     let mut names = query.split('&').map(|pair| pair.split('=').next().unwrap_or_default());
     match names.any(|name| name.eq_ignore_ascii_case("token") || name.eq_ignore_ascii_case("access_token")) {
@@ -76,7 +74,9 @@ fn check_upgrade(request: &Parts) -> Result<(), Refusal> {
 
 fn check_key(headers: &HeaderMap) -> Result<&str, Refusal> {
     let key = only(headers, SEC_WEBSOCKET_KEY)?.ok_or(Refusal::malformed("Sec-WebSocket-Key is missing"))?;
-    match BASE64.decode(key.as_bytes()).is_ok_and(|nonce| nonce.len() == 16) {
+    // By its form: the unused bits of the last character may be anything, as in the RFC's own example.
+    let nonce = key.strip_suffix("==").unwrap_or_default();
+    match nonce.len() == 22 && nonce.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'+' || c == b'/') {
         true => Ok(key),
         false => Err(Refusal::malformed("Sec-WebSocket-Key must be 16 bytes in base64")),
     }

@@ -7,5 +7,5 @@ mod process;
 mod status;
 
 pub use handshakes::{Handshakes, InProgress, Step};
-pub use process::{Process, descriptor_limit};
+pub use process::{ProcessProbe, descriptor_limit};
 pub use status::{Sources, report};

@@ -1,10 +1,30 @@
 //! What the kernel says of this process, from `/proc`.
 
+use parking_lot::Mutex;
 use serde::Serialize;
 use std::fs;
+use std::time::{Duration, Instant};
 
 /// Assumed where `/proc` can't be read: what Linux gives a process by default.
 const DEFAULT_DESCRIPTORS: usize = 1024;
+
+/// How old the values may be that are shown: on old kernels they cost a look at every descriptor.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// This process's values, read once a second at the most.
+#[derive(Debug, Default)]
+pub struct ProcessProbe(Mutex<Option<(Instant, Process)>>);
+
+impl ProcessProbe {
+    /// The present values, or those of a moment ago.
+    pub fn read(&self) -> Process {
+        let mut last = self.0.lock();
+        match *last {
+            Some((at, process)) if at.elapsed() < FRESH => process,
+            _ => last.insert((Instant::now(), Process::read())).1,
+        }
+    }
+}
 
 /// Memory and descriptors of this process.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -19,7 +39,7 @@ pub struct Process {
 
 impl Process {
     /// Reads the present values; what can't be read is 0.
-    pub fn read() -> Self {
+    fn read() -> Self {
         Process {
             resident_bytes: field("/proc/self/status", "VmRSS:").unwrap_or(0) as u64 * 1024,
             open_descriptors: open_descriptors(),

@@ -1,7 +1,8 @@
 //! The JSON of `/status`. Every number in it is a counter that is kept anyway: it costs the same with any number of
 //! clients, and names none.
 
-use super::{Handshakes, Process};
+use super::process::Process;
+use super::{Handshakes, ProcessProbe};
 use crate::client::{ClientRegistry, HealthSnapshot, Stats};
 use crate::config::Config;
 use crate::counters::{Counter, Tally};
@@ -22,6 +23,8 @@ pub struct Sources<'a> {
     pub handshakes: &'a Handshakes,
     /// For clients that didn't answer.
     pub heartbeat: &'a Heartbeat,
+    /// For what the kernel says.
+    pub process: &'a ProcessProbe,
     /// Since the start.
     pub uptime: Duration,
     /// Whether the gateway is shutting down.
@@ -96,7 +99,7 @@ pub fn report(sources: &Sources<'_>) -> String {
         bytes: InOut { r#in: &stats.bytes_in, out: &stats.bytes_out },
         outbox: OutboxReport { bytes_queued: stats.outbox_bytes.get(), largest_bytes: stats.outbox_largest.get() },
         log_lines_dropped: logging::dropped(),
-        process: Process::read(),
+        process: sources.process.read(),
     };
     serde_json::to_string(&report).expect("the report has string keys only")
 }

@@ -2,10 +2,10 @@
 //! params kept byte for byte.
 
 use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny};
+use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
-use std::fmt::Write;
+use std::fmt::{self, Write};
 
 /// The codes of section 5.1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,13 +119,38 @@ pub(super) fn parse(text: &str, max_batch_requests: usize) -> Result<Incoming<'_
     if !text.trim_ascii_start().starts_with('[') {
         return parse_request(text).map(Incoming::Single);
     }
-    let Ok(requests) = serde_json::from_str::<Vec<&RawValue>>(text) else { return Err(not_json()) };
-    match requests.len() {
-        0 => invalid("Invalid Request: an empty batch".to_owned()),
-        count if count > max_batch_requests => {
-            invalid(format!("Invalid Request: a batch of {count}; at most {max_batch_requests} are allowed"))
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let requests = deserializer.deserialize_seq(BatchVisitor { max: max_batch_requests });
+    match requests.and_then(|requests| deserializer.end().map(|()| requests)) {
+        Err(_) => Err(not_json()),
+        Ok(None) => invalid(format!("Invalid Request: a batch of more than {max_batch_requests}")),
+        Ok(Some(requests)) if requests.is_empty() => invalid("Invalid Request: an empty batch".to_owned()),
+        Ok(Some(requests)) => Ok(Incoming::Batch(requests)),
+    }
+}
+
+/// Collects a batch's requests, or `None` when there are more than `max`: what is refused takes no memory.
+struct BatchVisitor {
+    max: usize,
+}
+
+impl<'de> Visitor<'de> for BatchVisitor {
+    type Value = Option<Vec<&'de RawValue>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a batch")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        let mut requests = Vec::new();
+        while let Some(request) = seq.next_element()? {
+            if requests.len() == self.max {
+                while seq.next_element::<IgnoredAny>()?.is_some() {}
+                return Ok(None);
+            }
+            requests.push(request);
         }
-        _ => Ok(Incoming::Batch(requests)),
+        Ok(Some(requests))
     }
 }
 

@@ -167,7 +167,7 @@ fn tokens_in_the_address_are_refused_unlogged() {
         }
     }
     let line = format!("GET /status?token={TOKEN} HTTP/1.1");
-    assert_eq!(ask(&gateway, handshake(&line, "", "")).status, 200);
+    check(&ask(&gateway, handshake(&line, "", "")), 400, "token_in_query", "", "not the WebSocket's");
     check_log(gateway);
 }
 

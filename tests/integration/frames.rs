@@ -134,3 +134,22 @@ fn the_largest_message_passes() {
     let answer = client.receive();
     assert!(answer.contains(&filler));
 }
+
+#[test]
+fn nothing_is_done_of_what_comes_behind_a_fault() {
+    let gateway = Gateway::start("");
+    let mut raw = Raw::connect(&gateway);
+    let request = frame(FIN | TEXT, br#"{"jsonrpc":"2.0","id":1,"method":"gateway.ping"}"#);
+    raw.send(&[frame(FIN | BINARY, b"hi"), request.repeat(50)].concat());
+    assert_eq!(raw.closed(), Some((1003, "unsupported_data".to_owned())));
+    assert_eq!(gateway.wait_for_clients(0)["messages"]["in"], 0);
+}
+
+#[test]
+fn many_pings_are_all_answered_or_the_last_of_them() {
+    let gateway = Gateway::start("");
+    let mut raw = Raw::connect(&gateway);
+    let pings: Vec<u8> = (0..1_000).flat_map(|index| frame(FIN | PING, format!("{index}").as_bytes())).collect();
+    raw.send(&pings);
+    while raw.receive().unwrap() != (FIN | PONG, b"999".to_vec()) {}
+}

@@ -35,6 +35,14 @@ const GOOD: &[(&str, &str, &str)] = &[
     (WS, "", "Cookie: a=b|User-Agent: test|Pragma: no-cache|Accept-Encoding: gzip, br"),
 ];
 
+/// The RFC's own example in section 4.1: its last character has bits set that no byte takes.
+#[test]
+fn a_key_needs_no_clean_last_character() {
+    let gateway = Gateway::start("");
+    let answer = ask(&gateway, handshake(WS, KEY, "Sec-WebSocket-Key: AQIDBAUGBwgJCgsMDQ4PEC=="));
+    assert_eq!(answer.status, 101, "{answer:?}");
+}
+
 /// And none of these.
 #[rustfmt::skip]
 const BAD: &[Case] = &[

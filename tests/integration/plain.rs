@@ -161,3 +161,21 @@ fn a_crowd_at_a_full_gateway_is_turned_away() {
     assert_eq!(last.rest(), "");
     drop((crowd, client));
 }
+
+/// Nobody needs a credential to keep a plain connection open; they are few, so that clients find a place.
+#[test]
+fn plain_connections_do_not_take_the_clients_places() {
+    let gateway = Gateway::start("[limits]\nmax_connections = 20");
+    let mut kept: Vec<Connection> = Vec::new();
+    for _ in 0..60 {
+        let mut connection = Connection::open(&gateway);
+        connection.send("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n");
+        let answer = connection.receive(true);
+        assert_eq!(answer.status, 200, "{answer:?}");
+        if answer.header("connection").is_none() {
+            kept.push(connection);
+        }
+    }
+    assert_eq!(kept.len(), 5, "a quarter of the places");
+    wait_until("a client finds a place", || ask(&gateway, handshake(WS, "", "")).status == 101);
+}

@@ -64,7 +64,7 @@ fn while_draining_nobody_new_is_let_in_and_nothing_is_left_hanging() {
     gateway.wait_for_clients(1);
     let mut never_spoke = gateway.tcp();
     let mut half = gateway.tcp();
-    half.write_all(b"GET /readyz HTTP/1.1\r\nHost: x\r\n").unwrap();
+    half.write_all(b"GET /readyz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n").unwrap();
     let mut upgrading = gateway.tcp();
     upgrading.write_all(b"GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n").unwrap();
     let mut kept_alive = gateway.tcp();
@@ -76,7 +76,6 @@ fn while_draining_nobody_new_is_let_in_and_nothing_is_left_hanging() {
     assert_eq!(silent.receive().unwrap().1[..2], 1012_u16.to_be_bytes());
     // Those who have asked for nothing are gone, those who are asking get an answer.
     assert_eq!(never_spoke.read(&mut [0; 1]).unwrap(), 0);
-    assert_eq!(kept_alive.read(&mut [0; 1]).unwrap(), 0);
     half.write_all(b"\r\n").unwrap();
     let answer = read_to_end(&mut half);
     assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains(r#""code":"draining""#), "{answer}");
@@ -86,7 +85,15 @@ fn while_draining_nobody_new_is_let_in_and_nothing_is_left_hanging() {
     assert!(std::net::TcpStream::connect(gateway.addr()).is_err(), "the listener is closed");
     assert!(!gateway.unix_path().exists(), "the Unix socket's path is gone");
 
+    // Monitoring that was connected sees it until the last client is gone.
+    for (path, seen) in [("/readyz", "503 Service Unavailable"), ("/status", r#"{"status":"draining","#)] {
+        kept_alive.write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes()).unwrap();
+        let mut answer = [0; 4000];
+        let length = kept_alive.read(&mut answer).unwrap();
+        assert!(String::from_utf8_lossy(&answer[..length]).contains(seen), "{path}");
+    }
     drop(silent);
+    assert_eq!(kept_alive.read(&mut [0; 1]).unwrap(), 0);
     assert!(gateway.wait().success());
     gateway.wait_for_line("counts it", |line| line.ends_with("stopped closed=0 cut=1"));
 }

@@ -1,7 +1,7 @@
 //! The session's writing: gathered by the codec, flushed when there is nothing more to gather, and patient only as
 //! long as the peer takes something.
 
-use super::{Phase, Ping, Session, accepted, would_block};
+use super::{LARGE_MESSAGE, Ping, Session, State, accepted, would_block};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -29,6 +29,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         while !self.blocked {
             let Some(text) = self.client.sender.pop() else { return Poll::Ready(Ok(())) };
             self.traffic.messages_out += 1;
+            self.grown |= text.len() > LARGE_MESSAGE;
             match self.with_codec(cx, |codec, wire| codec.write(wire, Message::Text(text))) {
                 Err(error) if would_block(&error) => self.blocked = true,
                 result => result?,
@@ -59,7 +60,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             self.client.ping_sent();
             self.context.stats.pings_sent.add(1);
         }
-        if self.phase == Phase::Open {
+        if self.state == State::Open {
             self.patience = None;
         }
     }

@@ -1,0 +1,120 @@
+//! Where one message ends and the next begins in the bytes from a client (RFC 6455, section 5.2).
+//!
+//! Only lengths are read. What a frame means, and whether it is allowed, is the codec's to say.
+
+/// First two bytes, eight of length, four of mask.
+const LONGEST_HEADER: usize = 14;
+
+/// Follows the bytes that are handed to the codec, frame by frame.
+#[derive(Debug, Default)]
+pub(super) struct Boundary {
+    /// The header so far.
+    header: [u8; LONGEST_HEADER],
+    have: usize,
+    /// What is still to come of the frame's payload.
+    payload: u64,
+    /// A message's last frame has not begun.
+    fragmented: bool,
+}
+
+impl Boundary {
+    /// How many of these next bytes to hand out: to the end of the frame at the most.
+    pub(super) fn advance(&mut self, bytes: &[u8]) -> usize {
+        let mut taken = 0;
+        while self.payload == 0 && taken < bytes.len() {
+            self.header[self.have] = bytes[taken];
+            self.have += 1;
+            taken += 1;
+            if let Some(payload) = payload_length(&self.header[..self.have]) {
+                let (is_final, is_data) = (self.header[0] & 0x80 != 0, self.header[0] & 0x08 == 0);
+                self.fragmented = if is_data { !is_final } else { self.fragmented };
+                (self.have, self.payload) = (0, payload);
+                break;
+            }
+        }
+        let rest = (bytes.len() - taken).min(usize::try_from(self.payload).unwrap_or(usize::MAX));
+        self.payload -= rest as u64;
+        taken + rest
+    }
+
+    /// Whether what was handed out so far ends with a message.
+    pub(super) fn is_between_messages(&self) -> bool {
+        self.have == 0 && self.payload == 0 && !self.fragmented
+    }
+}
+
+/// The payload's length, once the header is whole.
+fn payload_length(header: &[u8]) -> Option<u64> {
+    let second = *header.get(1)?;
+    let (length, extended) = match second & 0x7f {
+        126 => (u64::from(u16::from_be_bytes(header.get(2..4)?.try_into().ok()?)), 2),
+        127 => (u64::from_be_bytes(header.get(2..10)?.try_into().ok()?), 8),
+        short => (u64::from(short), 0),
+    };
+    let mask = if second & 0x80 != 0 { 4 } else { 0 };
+    (header.len() == 2 + extended + mask).then_some(length)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(first: u8, length: usize) -> Vec<u8> {
+        let mut frame = match length {
+            0..=125 => vec![first, 0x80 | length as u8],
+            126..=0xffff => [&[first, 0x80 | 126][..], &(length as u16).to_be_bytes()].concat(),
+            _ => [&[first, 0x80 | 127][..], &(length as u64).to_be_bytes()].concat(),
+        };
+        frame.resize(frame.len() + 4 + length, 0xff);
+        frame
+    }
+
+    /// Hands out in bites of every size; returns after which bytes a message had ended.
+    fn ends(bytes: &[u8], bite: usize) -> Vec<usize> {
+        let (mut boundary, mut at, mut ends) = (Boundary::default(), 0, Vec::new());
+        while at < bytes.len() {
+            at += boundary.advance(&bytes[at..bytes.len().min(at + bite)]);
+            if boundary.is_between_messages() {
+                ends.push(at);
+            }
+        }
+        ends
+    }
+
+    #[test]
+    fn messages_end_where_they_end_whatever_the_bites() {
+        let frames = [
+            (frame(0x81, 0), true),
+            (frame(0x81, 125), true),
+            (frame(0x01, 126), false),
+            // A ping between the pieces of a message.
+            (frame(0x89, 4), false),
+            (frame(0x00, 0), false),
+            (frame(0x80, 300), true),
+            (frame(0x8a, 0), true),
+            (frame(0x82, 70_000), true),
+        ];
+        let mut expected = Vec::new();
+        let mut bytes = Vec::new();
+        for (frame, ends_message) in frames {
+            bytes.extend(frame);
+            if ends_message {
+                expected.push(bytes.len());
+            }
+        }
+        for bite in [1, 2, 3, 7, 13, 14, 15, 256, 100_000] {
+            assert_eq!(ends(&bytes, bite), expected, "in bites of {bite}");
+        }
+    }
+
+    #[test]
+    fn nonsense_is_followed_without_a_panic() {
+        let mut boundary = Boundary::default();
+        for byte in (0..=255).cycle().take(10_000) {
+            assert_eq!(boundary.advance(&[byte]), 1);
+        }
+        let mut huge = Boundary::default();
+        assert_eq!(huge.advance(&[0x81, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 1, 2]), 16);
+        assert!(!huge.is_between_messages());
+    }
+}
