@@ -149,6 +149,15 @@ impl Authenticator {
         matches!(self, Authenticator::None(_))
     }
 
+    /// The configured mode: `none`, `token` or `password`.
+    pub fn mode(&self) -> &'static str {
+        match self {
+            Authenticator::None(_) => "none",
+            Authenticator::Token(_) => "token",
+            Authenticator::Password(_) => "password",
+        }
+    }
+
     /// The scheme for `WWW-Authenticate` (RFC 9110, section 11.6.1).
     pub fn scheme(&self) -> &'static str {
         match self {

@@ -18,7 +18,8 @@ const QUEUE_LINES: usize = 4096;
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 const THREAD: &str = "log";
 
-/// Only this crate's lines are logged: the libraries' own hold messages' contents at their lowest levels.
+/// Only this crate's lines are logged: the libraries' own hold messages' contents at their lowest levels. Which module
+/// a line comes from is nothing that users should come to rely on.
 const TARGET: &str = env!("CARGO_CRATE_NAME");
 
 static DROPPED: Counter = Counter::new();
@@ -29,7 +30,7 @@ pub fn dropped() -> u64 {
 }
 
 enum Entry {
-    Line { level: Level, target: String, text: String },
+    Line { level: Level, text: String },
     Flush(SyncSender<()>),
 }
 
@@ -66,9 +67,9 @@ fn write_all(queue: &Receiver<Entry>) {
     let writer = SimpleLogger::new().with_level(LevelFilter::Trace);
     for entry in queue {
         match entry {
-            Entry::Line { level, target, text } => {
+            Entry::Line { level, text } => {
                 let write = AssertUnwindSafe(|| {
-                    writer.log(&Record::builder().level(level).target(&target).args(format_args!("{text}")).build());
+                    writer.log(&Record::builder().level(level).target(TARGET).args(format_args!("{text}")).build());
                 });
                 DROPPED.add(u64::from(catch_unwind(write).is_err()));
             }
@@ -91,7 +92,7 @@ impl Log for Queue {
             true => format!("{} {}", utc_time(SystemTime::now()), record.args()),
             false => record.args().to_string(),
         };
-        let line = Entry::Line { level: record.level(), target: record.target().to_owned(), text };
+        let line = Entry::Line { level: record.level(), text };
         DROPPED.add(u64::from(self.entries.try_send(line).is_err()));
     }
 

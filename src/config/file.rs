@@ -25,7 +25,11 @@ pub fn load(path: &Path, descriptors: usize, listen: Vec<ListenAddr>) -> Result<
     let mut file = File::new(shown, &text);
     let (root, errors) = DeTable::parse_recoverable(&text);
     for error in errors {
-        file.problem(error.span().unwrap_or(0..0), error.message().to_owned());
+        let span = error.span().unwrap_or(0..0);
+        // Only a key's name is shown: what else can't be read may be a secret.
+        let key = text.get(span.clone()).filter(|_| error.message() == "duplicate key");
+        let message = key.map_or_else(|| error.message().to_owned(), |key| format!("{}: {key}", error.message()));
+        file.problem(span, message);
     }
     let mut config = Config::new(descriptors);
     if file.count() == 0 {

@@ -16,7 +16,7 @@ const WARN_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Accepts connections until it is dropped.
 pub(super) async fn accept_all(gateway: Arc<Gateway>, listener: Listener) {
-    let mut trouble = Trouble::default();
+    let (mut trouble, mut full) = (Trouble::default(), Warning::default());
     loop {
         match listener.accept().await {
             Ok((stream, remote_addr)) => {
@@ -24,6 +24,9 @@ pub(super) async fn accept_all(gateway: Arc<Gateway>, listener: Listener) {
                 gateway.handshakes.accepted.add(1);
                 match gateway.admission.try_enter() {
                     Some(place) => {
+                        if !place.may_upgrade && full.is_due() {
+                            warn!("full, refusing clients max_connections={}", gateway.config.limits.max_connections);
+                        }
                         tokio::spawn(connection::serve(gateway.clone(), stream, remote_addr, place));
                     }
                     None => {
@@ -40,18 +43,34 @@ pub(super) async fn accept_all(gateway: Arc<Gateway>, listener: Listener) {
     }
 }
 
+/// A warning that is given now and then, however often there is cause for it.
+#[derive(Default)]
+struct Warning {
+    last: Option<Instant>,
+}
+
+impl Warning {
+    /// Whether to give it now.
+    fn is_due(&mut self) -> bool {
+        let due = self.last.is_none_or(|at| at.elapsed() >= WARN_INTERVAL);
+        if due {
+            self.last = Some(Instant::now());
+        }
+        due
+    }
+}
+
 /// Accepting fails, most likely because descriptors have run out.
 #[derive(Default)]
 struct Trouble {
     backoff: Option<Duration>,
-    warned: Option<Instant>,
+    warning: Warning,
 }
 
 impl Trouble {
     async fn wait(&mut self, error: &io::Error) {
-        if self.warned.is_none_or(|at| at.elapsed() >= WARN_INTERVAL) {
-            self.warned = Some(Instant::now());
-            warn!("accepting fails, going on error={error:?}");
+        if self.warning.is_due() {
+            warn!("accepting fails, going on error=\"{error}\"");
         }
         let backoff = self.backoff.map_or(FIRST_BACKOFF, |last| (last * 2).min(LAST_BACKOFF));
         self.backoff = Some(backoff);

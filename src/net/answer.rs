@@ -10,8 +10,9 @@ use std::fmt::Write;
 /// When somebody who was refused for want of room may ask again.
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("5");
 
-/// An answer with a JSON body.
-pub(super) fn json(status: StatusCode, body: String) -> Response<String> {
+/// An answer with a JSON body, and a line's end behind it for people.
+pub(super) fn json(status: StatusCode, mut body: String) -> Response<String> {
+    body.push('\n');
     let mut response = Response::new(body);
     *response.status_mut() = status;
     let headers = response.headers_mut();

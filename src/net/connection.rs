@@ -85,7 +85,7 @@ async fn http(
     exchange: Arc<Exchange>,
 ) -> Option<Upgraded> {
     let io = TokioIo::new(Answering::new(stream, exchange.clone()));
-    let answer = |request| ready(Ok::<_, Infallible>(service::answer(gateway, &exchange, place, request)));
+    let answer = |request| ready(Ok::<_, Infallible>(service::answer(gateway, &exchange, place, remote_addr, request)));
     let mut connection = http1::Builder::new()
         .max_buf_size(gateway.config.handshake.max_header_bytes)
         // The buffer alone is no limit: it grows by doubling.

@@ -4,7 +4,8 @@ use super::admission::Place;
 use super::answer::{Refusal, json};
 use super::exchange::Exchange;
 use super::gateway::Gateway;
-use super::upgrade;
+use super::upgrade::{self, Accepted};
+use crate::client::RemoteAddr;
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, HeaderValue};
 use hyper::http::request::Parts;
@@ -17,22 +18,30 @@ pub(super) fn answer(
     gateway: &Gateway,
     exchange: &Exchange,
     place: &Place,
+    remote_addr: RemoteAddr,
     request: Request<Incoming>,
 ) -> Response<String> {
     let (parts, _) = request.into_parts();
     if parts.uri.path() == "/ws" {
-        return answer_handshake(gateway, exchange, place, &parts);
+        let result = handshake(gateway, place, &parts);
+        return answer_handshake(gateway, exchange, remote_addr, result);
     }
     exchange.answer_plain(Instant::now() + gateway.config.handshake.idle_timeout);
     let response = plain(gateway, &parts).unwrap_or_else(Refusal::into_response);
     if place.may_keep_alive() { response } else { closing(response) }
 }
 
-fn answer_handshake(gateway: &Gateway, exchange: &Exchange, place: &Place, request: &Parts) -> Response<String> {
-    let (accepted, response) = match handshake(gateway, place, request) {
+fn answer_handshake(
+    gateway: &Gateway,
+    exchange: &Exchange,
+    remote_addr: RemoteAddr,
+    result: Result<(Accepted, Response<String>), Refusal>,
+) -> Response<String> {
+    let (accepted, response) = match result {
         Ok((accepted, response)) => (Some(accepted), response),
         Err(refusal) => {
-            debug!("handshake refused status={} cause={}", refusal.status.as_u16(), refusal.code);
+            let (status, cause) = (refusal.status.as_u16(), refusal.code);
+            debug!("handshake refused remote_addr={remote_addr} status={status} cause={cause}");
             gateway.handshakes.failed.add(refusal.code);
             (None, closing(refusal.into_response()))
         }
@@ -47,11 +56,7 @@ fn closing(mut response: Response<String>) -> Response<String> {
     response
 }
 
-fn handshake(
-    gateway: &Gateway,
-    place: &Place,
-    request: &Parts,
-) -> Result<(upgrade::Accepted, Response<String>), Refusal> {
+fn handshake(gateway: &Gateway, place: &Place, request: &Parts) -> Result<(Accepted, Response<String>), Refusal> {
     upgrade::check_target(request)?;
     check_method(request)?;
     let accepted = upgrade::accept(request, &gateway.config)?;

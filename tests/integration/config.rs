@@ -122,7 +122,7 @@ const BAD: &[(&str, &[&str])] = &[
     // What is no TOML.
     ("[limits]\nmax_connections = 5\nlisten =\n",  &["3: string values must be quoted, expected literal string"]),
     ("\n\nlisten = \"127.0.0.1:0\n",          &["3: invalid basic string, expected `\"`"]),
-    ("log_level = \"info\"\nlog_level = \"info\"\n", &["2: duplicate key"]),
+    ("log_level = \"info\"\nlog_level = \"info\"\n", &["2: duplicate key: log_level"]),
     // All of it at once.
     ("log_level = \"loud\"\nfoo = 1\n[handshake]\ntimeout = 1\nbar = 2\n[limits]\nmax_batch_requests = 0\n[auth]\nmode = \"x\"\n", &[
         "1: log_level = \"loud\"; LEVELS",
@@ -254,4 +254,12 @@ fn an_insecure_address_is_blamed_on_its_flag() {
     std::fs::write(dir.path().join("config.toml"), "listen = \"0.0.0.0:80\"\n").unwrap();
     let output = run(dir.path(), &["--check", "--config", "config.toml", "--listen", "127.0.0.1:0"]);
     assert_eq!(output.status.code(), Some(0), "the file's own address isn't used: {output:?}");
+}
+
+#[test]
+fn an_output_that_takes_nothing_is_no_panic() {
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let output = Command::new(Gateway::binary()).arg("--version").stdout(full).output().unwrap();
+    assert_eq!(output.status.code(), Some(74));
+    assert!(String::from_utf8_lossy(&output.stderr).starts_with("standard output: "));
 }

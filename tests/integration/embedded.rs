@@ -36,6 +36,8 @@ impl Embedded {
     ) -> Embedded {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let mut config = Config::new(1024);
+        // No ping comes between what a test waits for.
+        config.heartbeat.interval = std::time::Duration::from_secs(3600);
         change(&mut config);
         let gateway = Gateway::with_handler(config, |_| Arc::new(Act(act)));
         let guard = runtime.enter();

@@ -63,10 +63,14 @@ impl Loud {
             .spawn()
             .unwrap();
         let mut log = BufReader::new(child.stderr.take().unwrap());
+        let mut gateway = Loud { child, port: 0 };
         let mut line = String::new();
-        log.read_line(&mut line).unwrap();
-        let port = line.trim().rsplit(':').next().unwrap().parse().unwrap();
-        (Loud { child, port }, log)
+        while !line.contains("listening addr=") {
+            line.clear();
+            assert!(log.read_line(&mut line).unwrap() > 0, "it listens");
+        }
+        gateway.port = line.trim().rsplit(':').next().unwrap().parse().unwrap();
+        (gateway, log)
     }
 
     fn get(&self, path: &str) -> String {

@@ -1,0 +1,73 @@
+//! The daemon around the library's gateway: log, listeners, signals, service manager.
+
+use aisopod_gateway::{Config, Gateway, ListenAddr, Listener, Shutdown, logging, systemd};
+use log::{error, info, warn};
+use std::io;
+use std::process::ExitCode;
+use std::sync::Arc;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+
+/// Serves until a signal ends it.
+pub fn run(config: Config) -> ExitCode {
+    let served = logging::start(config.log_level).and_then(|()| {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        runtime.block_on(serve(config))
+    });
+    let code = match served {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            error!("not started error=\"{error}\"");
+            ExitCode::FAILURE
+        }
+    };
+    log::logger().flush();
+    code
+}
+
+async fn serve(config: Config) -> io::Result<()> {
+    let signals = [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?];
+    let listeners = config.listen.iter().map(bind).collect::<Result<Vec<_>, _>>()?;
+    announce(&config, &listeners);
+    let gateway = Gateway::new(config);
+    let (stop, shutdown) = watch::channel(Shutdown::No);
+    tokio::spawn(stop_on_signals(signals, stop));
+    let reporter = tokio::spawn(report(gateway.clone()));
+    let drained = gateway.run(listeners, shutdown).await;
+    reporter.abort();
+    info!("stopped closed={} cut={}", drained.closed, drained.cut);
+    Ok(())
+}
+
+fn bind(addr: &ListenAddr) -> io::Result<Listener> {
+    Listener::bind(addr).map_err(|error| io::Error::other(format!("{addr}: {error}")))
+}
+
+fn announce(config: &Config, listeners: &[Listener]) {
+    let (version, places) = (env!("CARGO_PKG_VERSION"), config.limits.max_connections);
+    info!("starting version={version} auth={} max_connections={places}", config.auth.mode());
+    if config.auth.is_open() && !config.listen.iter().all(ListenAddr::is_local) {
+        warn!("anybody who can reach it is let in with every scope: auth.mode is none, auth.allow_insecure is true");
+    }
+    listeners.iter().for_each(|listener| info!("listening addr={}", listener.addr()));
+}
+
+async fn report(gateway: Arc<Gateway>) {
+    systemd::ready();
+    systemd::report_status(gateway.registry()).await;
+}
+
+/// The first signal drains, the second ends at once.
+async fn stop_on_signals([mut terminate, mut interrupt]: [Signal; 2], stop: watch::Sender<Shutdown>) {
+    for (told, how) in [(Shutdown::Drain, "drain"), (Shutdown::Now, "now")] {
+        let signal = tokio::select! {
+            _ = terminate.recv() => "TERM",
+            _ = interrupt.recv() => "INT",
+        };
+        systemd::stopping();
+        info!("stopping signal={signal} how={how}");
+        stop.send_replace(told);
+    }
+    // Keeps the channel open: the drain may still be on its way.
+    std::future::pending().await
+}
