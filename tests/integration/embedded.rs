@@ -20,6 +20,29 @@ impl<F: Fn(&Arc<GatewayClient>, &str) + Send + Sync + 'static> Handler for Act<F
     }
 }
 
+/// What this process's gateways log; the tests look for their own clients' IDs in it.
+static LOG: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+struct Recorder;
+
+impl log::Log for Recorder {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+    fn log(&self, record: &log::Record<'_>) {
+        LOG.lock().unwrap().push(record.args().to_string());
+    }
+    fn flush(&self) {}
+}
+
+/// Asserts that a client's end was logged once, with its reason.
+fn assert_logged_once(conn_id: impl std::fmt::Display, reason: &str) {
+    let start = format!("disconnected conn_id={conn_id} ");
+    let log = LOG.lock().unwrap();
+    let lines: Vec<_> = log.iter().filter(|line| line.starts_with(&start)).collect();
+    assert!(lines.len() == 1 && lines[0].contains(&format!(" reason={reason} ")), "{lines:?}");
+}
+
 /// A gateway on a runtime of its own.
 struct Embedded {
     gateway: Arc<Gateway>,
@@ -34,6 +57,8 @@ impl Embedded {
         change: impl FnOnce(&mut Config),
         act: impl Fn(&Arc<GatewayClient>, &str) + Send + Sync + 'static,
     ) -> Embedded {
+        // Only the first test of the process can set it.
+        let _ = log::set_logger(&Recorder).map(|()| log::set_max_level(log::LevelFilter::Info));
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let mut config = Config::new(1024);
         // No ping comes between what a test waits for.
@@ -73,12 +98,17 @@ fn a_panicking_handler_costs_its_own_client_only() {
     );
     let (mut good, mut bad) = (embedded.connect(), embedded.connect());
     embedded.wait_for_clients(2);
+    let both = embedded.gateway.registry().list();
     bad.send(&frame(FIN | TEXT, b"panic"));
     assert_eq!(bad.closed(), Some((1011, "internal_error".to_owned())));
     embedded.wait_for_clients(1);
     good.send(&frame(FIN | TEXT, b"still here"));
     assert_eq!(good.receive().unwrap().1, b"still here");
     assert_eq!(embedded.status()["closed_total"]["internal_error"], 1);
+    let gone: Vec<_> = both.iter().filter(|client| client.close_reason().is_some()).collect();
+    assert_eq!(gone.len(), 1);
+    wait_until("it is logged", || LOG.lock().unwrap().iter().any(|line| line.contains(&gone[0].conn_id.to_string())));
+    assert_logged_once(gone[0].conn_id, "internal_error");
 }
 
 #[test]
@@ -86,6 +116,7 @@ fn cancelled_sessions_leave_the_registry() {
     let embedded = Embedded::start(|_| {}, |_, _| {});
     let mut clients: Vec<_> = (0..10).map(|_| embedded.connect()).collect();
     embedded.wait_for_clients(10);
+    let ids: Vec<_> = embedded.gateway.registry().list().iter().map(|client| client.conn_id).collect();
     let Embedded { gateway, runtime, .. } = embedded;
     // Every task is dropped where it stands.
     drop(runtime);
@@ -96,6 +127,7 @@ fn cancelled_sessions_leave_the_registry() {
     for client in &mut clients {
         assert_eq!(client.closed(), None, "the connection is gone");
     }
+    ids.into_iter().for_each(|conn_id| assert_logged_once(conn_id, "internal_error"));
 }
 
 #[test]

@@ -72,48 +72,53 @@ fn ids_spread_over_the_shards() {
     }
 }
 
-/// Threads come and go while others look: every snapshot is possible, and the end is exact.
+const WRITERS: usize = 4;
+const HELD: usize = 16;
+
+/// Connects clients and lets older ones go; returns those that are left.
+fn come_and_go(registry: &Arc<ClientRegistry>, writer: usize) -> Vec<Registration> {
+    let mut held = Vec::new();
+    for round in 0..2_000 {
+        held.push(registry.on_connect(client(&role(writer + round))));
+        if held.len() > HELD {
+            let gone = held.swap_remove(round % HELD);
+            let id = gone.conn_id;
+            drop(gone);
+            assert!(registry.get(id).is_none());
+        }
+    }
+    held
+}
+
+/// One look, at which everything must be possible.
+fn look(registry: &ClientRegistry) {
+    let now = registry.health_snapshot();
+    assert!(now.operators + now.nodes <= now.total_connections, "{now:?}");
+    assert!(now.total_connections <= WRITERS * (HELD + 1), "{now:?}");
+    let mut ids: Vec<_> = registry.list().iter().map(|client| client.conn_id.bits()).collect();
+    let listed = ids.len();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), listed, "nobody twice");
+}
+
+/// Threads come and go while another looks: every snapshot is possible, and the end is exact.
 #[test]
 fn snapshots_hold_together_under_concurrent_change() {
-    const WRITERS: usize = 4;
-    const ROUNDS: usize = 2_000;
-    const HELD: usize = 16;
     let registry = Arc::new(ClientRegistry::new());
     let (done, looks) = (AtomicBool::new(false), AtomicUsize::new(0));
     thread::scope(|scope| {
-        let writers: Vec<_> = (0..WRITERS)
-            .map(|writer| {
-                let registry = &registry;
-                scope.spawn(move || {
-                    let mut held = Vec::new();
-                    for round in 0..ROUNDS {
-                        held.push(registry.on_connect(client(&role(writer + round))));
-                        if held.len() > HELD {
-                            let gone = held.swap_remove(round % HELD);
-                            let id = gone.conn_id;
-                            drop(gone);
-                            assert!(registry.get(id).is_none());
-                        }
-                    }
-                    held
-                })
-            })
-            .collect();
+        let registry = &registry;
+        let writers: Vec<_> = (0..WRITERS).map(|writer| scope.spawn(move || come_and_go(registry, writer))).collect();
         scope.spawn(|| {
             while !done.load(SeqCst) {
-                let now = registry.health_snapshot();
-                assert!(now.operators + now.nodes <= now.total_connections, "{now:?}");
-                assert!(now.total_connections <= WRITERS * (HELD + 1), "{now:?}");
-                let mut ids: Vec<_> = registry.list().iter().map(|client| client.conn_id.bits()).collect();
-                let listed = ids.len();
-                ids.sort_unstable();
-                ids.dedup();
-                assert_eq!(ids.len(), listed, "nobody twice");
+                look(registry);
                 looks.fetch_add(1, SeqCst);
             }
         });
-        let held: Vec<_> = writers.into_iter().flat_map(|writer| writer.join().unwrap()).collect();
+        let ended: Vec<_> = writers.into_iter().map(|writer| writer.join()).collect();
         done.store(true, SeqCst);
+        let held: Vec<_> = ended.into_iter().flat_map(|held| held.unwrap()).collect();
         let count = |wanted: &Role| held.iter().filter(|client| client.role == *wanted).count();
         let exact = HealthSnapshot {
             total_connections: held.len(),
