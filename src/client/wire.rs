@@ -89,7 +89,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         loop {
             match self.fill(cx) {
                 Ok(0) => return Poll::Ready(()),
-                Ok(_) => continue,
+                Ok(_) => self.from = self.to,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Poll::Pending,
                 Err(_) => return Poll::Ready(()),
             }

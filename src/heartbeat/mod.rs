@@ -20,7 +20,8 @@ const LONGEST_TICK: Duration = Duration::from_millis(100);
 /// Ticks in the shorter of interval and timeout, at least, down to a millisecond each.
 const TICKS: u32 = 50;
 
-/// Ticks between two turns beyond which this process stood still: suspended, stopped, or without a processor.
+/// Time and ticks between two turns beyond which this process stood still: suspended, stopped, or without a processor.
+const LATE: Duration = Duration::from_millis(100);
 const LATE_TICKS: u64 = 3;
 
 /// The wheel of all clients, and the rules by which it turns.
@@ -32,6 +33,8 @@ pub struct Heartbeat {
     timeout: Duration,
     interval_ticks: u64,
     timeout_ticks: u64,
+    /// Longer between two turns is a standstill.
+    late_ticks: u64,
     /// Clients closed as [`CloseReason::PongTimeout`].
     timeouts: Counter,
     stats: Arc<Stats>,
@@ -57,8 +60,8 @@ enum Visit {
 #[derive(Default)]
 struct Turn {
     now: u64,
-    /// No turn was for longer than there should be.
-    stood_still: bool,
+    /// The process stood still a moment ago: until then nobody is judged.
+    lenient_until: u64,
     due: Vec<Key>,
     visits: Vec<(Key, Arc<GatewayClient>, Visit)>,
 }
@@ -82,13 +85,15 @@ impl Heartbeat {
         let shorter = settings.interval.min(settings.timeout);
         let tick = (shorter / TICKS).clamp(Duration::from_millis(1), LONGEST_TICK);
         let ticks = |duration: Duration| duration.as_nanos().div_ceil(tick.as_nanos()) as u64;
+        let timeout_ticks = ticks(settings.timeout).max(1);
         Heartbeat {
             wheel: Mutex::default(),
             started: Instant::now(),
             tick,
             timeout: settings.timeout,
             interval_ticks: ticks(settings.interval).max(1),
-            timeout_ticks: ticks(settings.timeout).max(1),
+            timeout_ticks,
+            late_ticks: ticks(LATE).max(LATE_TICKS).min(timeout_ticks.div_ceil(2)),
             timeouts: Counter::default(),
             stats,
             watched: Notify::new(),
@@ -135,7 +140,9 @@ impl Heartbeat {
 
     /// Visits everybody who is due. The lock is not held while clients are asked.
     fn turn(&self, turn: &mut Turn, now: u64) {
-        turn.stood_still = now > turn.now + LATE_TICKS;
+        if now > turn.now + self.late_ticks {
+            turn.lenient_until = now + self.late_ticks;
+        }
         turn.now = now;
         {
             let mut wheel = self.wheel.lock();
@@ -186,7 +193,7 @@ impl Heartbeat {
         if deadline > turn.now {
             return Some((deadline, visit));
         }
-        if turn.stood_still {
+        if turn.now < turn.lenient_until {
             // The sessions too: the answer may lie unread in the socket.
             return Some((again, visit));
         }

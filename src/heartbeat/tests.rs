@@ -30,7 +30,7 @@ fn turn(heartbeat: &Heartbeat, now: u64) {
 
 /// A turn after a long pause.
 fn turn_after_a_pause(heartbeat: &Heartbeat, now: u64) {
-    heartbeat.turn(&mut Turn { now: now - LATE_TICKS - 1, ..Turn::default() }, now);
+    heartbeat.turn(&mut Turn { now: now - INTERVAL, ..Turn::default() }, now);
 }
 
 /// What is next for the only client, and when it is due.

@@ -38,6 +38,11 @@ impl Place {
         }
         keeps.is_some()
     }
+
+    /// The connection is a client's from here on, and no plain one any more.
+    pub(super) fn becomes_client(&self) {
+        *self.keeps.lock() = None;
+    }
 }
 
 impl Admission {

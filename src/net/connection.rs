@@ -41,8 +41,10 @@ pub(super) async fn serve(gateway: Arc<Gateway>, stream: Stream, remote_addr: Re
     if !has_spoken(&gateway, &stream, remote_addr, deadline).await {
         return;
     }
-    let http = Box::pin(http(&gateway, stream, remote_addr, &place, Exchange::new(deadline, in_progress)));
+    let exchange = Exchange::new(deadline, gateway.handshakes.clone(), in_progress);
+    let http = Box::pin(http(&gateway, stream, remote_addr, &place, exchange));
     let Some(upgraded) = http.await else { return };
+    place.becomes_client();
     gateway.handshakes.completed.add(1);
     let sender = Sender::new(gateway.bounds, gateway.stats.clone());
     let Accepted { conn_id, auth } = upgraded.accepted;
@@ -51,8 +53,10 @@ pub(super) async fn serve(gateway: Arc<Gateway>, stream: Stream, remote_addr: Re
     let _watch = gateway.heartbeat.watch(&client);
     debug!("connected conn_id={conn_id} presence_key={} remote_addr={remote_addr}", client.presence_key);
     // After the registration: either the drain finds this client in the registry, or the client finds the drain.
-    if gateway.phase() != Phase::Running {
-        client.close(CloseReason::Draining);
+    match gateway.phase() {
+        Phase::Cut => client.sender.cut(CloseReason::Draining),
+        Phase::Draining => drop(client.close(CloseReason::Draining)),
+        Phase::Starting | Phase::Running => {}
     }
     let session = Session::new(upgraded.stream, &upgraded.early, registration, gateway.sessions.clone());
     drop((client, upgraded.early, upgraded.exchange, auth));

@@ -4,7 +4,7 @@
 use super::answer::Refusal;
 use super::stream::Stream;
 use super::upgrade::Accepted;
-use crate::ops::{InProgress, Step};
+use crate::ops::{Handshakes, InProgress, Step};
 use parking_lot::Mutex;
 use std::io;
 use std::pin::Pin;
@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 /// How far the requests on a connection are.
 pub(super) struct Exchange {
+    handshakes: Arc<Handshakes>,
     state: Mutex<State>,
 }
 
@@ -26,7 +27,7 @@ struct State {
     plain: bool,
     /// Our service has answered, and not all of it is written.
     answering: bool,
-    /// There until a plain answer, or the end of all HTTP.
+    /// There but between a plain answer and a handshake that is agreed to, or the end of all HTTP.
     in_progress: Option<InProgress>,
     /// The handshake was agreed to.
     accepted: Option<Accepted>,
@@ -38,7 +39,7 @@ struct State {
 
 impl Exchange {
     /// A connection whose first byte is there, to be answered by `deadline`.
-    pub(super) fn new(deadline: Instant, in_progress: InProgress) -> Arc<Self> {
+    pub(super) fn new(deadline: Instant, handshakes: Arc<Handshakes>, in_progress: InProgress) -> Arc<Self> {
         let state = State {
             step: Step::HeaderUnfinished,
             deadline,
@@ -49,7 +50,7 @@ impl Exchange {
             answered: false,
             refused: None,
         };
-        Arc::new(Exchange { state: Mutex::new(state) })
+        Arc::new(Exchange { handshakes, state: Mutex::new(state) })
     }
 
     /// A request has come whose answer ends the handshake, one way or the other. A connection that has lived by the
@@ -60,6 +61,9 @@ impl Exchange {
             state.deadline = deadline;
         }
         state.plain = false;
+        if accepted.is_some() && state.in_progress.is_none() {
+            state.in_progress = Some(InProgress::begin(&self.handshakes));
+        }
         state.accepted = accepted;
         state.answer();
     }
