@@ -20,8 +20,10 @@ build:
 run: build
 	ulimit -n "$$(ulimit -Hn)" && exec $(BINARY) $(ARGS)
 
+# The documentation's examples first: the last word is the tests'.
 test: tools
-	$(CARGO) test --locked
+	$(CARGO) test --locked --doc
+	$(CARGO) test --locked --lib --test integration
 
 check:
 	$(CARGO) fmt --check
