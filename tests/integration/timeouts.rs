@@ -24,6 +24,20 @@ fn timed_out(status: &Value, step: &str) -> u64 {
     status["handshakes"]["timed_out"][step].as_u64().expect("a count")
 }
 
+/// A gateway, and the descriptors that it has open while its status is read.
+fn start(settings: &str) -> (Gateway, Value) {
+    let gateway = Gateway::start(settings);
+    let descriptors = gateway.status()["process"]["open_descriptors"].clone();
+    (gateway, descriptors)
+}
+
+/// Waits until no client is there and no descriptor more is open than before.
+fn wait_for_nothing_left(gateway: &Gateway, descriptors: &Value) {
+    gateway.wait_for_status("all is as before", |status| {
+        status["clients"]["total_connections"] == 0 && status["process"]["open_descriptors"] == *descriptors
+    });
+}
+
 /// Checks that one peer's timeout is counted and logged once, at its step, and nowhere else.
 fn check_step(gateway: &Gateway, step: &str, peer: SocketAddr) {
     gateway.wait_for_status(&format!("{step} is counted"), |status| timed_out(status, step) == 1);
@@ -41,22 +55,24 @@ fn check_step(gateway: &Gateway, step: &str, peer: SocketAddr) {
 
 #[test]
 fn a_silent_peer_is_dropped() {
-    let gateway = Gateway::start(SETTINGS);
+    let (gateway, descriptors) = start(SETTINGS);
     let stream = gateway.tcp();
     let peer = stream.local_addr().unwrap();
     wait_for_end(stream);
     check_step(&gateway, "nothing_sent", peer);
+    wait_for_nothing_left(&gateway, &descriptors);
 }
 
 #[test]
 fn a_peer_that_stops_in_its_header_is_dropped() {
     for part in ["G", "GET /ws HTTP/1.1\r\nHost: gw.example\r\nUpgr", "\r\n"] {
-        let gateway = Gateway::start(SETTINGS);
+        let (gateway, descriptors) = start(SETTINGS);
         let mut stream = gateway.tcp();
         let peer = stream.local_addr().unwrap();
         stream.write_all(part.as_bytes()).unwrap();
         wait_for_end(stream);
         check_step(&gateway, "header_unfinished", peer);
+        wait_for_nothing_left(&gateway, &descriptors);
     }
 }
 
@@ -84,7 +100,7 @@ fn a_peer_that_drips_its_header_is_dropped() {
 #[test]
 fn a_peer_that_never_reads_its_answer_is_dropped() {
     const STEP: &str = "response_not_read";
-    let gateway = Gateway::start(&format!("{SETTINGS}idle_timeout = \"1m\"\n"));
+    let (gateway, descriptors) = start(&format!("{SETTINGS}idle_timeout = \"1m\"\n"));
     let plain = "GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n";
     let mut peers = Vec::new();
     for count in 0..250 {
@@ -100,6 +116,8 @@ fn a_peer_that_never_reads_its_answer_is_dropped() {
     assert!(logged().iter().all(|line| line.ends_with(&end)), "{:#?}", logged());
     let status = gateway.status();
     assert_eq!((timed_out(&status, "nothing_sent"), timed_out(&status, "header_unfinished")), (0, 0), "{status:#}");
+    drop(peers);
+    wait_for_nothing_left(&gateway, &descriptors);
 }
 
 #[test]
