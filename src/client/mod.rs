@@ -4,26 +4,29 @@
 
 mod boundary;
 mod close;
+mod inbox;
 mod outbox;
+mod outgoing;
 mod registry;
 mod sender;
 mod session;
 mod stats;
-mod wire;
+mod stream;
 
 pub use close::CloseReason;
 pub use outbox::Bounds;
 pub use registry::{ClientRegistry, HealthSnapshot, Registration};
-pub use sender::{SendError, Sender};
+pub use sender::{SendError, Sender, SenderContext};
 pub use session::{Session, SessionContext};
 pub use stats::Stats;
+pub use stream::Stream;
 pub use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-use crate::auth::{AuthInfo, Role};
+use crate::auth::AuthInfo;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
@@ -90,14 +93,10 @@ pub struct GatewayClient {
     pub conn_id: ConnId,
     /// What others ask of the session goes in here.
     pub sender: Sender,
-    /// `role:name`, shared with the credential.
-    pub presence_key: Arc<str>,
+    /// Who it is and what it may do, shared by all connections of the credential.
+    pub auth: Arc<AuthInfo>,
     /// The peer's address.
     pub remote_addr: RemoteAddr,
-    /// What it is.
-    pub role: Role,
-    /// What it may do, shared with the credential.
-    pub scopes: Arc<[Box<str>]>,
     /// When the WebSocket was opened.
     pub connected_at: Instant,
     health: Health,
@@ -108,33 +107,20 @@ pub struct GatewayClient {
 struct Health {
     /// Something was received since the last ping was asked for.
     heard: AtomicBool,
-    /// When the last ping was written to the socket, in microseconds since `connected_at`; 0: not yet.
-    ping_sent: AtomicU64,
     /// The last measured round trip in microseconds; 0: none yet.
     round_trip: AtomicU32,
 }
 
 impl GatewayClient {
     /// A client that connects now.
-    pub fn new(
-        conn_id: ConnId,
-        sender: Sender,
-        presence_key: Arc<str>,
-        remote_addr: RemoteAddr,
-        role: Role,
-        scopes: Arc<[Box<str>]>,
-    ) -> Self {
+    pub fn new(conn_id: ConnId, sender: Sender, remote_addr: RemoteAddr, auth: Arc<AuthInfo>) -> Self {
         let (connected_at, health) = (Instant::now(), Health::default());
-        GatewayClient { conn_id, sender, presence_key, remote_addr, role, scopes, connected_at, health }
+        GatewayClient { conn_id, sender, auth, remote_addr, connected_at, health }
     }
 
-    /// A client that authentication has named.
-    pub fn from_auth_info(conn_id: ConnId, sender: Sender, remote_addr: RemoteAddr, auth: &AuthInfo) -> Self {
-        let (presence_key, scopes) = (auth.presence_key.clone(), auth.scopes.clone());
-        Self::new(conn_id, sender, presence_key, remote_addr, auth.role.clone(), scopes)
-    }
-
-    /// Queues a text message. Never waits.
+    /// Sends a text message, behind those that wait: writes it if the socket takes it, else queues it. Never waits.
+    ///
+    /// One text for many clients is shared: clone the [`Utf8Bytes`].
     ///
     /// # Errors
     /// [`SendError::Full`] when the outbox has no room: the client is then closed as
@@ -153,9 +139,8 @@ impl GatewayClient {
         self.sender.close_reason()
     }
 
-    /// Asks the session to send a ping. Until it is written, [`ping_sent_at`](Self::ping_sent_at) is `None`.
+    /// Sends a ping, before all messages. Until it is written, [`ping_sent_at`](Self::ping_sent_at) is `None`.
     pub fn ping(&self) {
-        self.health.ping_sent.store(0, Relaxed);
         self.health.heard.store(false, Relaxed);
         self.sender.ping();
     }
@@ -165,12 +150,9 @@ impl GatewayClient {
         self.health.heard.load(Relaxed)
     }
 
-    /// When the last ping that was asked for was really written to the socket.
+    /// When the ping that waits for its pong was really written to the socket.
     pub fn ping_sent_at(&self) -> Option<Instant> {
-        match self.health.ping_sent.load(Relaxed) {
-            0 => None,
-            micros => Some(self.connected_at + Duration::from_micros(micros)),
-        }
+        self.sender.ping_sent_at()
     }
 
     /// The last round trip measured by a ping and its pong.
@@ -188,17 +170,9 @@ impl GatewayClient {
         }
     }
 
-    /// The session has written the ping to the socket.
-    pub(crate) fn ping_sent(&self) {
-        let micros = self.connected_at.elapsed().as_micros().max(1) as u64;
-        self.health.ping_sent.store(micros, Relaxed);
-    }
-
-    /// The session received the pong for the ping that was sent last; returns the round trip.
-    fn pong_received(&self) -> Option<Duration> {
-        let round_trip = self.ping_sent_at()?.elapsed();
+    /// The session received the pong for the ping that was sent last.
+    fn measured(&self, round_trip: Duration) {
         let micros = u32::try_from(round_trip.as_micros()).unwrap_or(u32::MAX).max(1);
         self.health.round_trip.store(micros, Relaxed);
-        Some(round_trip)
     }
 }

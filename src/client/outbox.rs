@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 
-/// A queue that is emptied gives back what it holds beyond this many messages.
-const KEPT_CAPACITY: usize = 16;
+/// A queue that is emptied gives its memory back if it has room for more than this many messages.
+const KEPT_CAPACITY: usize = 64;
 
 /// How much an outbox holds at the most.
 #[derive(Clone, Copy, Debug)]
@@ -37,11 +37,11 @@ impl<T: AsRef<[u8]>> Outbox<T> {
     /// # Errors
     /// [`Full`] when one more message or its bytes would exceed `bounds`; nothing is queued then.
     pub fn push(&mut self, message: T, bounds: &Bounds) -> Result<(), Full> {
-        let bytes = self.bytes + message.as_ref().len();
-        if self.queue.len() >= bounds.messages || bytes > bounds.bytes {
+        let bytes = message.as_ref().len();
+        if !self.has_room(bytes, bounds) {
             return Err(Full);
         }
-        self.bytes = bytes;
+        self.bytes += bytes;
         self.queue.push_back(message);
         Ok(())
     }
@@ -56,9 +56,20 @@ impl<T: AsRef<[u8]>> Outbox<T> {
         Some(message)
     }
 
-    /// Forgets every message.
-    pub fn clear(&mut self) {
-        *self = Outbox::default();
+    /// Forgets all but the oldest `keep` messages.
+    pub fn truncate(&mut self, keep: usize) {
+        self.bytes -=
+            self.queue.drain(keep.min(self.queue.len())..).map(|message| message.as_ref().len()).sum::<usize>();
+    }
+
+    /// The messages, the oldest first.
+    pub fn iter(&self) -> impl Iterator<Item = &T> {
+        self.queue.iter()
+    }
+
+    /// Whether a message of so many bytes would be let in.
+    pub fn has_room(&self, bytes: usize, bounds: &Bounds) -> bool {
+        self.queue.len() < bounds.messages && self.bytes + bytes <= bounds.bytes
     }
 
     /// Whether nothing is queued.
@@ -104,7 +115,7 @@ mod tests {
             outbox.push("", &BOUNDS).unwrap();
         }
         assert_eq!(outbox.push("", &BOUNDS), Err(Full));
-        outbox.clear();
+        outbox.truncate(0);
         outbox.push("0123456789", &BOUNDS).unwrap();
         assert_eq!(outbox.push("x", &BOUNDS), Err(Full));
         assert_eq!((outbox.queue.len(), outbox.bytes()), (1, 10));

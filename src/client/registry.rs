@@ -86,11 +86,11 @@ impl ClientRegistry {
     pub fn on_connect(self: &Arc<Self>, client: Arc<GatewayClient>) -> Registration {
         let mut shard = self.shard(client.conn_id).write();
         if let Some(replaced) = shard.insert(client.conn_id, client.clone()) {
-            self.counts.fetch_sub(one(&replaced.role), Ordering::Relaxed);
+            self.counts.fetch_sub(one(&replaced.auth.role), Ordering::Relaxed);
         }
-        let before = self.counts.fetch_add(one(&client.role), Ordering::Relaxed);
+        let before = self.counts.fetch_add(one(&client.auth.role), Ordering::Relaxed);
         drop(shard);
-        self.peak.reach(snapshot(before + one(&client.role)).total_connections as u64);
+        self.peak.reach(snapshot(before + one(&client.auth.role)).total_connections as u64);
         Registration { registry: self.clone(), client }
     }
 
@@ -102,7 +102,7 @@ impl ClientRegistry {
         match shard.entry(client.conn_id) {
             Entry::Occupied(entry) if Arc::ptr_eq(entry.get(), client) => {
                 let removed = entry.remove();
-                self.counts.fetch_sub(one(&removed.role), Ordering::Relaxed);
+                self.counts.fetch_sub(one(&removed.auth.role), Ordering::Relaxed);
                 true
             }
             _ => false,

@@ -1,11 +1,22 @@
-//! What others ask of a session: messages to send, a ping, a close. Nobody waits here.
+//! What others ask of a connection: messages to send, a ping, a close. Nobody waits here.
+//!
+//! A message goes straight to the socket, under the client's lock, if the session waits and nothing is before it.
+//! Else it queues: while the session is at work, which writes when it has gathered what its messages call for, and
+//! while the socket takes no more, which the session waits for. So no frame is torn by another, and order is kept.
+
+mod line;
 
 use super::close::CloseReason;
-use super::outbox::{Bounds, Outbox};
+use super::outbox::Bounds;
 use super::stats::Stats;
+use super::stream::Stream;
+use line::{Line, Ping};
 use parking_lot::Mutex;
+use std::fmt;
 use std::sync::Arc;
-use std::task::Waker;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+use tokio::task::coop;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 /// Why a message was not queued.
@@ -17,183 +28,217 @@ pub enum SendError {
     Closed,
 }
 
-/// A client's outbox, and the flags beside it that can't be crowded out by messages.
+/// What all senders of a gateway share.
 #[derive(Debug)]
+pub struct SenderContext {
+    /// How much may wait for one client.
+    pub bounds: Bounds,
+    /// Where it is counted.
+    pub stats: Arc<Stats>,
+}
+
+/// A client's way out, and the flags that can't be crowded out by messages.
 pub struct Sender {
-    asked: Mutex<Asked>,
-    bounds: Bounds,
-    stats: Arc<Stats>,
+    line: Mutex<Line>,
+    context: Arc<SenderContext>,
 }
 
-#[derive(Debug, Default)]
-struct Asked {
-    outbox: Outbox<Utf8Bytes>,
-    /// The first reason given; it stays.
-    close: Option<CloseReason>,
-    /// A ping is to be sent; taken by the session.
-    ping: bool,
-    /// The session is to end without a close handshake.
-    cut: bool,
-    /// There only while the session waits: what a session asks of itself wakes nobody.
-    waker: Option<Waker>,
-}
-
-/// What the session has to do beside sending messages.
-#[derive(Debug)]
+/// What the session has to know before it goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Requests {
     pub(super) close: Option<CloseReason>,
-    pub(super) ping: bool,
+    /// To end without a close handshake: asked for, or a write has failed.
     pub(super) cut: bool,
+    /// The socket took less than it was given: the session is to wait until it takes more.
+    pub(super) blocked: bool,
+}
+
+/// Whether the session should read one message more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reading {
+    On,
+    /// Not before the socket has taken more: what is read calls for answers.
+    Paused,
+    /// The connection is to close.
+    Over,
 }
 
 impl Sender {
-    /// An empty outbox with these bounds, counted in `stats`.
-    pub fn new(bounds: Bounds, stats: Arc<Stats>) -> Self {
-        Sender { asked: Mutex::default(), bounds, stats }
+    /// The way out of a client that has no socket yet: messages queue.
+    pub fn new(context: Arc<SenderContext>) -> Self {
+        Sender { line: Mutex::default(), context }
     }
 
     pub(super) fn send(&self, text: Utf8Bytes) -> Result<(), SendError> {
-        let bytes = text.len() as u64;
-        self.ask(|asked| {
-            if asked.close.is_some() {
+        self.ask(|line| {
+            if line.close.is_some() {
                 return Err(SendError::Closed);
             }
-            if asked.outbox.push(text, &self.bounds).is_err() {
-                asked.close = Some(CloseReason::SlowConsumer);
-                return Err(SendError::Full);
-            }
-            self.stats.outbox_bytes.add(bytes);
-            self.stats.outbox_largest.reach(asked.outbox.bytes() as u64);
-            Ok(())
+            let pushed = line.push(text, &self.context);
+            self.write_now(line);
+            pushed
         })
     }
 
     /// The first reason wins and is returned.
     pub(super) fn close(&self, reason: CloseReason) -> CloseReason {
-        self.ask(|asked| *asked.close.get_or_insert(reason))
+        self.ask(|line| *line.close.get_or_insert(reason))
     }
 
     pub(super) fn close_reason(&self) -> Option<CloseReason> {
-        self.asked.lock().close
+        self.line.lock().close
     }
 
+    /// Asks for a ping, unless one is still on its way to the socket.
     pub(super) fn ping(&self) {
-        self.ask(|asked| asked.ping = true);
+        self.ask(|line| {
+            if line.ping != Ping::Waiting {
+                line.ping = Ping::Asked;
+            }
+            self.write_now(line);
+        });
+    }
+
+    /// As if the ping had gone to a socket.
+    #[cfg(test)]
+    pub(crate) fn ping_sent(&self) {
+        self.line.lock().ping = Ping::Sent(Instant::now());
+    }
+
+    /// When the ping that is under way was written to the socket.
+    pub(super) fn ping_sent_at(&self) -> Option<Instant> {
+        match self.line.lock().ping {
+            Ping::Sent(at) => Some(at),
+            _ => None,
+        }
     }
 
     /// Ends the session at once, without a close handshake, for `reason` unless there is an earlier one.
     pub fn cut(&self, reason: CloseReason) {
-        self.ask(|asked| {
-            asked.close.get_or_insert(reason);
-            asked.cut = true;
-        });
+        self.ask(|line| line.cut(reason));
     }
 
-    /// Changes what is asked, and wakes the session after the lock is released.
-    fn ask<R>(&self, change: impl FnOnce(&mut Asked) -> R) -> R {
-        let mut asked = self.asked.lock();
-        let result = change(&mut asked);
-        let waker = asked.waker.take();
-        drop(asked);
+    /// Changes what is asked, and wakes the session if it has to do something about it, after the lock is released.
+    fn ask<R>(&self, change: impl FnOnce(&mut Line) -> R) -> R {
+        let mut line = self.line.lock();
+        let before = line.requests();
+        let result = change(&mut line);
+        let is_news = line.requests() != before || line.can_write();
+        let waker = if is_news { line.waker.take() } else { None };
+        drop(line);
         if let Some(waker) = waker {
             waker.wake();
         }
         result
     }
 
-    /// For the session: the requests, of which a ping is returned once.
-    pub(super) fn take_requests(&self) -> Requests {
-        let mut asked = self.asked.lock();
-        asked.waker = None;
-        Requests { close: asked.close, ping: std::mem::take(&mut asked.ping), cut: asked.cut }
-    }
-
-    /// For the session: the next message.
-    pub(super) fn pop(&self) -> Option<Utf8Bytes> {
-        let message = self.asked.lock().outbox.pop()?;
-        self.stats.outbox_bytes.sub(message.len() as u64);
-        Some(message)
-    }
-
-    /// For the session: whether so much waits that it should read nothing more that calls for answers.
-    pub(super) fn is_half_full(&self) -> bool {
-        self.asked.lock().outbox.is_half_full(&self.bounds)
-    }
-
-    /// For the session before it waits. False, and no waker kept, when something new was asked meanwhile;
-    /// messages count as new only if they can be written.
-    pub(super) fn park(&self, waker: &Waker, seen: Option<CloseReason>, can_write: bool) -> bool {
-        let mut asked = self.asked.lock();
-        let news = asked.ping || asked.cut || asked.close != seen || (can_write && !asked.outbox.is_empty());
-        if !news {
-            asked.waker = Some(waker.clone());
+    /// Writes for a session that waits, if this task still has its turn; otherwise the session will. One that is at work
+    /// gathers.
+    fn write_now(&self, line: &mut Line) {
+        let now =
+            if line.waker.is_none() { line.is_much(&self.context.bounds) } else { line.can_write() && has_turn() };
+        if now {
+            line.write(&self.context.stats);
         }
-        !news
+    }
+}
+
+/// For the session.
+impl Sender {
+    /// The session begins: from here on messages go to the socket.
+    pub(super) fn open(&self, stream: Arc<Stream>) {
+        self.line.lock().stream = Some(stream);
     }
 
-    /// Forgets all messages.
+    /// Begins to work: writes what is there, and gathers from here on. `is_writable` says that the socket takes more.
+    pub(super) fn begin(&self, is_writable: bool) -> Requests {
+        let mut line = self.line.lock();
+        line.waker = None;
+        line.blocked &= !is_writable;
+        line.write(&self.context.stats);
+        line.requests()
+    }
+
+    /// Puts whole control frames before the messages, and empties `frames`.
+    pub(super) fn control(&self, frames: &mut Vec<u8>) {
+        let mut line = self.line.lock();
+        line.push_control(frames);
+        frames.clear();
+        self.write_now(&mut line);
+    }
+
+    /// Whether to read one message more.
+    pub(super) fn reading(&self) -> Reading {
+        let line = self.line.lock();
+        match line.close {
+            Some(_) => Reading::Over,
+            None if line.blocked && line.is_half_full(&self.context.bounds) => Reading::Paused,
+            None => Reading::On,
+        }
+    }
+
+    /// The round trip, if this is the payload of the ping that was sent last.
+    pub(super) fn pong(&self, payload: &[u8]) -> Option<Duration> {
+        self.line.lock().pong(payload)
+    }
+
+    /// Ends the work: writes what was gathered. False, and no waker kept, when the session has to look again.
+    pub(super) fn rest(&self, waker: &Waker, seen: Requests) -> bool {
+        let mut line = self.line.lock();
+        line.write(&self.context.stats);
+        let is_over = line.requests() == seen;
+        if is_over {
+            line.waker = Some(waker.clone());
+        }
+        is_over
+    }
+
+    /// Whether the socket has taken everything.
+    pub(super) fn is_flushed(&self) -> bool {
+        !self.line.lock().has_more()
+    }
+
+    /// Bytes that the socket has taken.
+    pub(super) fn bytes_out(&self) -> u64 {
+        self.line.lock().bytes_out
+    }
+
+    /// Forgets all messages that are not begun.
     pub(super) fn clear(&self) {
-        let mut asked = self.asked.lock();
-        self.stats.outbox_bytes.sub(asked.outbox.bytes() as u64);
-        asked.outbox.clear();
+        self.line.lock().clear(&self.context.stats);
+    }
+
+    /// The session has ended: gives the stream back. Returns messages and bytes that the socket took.
+    pub(super) fn end(&self) -> (u64, u64) {
+        let mut line = self.line.lock();
+        line.forget(&self.context.stats);
+        (line.stream, line.waker) = (None, None);
+        (line.messages_out, line.bytes_out)
+    }
+}
+
+/// Whether the task that runs may write to one socket more before it lets others have their turn; outside a task always.
+fn has_turn() -> bool {
+    match coop::poll_proceed(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(turn) => {
+            turn.made_progress();
+            true
+        }
+        Poll::Pending => false,
     }
 }
 
 impl Drop for Sender {
     fn drop(&mut self) {
-        self.clear();
+        self.line.get_mut().forget(&self.context.stats);
+    }
+}
+
+impl fmt::Debug for Sender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Sender(..)")
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn sender() -> Sender {
-        Sender::new(Bounds { messages: 2, bytes: 8 }, Arc::default())
-    }
-
-    #[test]
-    fn the_first_close_reason_wins() {
-        let sender = sender();
-        assert_eq!(sender.close(CloseReason::Kicked), CloseReason::Kicked);
-        assert_eq!(sender.close(CloseReason::Draining), CloseReason::Kicked);
-        assert_eq!(sender.send("late".into()), Err(SendError::Closed));
-    }
-
-    #[test]
-    fn a_full_outbox_makes_a_slow_consumer() {
-        let sender = sender();
-        sender.send("12345".into()).unwrap();
-        assert_eq!(sender.send("6789".into()), Err(SendError::Full));
-        assert_eq!(sender.take_requests().close, Some(CloseReason::SlowConsumer));
-    }
-
-    #[test]
-    fn the_gauge_follows_the_queue() {
-        let sender = sender();
-        sender.send("12345".into()).unwrap();
-        sender.send("678".into()).unwrap();
-        assert_eq!(sender.stats.outbox_bytes.get(), 8);
-        sender.pop().unwrap();
-        assert_eq!(sender.stats.outbox_bytes.get(), 3);
-        let stats = sender.stats.clone();
-        drop(sender);
-        assert_eq!((stats.outbox_bytes.get(), stats.outbox_largest.get()), (0, 8));
-    }
-
-    #[test]
-    fn a_session_does_not_wait_over_something_new() {
-        let sender = sender();
-        assert!(sender.park(Waker::noop(), None, true));
-        sender.ping();
-        assert!(!sender.park(Waker::noop(), None, true));
-        assert!(sender.take_requests().ping);
-        assert!(!sender.take_requests().ping);
-        sender.send("x".into()).unwrap();
-        assert!(!sender.park(Waker::noop(), None, true));
-        assert!(sender.park(Waker::noop(), None, false), "a blocked write waits for the socket");
-        sender.close(CloseReason::Kicked);
-        assert!(!sender.park(Waker::noop(), None, false));
-    }
-}
+mod tests;

@@ -1,6 +1,6 @@
 use super::*;
 use crate::auth::AuthInfo;
-use crate::client::{Bounds, ConnId, RemoteAddr, Sender};
+use crate::client::{Bounds, ConnId, RemoteAddr, Sender, SenderContext};
 
 const INTERVAL: u64 = 100;
 const TIMEOUT: u64 = 50;
@@ -18,8 +18,9 @@ fn heartbeat_with(timeout_ticks: u64) -> Arc<Heartbeat> {
 }
 
 fn client() -> Arc<GatewayClient> {
-    let sender = Sender::new(Bounds { messages: 1, bytes: 1 }, Arc::default());
-    let client = GatewayClient::from_auth_info(ConnId::random(), sender, RemoteAddr::Unix, &AuthInfo::anonymous());
+    let context = SenderContext { bounds: Bounds { messages: 1, bytes: 1 }, stats: Arc::default() };
+    let (sender, auth) = (Sender::new(context.into()), AuthInfo::anonymous().into());
+    let client = GatewayClient::new(ConnId::random(), sender, RemoteAddr::Unix, auth);
     Arc::new(client)
 }
 
@@ -104,7 +105,7 @@ fn a_client_that_never_answers_its_first_ping_is_closed() {
     let _watch = heartbeat.watch_from(0, &client);
     let ping = heartbeat.next_ping(&client, 0);
     turn(&heartbeat, ping);
-    client.ping_sent();
+    client.sender.ping_sent();
     let deadline = heartbeat.tick_after(client.ping_sent_at().unwrap() + heartbeat.timeout);
     turn(&heartbeat, ping + TIMEOUT);
     turn(&heartbeat, deadline.max(ping + TIMEOUT));
@@ -131,7 +132,7 @@ fn the_time_to_answer_counts_from_when_the_ping_was_written() {
     turn(&heartbeat, ping);
     // In wheel time the judgement comes at once; by the clock the ping has just been written.
     std::thread::sleep(Duration::from_millis(ping));
-    client.ping_sent();
+    client.sender.ping_sent();
     let written = heartbeat.tick_of(client.ping_sent_at().unwrap());
     turn(&heartbeat, (ping + TIMEOUT).min(written + TIMEOUT - 1));
     assert_eq!((next(&heartbeat, &watch), client.close_reason()), (Visit::Judge(ping), None));
@@ -143,7 +144,7 @@ fn a_process_that_stood_still_closes_nobody_at_once() {
     let clients: Vec<_> = (0..50).map(|_| client()).collect();
     let watches: Vec<_> = clients.iter().map(|client| heartbeat.watch_from(0, client)).collect();
     turn(&heartbeat, INTERVAL);
-    clients.iter().for_each(|client| client.ping_sent());
+    clients.iter().for_each(|client| client.sender.ping_sent());
     let awake = 1_000 * INTERVAL;
     turn_after_a_pause(&heartbeat, awake);
     for (client, watch) in clients.iter().zip(&watches) {

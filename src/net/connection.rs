@@ -8,9 +8,8 @@ use super::answer::Refusal;
 use super::exchange::{Answering, Exchange};
 use super::gateway::{Gateway, Phase};
 use super::service;
-use super::stream::Stream;
 use super::upgrade::Accepted;
-use crate::client::{CloseReason, GatewayClient, RemoteAddr, Sender, Session};
+use crate::client::{CloseReason, GatewayClient, RemoteAddr, Sender, Session, Stream};
 use crate::ops::{InProgress, Step};
 use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
@@ -46,12 +45,12 @@ pub(super) async fn serve(gateway: Arc<Gateway>, stream: Stream, remote_addr: Re
     let Some(upgraded) = http.await else { return };
     place.becomes_client();
     gateway.handshakes.completed.add(1);
-    let sender = Sender::new(gateway.bounds, gateway.stats.clone());
+    let sender = Sender::new(gateway.senders.clone());
     let Accepted { conn_id, auth } = upgraded.accepted;
-    let client = Arc::new(GatewayClient::from_auth_info(conn_id, sender, remote_addr, &auth));
+    let client = Arc::new(GatewayClient::new(conn_id, sender, remote_addr, auth));
     let registration = gateway.registry.on_connect(client.clone());
     let _watch = gateway.heartbeat.watch(&client);
-    debug!("connected conn_id={conn_id} presence_key={} remote_addr={remote_addr}", client.presence_key);
+    debug!("connected conn_id={conn_id} presence_key={} remote_addr={remote_addr}", client.auth.presence_key);
     // After the registration: either the drain finds this client in the registry, or the client finds the drain.
     match gateway.phase() {
         Phase::Cut => client.sender.cut(CloseReason::Draining),
@@ -59,7 +58,7 @@ pub(super) async fn serve(gateway: Arc<Gateway>, stream: Stream, remote_addr: Re
         Phase::Starting | Phase::Running => {}
     }
     let session = Session::new(upgraded.stream, &upgraded.early, registration, gateway.sessions.clone());
-    drop((client, upgraded.early, upgraded.exchange, auth));
+    drop((client, upgraded.early, upgraded.exchange));
     session.run().await;
 }
 

@@ -2,8 +2,8 @@
 //! the task that watches the time. All three run on one task: the lock is never contended.
 
 use super::answer::Refusal;
-use super::stream::Stream;
 use super::upgrade::Accepted;
+use crate::client::Stream;
 use crate::ops::{Handshakes, InProgress, Step};
 use parking_lot::Mutex;
 use std::io;

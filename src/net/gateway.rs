@@ -2,7 +2,7 @@
 
 use super::admission::Admission;
 use super::answer::Refusal;
-use crate::client::{Bounds, ClientRegistry, Handler, SessionContext, Stats};
+use crate::client::{Bounds, ClientRegistry, Handler, SenderContext, SessionContext, Stats};
 use crate::config::Config;
 use crate::heartbeat::Heartbeat;
 use crate::ops::{self, Handshakes, ProcessProbe};
@@ -39,7 +39,7 @@ pub struct Gateway {
     pub(super) registry: Arc<ClientRegistry>,
     pub(super) heartbeat: Arc<Heartbeat>,
     pub(super) sessions: Arc<SessionContext>,
-    pub(super) bounds: Bounds,
+    pub(super) senders: Arc<SenderContext>,
     pub(super) stats: Arc<Stats>,
     pub(super) handshakes: Arc<Handshakes>,
     pub(super) admission: Admission,
@@ -61,10 +61,11 @@ impl Gateway {
         let registry = Arc::new(ClientRegistry::new());
         let stats = Arc::<Stats>::default();
         let sessions = SessionContext::new(handler(registry.clone()), stats.clone(), &config.limits);
+        let bounds = Bounds { messages: config.limits.outbox_max_messages, bytes: config.limits.outbox_max_bytes };
         Arc::new(Gateway {
             heartbeat: Arc::new(Heartbeat::new(&config.heartbeat, stats.clone())),
             sessions: Arc::new(sessions),
-            bounds: Bounds { messages: config.limits.outbox_max_messages, bytes: config.limits.outbox_max_bytes },
+            senders: Arc::new(SenderContext { bounds, stats: stats.clone() }),
             handshakes: Arc::new(Handshakes::new(Refusal::CODES)),
             admission: Admission::new(config.limits.max_connections),
             process: ProcessProbe::default(),

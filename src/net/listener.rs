@@ -1,7 +1,6 @@
 //! Bound sockets: TCP over IPv4 and IPv6, and Unix socket paths.
 
-use super::stream::Stream;
-use crate::client::RemoteAddr;
+use crate::client::{RemoteAddr, Stream};
 use crate::config::ListenAddr;
 use socket2::SockRef;
 use std::fs;

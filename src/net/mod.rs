@@ -13,7 +13,6 @@ mod origin;
 mod proof;
 mod server;
 mod service;
-mod stream;
 mod upgrade;
 
 pub use drain::Drained;

@@ -74,9 +74,9 @@ fn whoami<'a>(call: &Call<'a>) -> CallResult<'a> {
     let client = call.client;
     Ok(json(&WhoAmI {
         conn_id: client.conn_id.to_string(),
-        role: client.role.as_str(),
-        scopes: &client.scopes,
-        presence_key: &client.presence_key,
+        role: client.auth.role.as_str(),
+        scopes: &client.auth.scopes,
+        presence_key: &client.auth.presence_key,
         remote_addr: client.remote_addr.to_string(),
         connected_seconds: client.connected_at.elapsed().as_secs(),
     }))

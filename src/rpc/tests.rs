@@ -1,12 +1,13 @@
 use super::*;
 use crate::auth::AuthInfo;
-use crate::client::{Bounds, ConnId, RemoteAddr, Sender};
+use crate::client::{Bounds, ConnId, RemoteAddr, Sender, SenderContext};
 use serde_json::{Value, json};
 
 fn client() -> GatewayClient {
-    let sender = Sender::new(Bounds { messages: 8, bytes: 8192 }, Arc::default());
+    let context = SenderContext { bounds: Bounds { messages: 8, bytes: 8192 }, stats: Arc::default() };
+    let (sender, auth) = (Sender::new(context.into()), AuthInfo::anonymous().into());
     let remote_addr = RemoteAddr::Tcp(([192, 0, 2, 1], 4711).into());
-    GatewayClient::from_auth_info(ConnId::random(), sender, remote_addr, &AuthInfo::anonymous())
+    GatewayClient::new(ConnId::random(), sender, remote_addr, auth)
 }
 
 fn answer(text: &str) -> Option<String> {

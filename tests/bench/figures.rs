@@ -11,7 +11,6 @@ use std::fs;
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
-use tokio::net::TcpStream;
 
 /// The most that an idle connection may take of resident memory.
 const IDLE_BYTES: f64 = 4096.0;
@@ -124,7 +123,7 @@ pub fn sizes(report: &mut Report) {
         None => eprintln!("no strip here: the program's stripped size is left out"),
     }
     report.add("crates it depends on", dependencies() as f64, "crates");
-    report.add("the future of a session", size_of_output(Session::<TcpStream>::run) as f64, "bytes");
+    report.add("the future of a session", size_of_output(Session::run) as f64, "bytes");
     report.add("GatewayClient", size_of::<GatewayClient>() as f64, "bytes");
 }
 

@@ -1,14 +1,15 @@
 use super::*;
-use crate::client::{Bounds, ConnId, RemoteAddr, Sender};
+use crate::auth::AuthInfo;
+use crate::client::{Bounds, ConnId, RemoteAddr, Sender, SenderContext};
 use proptest::prelude::*;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::thread;
 
 fn client(role: &Role) -> Arc<GatewayClient> {
-    let sender = Sender::new(Bounds { messages: 1, bytes: 1 }, Arc::default());
-    let (key, scopes) = (format!("{role}:test").into(), Arc::from([]));
-    Arc::new(GatewayClient::new(ConnId::random(), sender, key, RemoteAddr::Unix, role.clone(), scopes))
+    let context = SenderContext { bounds: Bounds { messages: 1, bytes: 1 }, stats: Arc::default() };
+    let auth = AuthInfo::new("test", role.clone(), []).into();
+    Arc::new(GatewayClient::new(ConnId::random(), Sender::new(context.into()), RemoteAddr::Unix, auth))
 }
 
 fn role(index: usize) -> Role {
@@ -119,7 +120,7 @@ fn snapshots_hold_together_under_concurrent_change() {
         let ended: Vec<_> = writers.into_iter().map(|writer| writer.join()).collect();
         done.store(true, SeqCst);
         let held: Vec<_> = ended.into_iter().flat_map(|held| held.unwrap()).collect();
-        let count = |wanted: &Role| held.iter().filter(|client| client.role == *wanted).count();
+        let count = |wanted: &Role| held.iter().filter(|client| client.auth.role == *wanted).count();
         let exact = HealthSnapshot {
             total_connections: held.len(),
             operators: count(&Role::Operator),
@@ -169,7 +170,7 @@ proptest! {
                 Step::Get(index) if !held.is_empty() => {
                     let wanted = &held[index % held.len()];
                     let found = registry.get(wanted.conn_id).expect("it is connected");
-                    prop_assert_eq!(&model[&found.conn_id.to_string()], &found.role);
+                    prop_assert_eq!(&model[&found.conn_id.to_string()], &found.auth.role);
                 }
                 Step::Disconnect(_) | Step::Get(_) => prop_assert!(registry.get(ConnId::random()).is_none()),
             }

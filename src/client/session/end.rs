@@ -1,15 +1,15 @@
 //! The session's end: the close frames, and what is counted and logged of it.
 
-use super::{Session, State, accepted, would_block};
+use super::{Session, State};
 use crate::client::CloseReason;
+use crate::client::inbox::Inbox;
 use log::info;
-use std::task::{Context, Poll, ready};
-use tokio::io::{AsyncRead, AsyncWrite};
+use std::task::{Context, Poll};
 use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
-use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
+use tokio_tungstenite::tungstenite::{Error, Utf8Bytes};
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
+impl Session {
     /// Begins the end. What is still queued goes out first, but for a peer that doesn't take it or has closed.
     pub(super) fn start_closing(&mut self, state: State) -> State {
         if self.reason() == CloseReason::Abnormal {
@@ -22,7 +22,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         state
     }
 
-    /// The state in which a failure of reading or writing ends.
+    /// The state in which a failure of reading ends.
     pub(super) fn fail(&mut self, error: Error) -> State {
         let reason = match error {
             Error::Io(_) | Error::ConnectionClosed | Error::AlreadyClosed => CloseReason::Abnormal,
@@ -36,93 +36,84 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         self.start_closing(State::Failing)
     }
 
+    /// The peer has closed: our close frame is the answer, and the last that it reads.
+    pub(super) fn answer_close(&mut self) -> State {
+        self.peer_closed = true;
+        // What its messages before that called for comes before the answer.
+        self.client.sender.begin(false);
+        self.send_close(None);
+        self.start_closing(State::Closing)
+    }
+
+    fn send_close(&mut self, frame: Option<CloseFrame>) {
+        self.close_sent = true;
+        let inbox = self.inbox.get_or_insert_with(|| Inbox::spare(self.context.codec));
+        inbox.close(frame);
+        self.client.sender.control(inbox.replies());
+    }
+
     /// Sends our close frame behind what is queued, and waits for the peer's, all within `close_timeout`.
     pub(super) fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<State> {
         if self.poll_patience(cx).is_ready() {
             return Poll::Ready(State::Ended);
         }
+        if !self.client.sender.is_flushed() {
+            return Poll::Pending;
+        }
         if !self.close_sent {
-            if ready!(self.poll_write_out(cx)).is_err() {
-                return Poll::Ready(State::Ended);
-            }
-            self.close_sent = true;
-            let frame = close_frame(self.reason());
-            if accepted(self.with_codec(cx, |codec, wire| codec.close(wire, Some(frame)))).is_err() {
-                return Poll::Ready(State::Ended);
-            }
+            let reason = self.reason();
+            let reason = CloseFrame { code: reason.code().into(), reason: Utf8Bytes::from_static(reason.label()) };
+            self.send_close(Some(reason));
+            return Poll::Ready(self.state);
         }
-        match ready!(self.poll_flush(cx)) {
-            Ok(()) => {}
-            // The peer closed first, and has our answer.
-            Err(Error::ConnectionClosed) => self.clean = true,
-            Err(_) => return Poll::Ready(State::Ended),
-        }
-        if self.clean {
+        if self.peer_closed {
+            self.is_clean = true;
             return Poll::Ready(State::Ended);
         }
-        if self.state == State::Failing {
-            return self.link.poll_discard(cx).map(|()| State::Ended);
-        }
-        self.poll_peers_close(cx)
-    }
-
-    /// Reads on, forgetting what comes, until the peer's close frame.
-    fn poll_peers_close(&mut self, cx: &mut Context<'_>) -> Poll<State> {
-        loop {
-            match self.with_codec(cx, |codec, wire| codec.read(wire)) {
-                Ok(Message::Close(_)) => {
-                    self.clean = true;
-                    return Poll::Ready(State::Ended);
-                }
-                Ok(_) => {}
-                Err(error) if would_block(&error) => return Poll::Pending,
-                Err(_) => return Poll::Ready(State::Ended),
+        let inbox = self.inbox.get_or_insert_with(|| Inbox::spare(self.context.codec));
+        let end = match self.state {
+            State::Failing => {
+                // The peer hears that nothing more comes. A stream that can't be ended has ended.
+                let _ = self.stream.end();
+                inbox.poll_discard(cx, &self.stream)
             }
-        }
+            _ => inbox.poll_close(cx, &self.stream).map(|closed| self.is_clean = closed),
+        };
+        self.bytes_in += inbox.take_bytes();
+        end.map(|()| State::Ended)
     }
-}
 
-impl<S> Session<S> {
     /// Why it ends; what has no reason of its own ends by a panic or a cancelled task.
-    pub(super) fn reason(&self) -> CloseReason {
+    fn reason(&self) -> CloseReason {
         self.client.close_reason().unwrap_or(CloseReason::InternalError)
     }
 }
 
-impl<S> Drop for Session<S> {
+impl Drop for Session {
     fn drop(&mut self) {
-        self.publish();
         let reason = self.reason();
         // From here on whoever still holds the client is told that it is gone.
         self.client.close(reason);
-        self.client.sender.clear();
-        self.context.stats.closed.add(reason.label());
-        let stats = &self.context.stats;
-        if self.clean {
-            stats.closed_cleanly.add(1)
-        } else {
-            stats.cut.add(1)
-        }
-        let (client, traffic) = (&*self.client, &self.traffic);
+        let (messages_out, bytes_out) = self.client.sender.end();
+        let (client, stats) = (&*self.client, &self.context.stats);
+        stats.closed.add(reason.label());
+        let counter = if self.is_clean { &stats.closed_cleanly } else { &stats.cut };
+        counter.add(1);
         info!(
             "disconnected conn_id={} role={} presence_key={} remote_addr={} seconds={:.3} reason={} code={} clean={} \
              messages_in={} messages_out={} bytes_in={} bytes_out={}",
             client.conn_id,
-            client.role,
-            client.presence_key,
+            client.auth.role,
+            client.auth.presence_key,
             client.remote_addr,
             client.connected_at.elapsed().as_secs_f64(),
             reason,
             reason.code(),
-            self.clean,
-            traffic.messages_in,
-            traffic.messages_out,
-            traffic.bytes_in,
-            traffic.bytes_out,
+            self.is_clean,
+            self.messages_in,
+            messages_out,
+            self.bytes_in,
+            bytes_out,
         );
     }
-}
-
-fn close_frame(reason: CloseReason) -> CloseFrame {
-    CloseFrame { code: reason.code().into(), reason: Utf8Bytes::from_static(reason.label()) }
 }

@@ -1,0 +1,244 @@
+//! What comes in on one connection: bytes from the stream, messages out of the codec.
+//!
+//! A waiting connection owns none of it. The buffer that is read into and the codec are kept for each thread; a
+//! connection holds on to a codec only in the middle of a message.
+
+use super::boundary::Boundary;
+use super::stream::Stream;
+use std::cell::Cell;
+use std::io::{self, ErrorKind, Read, Write};
+use std::task::{Context, Poll, ready};
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig, WebSocketContext};
+use tokio_tungstenite::tungstenite::{Error, Message};
+
+/// Bytes that one read takes from the socket at the most.
+const SCRATCH: usize = 64 * 1024;
+/// Bytes that the codec takes at once; more cost no fewer system calls, because they are in the scratch.
+const READ_BITE: usize = 256;
+/// Reads from one socket before other tasks have their turn.
+const READS_PER_POLL: u32 = 4;
+/// A codec that has seen a larger message keeps its buffer, so nobody keeps the codec.
+const LARGE_MESSAGE: usize = 16 * 1024;
+/// What the codec may write at once: control frames only.
+const CODEC_WRITES: usize = 4 * 1024;
+
+thread_local! {
+    static SPARE: Cell<Option<Box<Inbox>>> = const { Cell::new(None) };
+    static SCRATCH_SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// The codec's settings, for messages of up to so many bytes.
+pub(super) fn codec_config(max_message_bytes: usize) -> WebSocketConfig {
+    WebSocketConfig::default()
+        .read_buffer_size(READ_BITE)
+        .write_buffer_size(0)
+        .max_write_buffer_size(CODEC_WRITES)
+        .max_message_size(Some(max_message_bytes))
+        .max_frame_size(Some(max_message_bytes))
+}
+
+/// A connection's reading, while there is something to read.
+pub(super) struct Inbox {
+    codec: WebSocketContext,
+    /// A large message has left large buffers in the codec.
+    is_large: bool,
+    /// The codec has failed or closed: it is of no use to another connection.
+    is_over: bool,
+    source: Source,
+}
+
+impl Inbox {
+    /// One that has read nothing yet, of this thread's if there is one.
+    pub(super) fn spare(config: WebSocketConfig) -> Box<Self> {
+        match SPARE.take() {
+            Some(mut spare) => {
+                // Of another gateway in this process, perhaps.
+                spare.codec.set_config(|old| *old = config);
+                spare.source.reads = READS_PER_POLL;
+                spare
+            }
+            None => Box::new(Inbox {
+                codec: WebSocketContext::new(Role::Server, Some(config)),
+                is_large: false,
+                is_over: false,
+                source: Source::default(),
+            }),
+        }
+    }
+
+    /// One whose first bytes were read with the opening handshake.
+    pub(super) fn with_early(early: &[u8], config: WebSocketConfig) -> Box<Self> {
+        let mut inbox = Self::spare(config);
+        inbox.source.read = early.to_vec();
+        inbox.source.to = early.len();
+        inbox
+    }
+
+    /// The session's turn is over. The connection keeps this only with something unfinished in it.
+    pub(super) fn rest(mut self: Box<Self>) -> Option<Box<Self>> {
+        self.source.give_scratch_back();
+        if self.is_over || !self.source.is_between_messages() {
+            self.source.reads = READS_PER_POLL;
+            return Some(self);
+        }
+        if !self.is_large {
+            SPARE.set(Some(self));
+        }
+        None
+    }
+
+    /// The next message. `Pending` also when others are to have their turn, with the waker called.
+    pub(super) fn poll_message(&mut self, cx: &mut Context<'_>, stream: &Stream) -> Poll<Result<Message, Error>> {
+        match self.codec.read(&mut Wire { source: &mut self.source, stream, cx }) {
+            Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => Poll::Pending,
+            result => {
+                self.is_large |= result.as_ref().is_ok_and(|message| message.len() > LARGE_MESSAGE);
+                self.is_over |= result.is_err();
+                Poll::Ready(result)
+            }
+        }
+    }
+
+    /// Our close frame, or our answer to the peer's.
+    pub(super) fn close(&mut self, frame: Option<CloseFrame>) {
+        self.is_over = true;
+        // What it writes is taken in any case; it says that the connection is closed if the peer has closed first.
+        let _ = self.codec.close(&mut Replies(&mut self.source.replies), frame);
+    }
+
+    /// Control frames that the codec answers with.
+    pub(super) fn replies(&mut self) -> &mut Vec<u8> {
+        &mut self.source.replies
+    }
+
+    /// Bytes read from the socket since this was last asked, early ones included.
+    pub(super) fn take_bytes(&mut self) -> u64 {
+        std::mem::take(&mut self.source.bytes)
+    }
+
+    /// Reads what still comes only to forget it, until the peer's close frame, or without one the end: whether it came.
+    pub(super) fn poll_close(&mut self, cx: &mut Context<'_>, stream: &Stream) -> Poll<bool> {
+        loop {
+            match ready!(self.poll_message(cx, stream)) {
+                Ok(Message::Close(_)) => return Poll::Ready(true),
+                Ok(_) => {}
+                Err(_) => return Poll::Ready(false),
+            }
+        }
+    }
+
+    /// Reads what still comes only to forget it, until the peer ends its direction.
+    pub(super) fn poll_discard(&mut self, cx: &mut Context<'_>, stream: &Stream) -> Poll<()> {
+        loop {
+            match self.source.fill(cx, stream) {
+                Ok(0) => return Poll::Ready(()),
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Poll::Pending,
+                Err(_) => return Poll::Ready(()),
+            }
+        }
+    }
+}
+
+/// What was read and not handed to the codec, and what the codec wrote.
+#[derive(Default)]
+struct Source {
+    /// The thread's scratch while the session has its turn. Outside it only what was read and not used, which is rare.
+    read: Vec<u8>,
+    from: usize,
+    to: usize,
+    /// Reads left in this turn.
+    reads: u32,
+    bytes: u64,
+    /// How far the codec is.
+    boundary: Boundary,
+    replies: Vec<u8>,
+}
+
+impl Source {
+    /// Whether the codec has had whole messages only: once it has returned them, it holds nothing unread.
+    fn is_between_messages(&self) -> bool {
+        self.boundary.is_between_messages() && self.from == self.to && self.replies.is_empty()
+    }
+
+    /// Gives the thread's scratch back; what is left in it is kept apart.
+    fn give_scratch_back(&mut self) {
+        let unused = self.read[self.from..self.to].to_vec();
+        let read = std::mem::replace(&mut self.read, unused);
+        (self.from, self.to) = (0, self.read.len());
+        if read.len() == SCRATCH {
+            SCRATCH_SPARE.set(read);
+        }
+    }
+
+    /// Reads once; 0 bytes are the end of the stream.
+    ///
+    /// A peer that sends without end has its next turn behind the other tasks', also if what it sends makes no
+    /// messages.
+    fn fill(&mut self, cx: &mut Context<'_>, stream: &Stream) -> io::Result<usize> {
+        if self.reads == 0 {
+            cx.waker().wake_by_ref();
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        self.reads -= 1;
+        if self.read.len() < SCRATCH {
+            self.read = SCRATCH_SPARE.take();
+            self.read.resize(SCRATCH, 0);
+        }
+        (self.from, self.to) = (0, 0);
+        let Poll::Ready(result) = stream.poll_read_once(cx, &mut self.read) else {
+            return Err(ErrorKind::WouldBlock.into());
+        };
+        self.to = result?;
+        self.bytes += self.to as u64;
+        Ok(self.to)
+    }
+}
+
+/// The stream as a blocking codec sees it: `WouldBlock` where it is pending. What the codec writes is only gathered.
+struct Wire<'a, 'b> {
+    source: &'a mut Source,
+    stream: &'a Stream,
+    cx: &'a mut Context<'b>,
+}
+
+impl Read for Wire<'_, '_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let source = &mut *self.source;
+        if source.from == source.to {
+            source.fill(self.cx, self.stream)?;
+        }
+        let bite = buffer.len().min(source.to - source.from);
+        let bite = source.boundary.advance(&source.read[source.from..source.from + bite]);
+        buffer[..bite].copy_from_slice(&source.read[source.from..source.from + bite]);
+        source.from += bite;
+        Ok(bite)
+    }
+}
+
+impl Write for Wire<'_, '_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.source.replies.write(bytes)
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A stream that is written to only.
+struct Replies<'a>(&'a mut Vec<u8>);
+
+impl Read for Replies<'_> {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        Err(ErrorKind::WouldBlock.into())
+    }
+}
+
+impl Write for Replies<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

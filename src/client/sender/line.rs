@@ -1,0 +1,178 @@
+//! What is behind a sender's lock: the socket's writing side, what waits for it, and the flags.
+
+use super::{Requests, SendError, SenderContext};
+use crate::client::close::CloseReason;
+use crate::client::outbox::Bounds;
+use crate::client::outgoing::{Outgoing, Taken};
+use crate::client::stats::Stats;
+use crate::client::stream::Stream;
+use std::io::ErrorKind;
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::{Duration, Instant};
+use tokio_tungstenite::tungstenite::Utf8Bytes;
+
+/// A ping's header: final, opcode 9, four bytes of payload (RFC 6455, section 5.5.2).
+const PING_HEADER: [u8; 2] = [0x89, 4];
+
+/// Bytes of control frames that may wait behind a blocked write before nothing more is read: pongs to a peer that
+/// sends pings and reads nothing.
+const CONTROL_WAITING: usize = 2 * 1024;
+
+/// The ping under way.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Ping {
+    #[default]
+    None,
+    Asked,
+    /// Among the control frames that the socket hasn't taken yet.
+    Waiting,
+    Sent(Instant),
+}
+
+/// One connection's way out.
+#[derive(Default)]
+pub(super) struct Line {
+    /// There from when the session begins until it ends.
+    pub(super) stream: Option<Arc<Stream>>,
+    /// What the socket has not taken yet; while that is nothing, it takes no memory.
+    waiting: Option<Box<Outgoing>>,
+    /// The socket took less than it was given, and the session waits for it.
+    pub(super) blocked: bool,
+    /// The first reason given; it stays.
+    pub(super) close: Option<CloseReason>,
+    /// The session is to end without a close handshake.
+    cut: bool,
+    pub(super) ping: Ping,
+    /// Pings so far: the payload of the last one.
+    pings: u32,
+    /// There only while the session waits: what a session asks of itself wakes nobody.
+    pub(super) waker: Option<Waker>,
+    pub(super) messages_out: u64,
+    pub(super) bytes_out: u64,
+}
+
+impl Line {
+    pub(super) fn requests(&self) -> Requests {
+        Requests { close: self.close, cut: self.cut, blocked: self.blocked }
+    }
+
+    pub(super) fn cut(&mut self, reason: CloseReason) {
+        self.close.get_or_insert(reason);
+        self.cut = true;
+    }
+
+    /// Queues a message. One that doesn't fit closes the client, unless the socket takes what is before it.
+    pub(super) fn push(&mut self, text: Utf8Bytes, context: &SenderContext) -> Result<(), SendError> {
+        let (bounds, stats, bytes) = (&context.bounds, &context.stats, text.len());
+        if !self.waiting().outbox().has_room(bytes, bounds) {
+            self.write(stats);
+        }
+        let waiting = self.waiting();
+        if waiting.push(text, bounds).is_err() {
+            self.close.get_or_insert(CloseReason::SlowConsumer);
+            return Err(SendError::Full);
+        }
+        stats.outbox_largest.reach(waiting.outbox().bytes() as u64);
+        stats.outbox_bytes.add(bytes as u64);
+        Ok(())
+    }
+
+    /// Puts whole control frames before the messages.
+    pub(super) fn push_control(&mut self, frames: &[u8]) {
+        self.waiting().push_control(frames);
+    }
+
+    fn waiting(&mut self) -> &mut Outgoing {
+        self.waiting.get_or_insert_with(Outgoing::spare)
+    }
+
+    /// Whether the socket has not taken everything.
+    pub(super) fn has_more(&self) -> bool {
+        self.waiting.is_some() || self.asks_ping()
+    }
+
+    /// No ping goes behind a close frame.
+    fn asks_ping(&self) -> bool {
+        self.ping == Ping::Asked && self.close.is_none()
+    }
+
+    /// Whether there is something to write, and the socket may take it.
+    pub(super) fn can_write(&self) -> bool {
+        self.has_more() && !self.blocked && self.stream.is_some()
+    }
+
+    /// Whether so much is gathered that it is time to write.
+    pub(super) fn is_much(&self, bounds: &Bounds) -> bool {
+        self.waiting.as_ref().is_some_and(|waiting| waiting.is_much()) || self.is_half_full(bounds)
+    }
+
+    /// Whether so much waits that nothing more should be read that calls for answers.
+    pub(super) fn is_half_full(&self, bounds: &Bounds) -> bool {
+        self.waiting
+            .as_ref()
+            .is_some_and(|waiting| waiting.control_bytes() > CONTROL_WAITING || waiting.outbox().is_half_full(bounds))
+    }
+
+    /// Gives the socket what it takes. The session then waits for it to take more, or is cut because it has failed.
+    pub(super) fn write(&mut self, stats: &Stats) {
+        if !self.can_write() {
+            return;
+        }
+        if self.asks_ping() {
+            self.pings = self.pings.wrapping_add(1);
+            let pings = self.pings.to_be_bytes();
+            self.push_control(&PING_HEADER);
+            self.push_control(&pings);
+            self.ping = Ping::Waiting;
+        }
+        let (Some(stream), Some(mut waiting)) = (&self.stream, self.waiting.take()) else { return };
+        let mut taken = Taken::default();
+        let written = waiting.write(&mut taken, |first, second| stream.try_write(first, second));
+        self.count(&taken, stats);
+        if self.ping == Ping::Waiting && waiting.control_bytes() == 0 {
+            self.ping = Ping::Sent(Instant::now());
+            stats.pings_sent.add(1);
+        }
+        match written {
+            Ok(()) => return waiting.give_back(),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(_) => self.cut(CloseReason::Abnormal),
+        }
+        self.blocked = true;
+        self.waiting = Some(waiting);
+    }
+
+    fn count(&mut self, taken: &Taken, stats: &Stats) {
+        self.messages_out += taken.messages;
+        self.bytes_out += taken.bytes;
+        stats.messages_out.add(taken.messages);
+        stats.bytes_out.add(taken.bytes);
+        stats.outbox_bytes.sub(taken.payload_bytes);
+    }
+
+    /// The round trip, if this is the payload of the ping that was sent last.
+    pub(super) fn pong(&mut self, payload: &[u8]) -> Option<Duration> {
+        match self.ping {
+            Ping::Sent(at) if payload == self.pings.to_be_bytes() => {
+                self.ping = Ping::None;
+                Some(at.elapsed())
+            }
+            _ => None,
+        }
+    }
+
+    /// Forgets the messages that are not begun.
+    pub(super) fn clear(&mut self, stats: &Stats) {
+        if let Some(waiting) = &mut self.waiting {
+            stats.outbox_bytes.sub(waiting.clear());
+        }
+    }
+
+    /// Forgets everything.
+    pub(super) fn forget(&mut self, stats: &Stats) {
+        if let Some(waiting) = self.waiting.take() {
+            stats.outbox_bytes.sub(waiting.outbox().bytes() as u64);
+        }
+    }
+}

@@ -1,0 +1,189 @@
+use super::*;
+use crate::client::stream::Stream;
+use std::io::Read;
+use std::os::unix::net::UnixStream as Peer;
+use tokio::net::UnixStream;
+
+fn sender(messages: usize, bytes: usize) -> Sender {
+    Sender::new(Arc::new(SenderContext { bounds: Bounds { messages, bytes }, stats: Arc::default() }))
+}
+
+/// A sender whose session waits, and the other end of its socket.
+async fn open() -> (Sender, Peer) {
+    let (ours, theirs) = Peer::pair().unwrap();
+    ours.set_nonblocking(true).unwrap();
+    let sender = sender(1_000_000, 1 << 30);
+    let ours = UnixStream::from_std(ours).unwrap();
+    ours.writable().await.unwrap();
+    sender.open(Arc::new(Stream::Unix(ours)));
+    (sender, theirs)
+}
+
+fn rest(sender: &Sender) -> bool {
+    let requests = sender.begin(false);
+    sender.rest(Waker::noop(), requests)
+}
+
+/// What a peer gets of a text.
+fn frame(text: &str) -> Vec<u8> {
+    let mut frame = match text.len() {
+        short @ 0..=125 => vec![0x81, short as u8],
+        medium @ 126..=0xffff => [&[0x81, 126][..], &(medium as u16).to_be_bytes()].concat(),
+        long => [&[0x81, 127][..], &(long as u64).to_be_bytes()].concat(),
+    };
+    frame.extend(text.as_bytes());
+    frame
+}
+
+#[test]
+fn the_first_close_reason_wins() {
+    let sender = sender(2, 8);
+    assert_eq!(sender.close(CloseReason::Kicked), CloseReason::Kicked);
+    assert_eq!(sender.close(CloseReason::Draining), CloseReason::Kicked);
+    assert_eq!(sender.send("late".into()), Err(SendError::Closed));
+}
+
+#[test]
+fn a_full_outbox_makes_a_slow_consumer() {
+    let sender = sender(2, 8);
+    sender.send("12345".into()).unwrap();
+    assert_eq!(sender.send("6789".into()), Err(SendError::Full));
+    assert_eq!(sender.begin(false).close, Some(CloseReason::SlowConsumer));
+}
+
+#[test]
+fn the_gauge_follows_the_queue() {
+    let sender = sender(2, 8);
+    sender.send("12345".into()).unwrap();
+    sender.send("678".into()).unwrap();
+    let stats = sender.context.stats.clone();
+    assert_eq!((stats.outbox_bytes.get(), stats.outbox_largest.get()), (8, 8));
+    drop(sender);
+    assert_eq!((stats.outbox_bytes.get(), stats.outbox_largest.get()), (0, 8));
+}
+
+#[tokio::test]
+async fn a_session_does_not_wait_over_something_new() {
+    let (sender, _peer) = open().await;
+    let requests = sender.begin(false);
+    sender.close(CloseReason::Kicked);
+    assert!(!sender.rest(Waker::noop(), requests));
+    assert!(rest(&sender));
+}
+
+#[tokio::test]
+async fn a_message_for_a_session_that_waits_goes_straight_to_the_socket() {
+    let (sender, mut peer) = open().await;
+    peer.set_nonblocking(true).unwrap();
+    assert!(rest(&sender));
+    sender.send("hello".into()).unwrap();
+    let mut bytes = [0; 7];
+    peer.read_exact(&mut bytes).unwrap();
+    assert_eq!(&bytes[..], frame("hello"));
+    assert!(sender.is_flushed() && sender.line.lock().waker.is_some(), "nobody was woken for it");
+}
+
+#[tokio::test]
+async fn a_session_at_work_gathers() {
+    let (sender, mut peer) = open().await;
+    peer.set_nonblocking(true).unwrap();
+    let requests = sender.begin(false);
+    sender.send("one".into()).unwrap();
+    sender.ping();
+    sender.send("two".into()).unwrap();
+    assert!(peer.read(&mut [0; 64]).is_err(), "nothing is written yet");
+    assert!(sender.rest(Waker::noop(), requests));
+    let mut bytes = [0; 64];
+    let read = peer.read(&mut bytes).unwrap();
+    assert_eq!(bytes[..read], [&[0x89, 4, 0, 0, 0, 1][..], &frame("one"), &frame("two")].concat());
+}
+
+#[tokio::test]
+async fn a_ping_is_answered_once_and_never_follows_a_close() {
+    let (sender, _peer) = open().await;
+    assert!(rest(&sender));
+    sender.ping();
+    assert!(sender.ping_sent_at().is_some());
+    assert_eq!(sender.pong(&[0, 0, 0, 2]), None);
+    assert!(sender.pong(&[0, 0, 0, 1]).is_some());
+    assert_eq!((sender.pong(&[0, 0, 0, 1]), sender.ping_sent_at()), (None, None));
+    sender.close(CloseReason::Kicked);
+    sender.ping();
+    assert_eq!((sender.ping_sent_at(), sender.is_flushed()), (None, true));
+}
+
+#[tokio::test]
+async fn a_failed_write_cuts() {
+    let (sender, peer) = open().await;
+    assert!(rest(&sender));
+    drop(peer);
+    sender.send("into the void".into()).unwrap();
+    let requests = sender.begin(false);
+    assert_eq!((requests.close, requests.cut), (Some(CloseReason::Abnormal), true));
+}
+
+/// Many threads send to a peer that reads slowly, while a session goes on with what the socket didn't take: each frame
+/// arrives whole, each thread's in order, however the socket cut them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn frames_are_whole_and_in_order_whoever_writes_them() {
+    const THREADS: usize = 4;
+    const EACH: usize = 400;
+    let (sender, peer) = open().await;
+    let sizes = [0, 1, 125, 126, 4_000, 5_000, 65_535, 65_536, 200_000];
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(move || read_frames(peer, THREADS * EACH));
+        let sender = &sender;
+        for thread in 0..THREADS {
+            scope.spawn(move || {
+                for number in 0..EACH {
+                    let text = format!("{thread} {number} {}", "x".repeat(sizes[(thread + number) % sizes.len()]));
+                    sender.send(text.into()).unwrap();
+                }
+            });
+        }
+        // The session: it waits while others write, and goes on when the socket takes more.
+        while !reader.is_finished() {
+            let requests = sender.begin(true);
+            sender.rest(Waker::noop(), requests);
+            std::thread::yield_now();
+        }
+        let mut next = [0; THREADS];
+        let mut pings = 0;
+        for (opcode, payload) in reader.join().unwrap() {
+            if opcode == 0x89 {
+                pings += 1;
+                continue;
+            }
+            let text = String::from_utf8(payload).unwrap();
+            let mut words = text.split(' ');
+            let (thread, number): (usize, usize) =
+                (words.next().unwrap().parse().unwrap(), words.next().unwrap().parse().unwrap());
+            assert_eq!(number, next[thread], "of thread {thread}");
+            assert_eq!(words.next().unwrap().len(), sizes[(thread + number) % sizes.len()]);
+            next[thread] += 1;
+        }
+        assert_eq!((next, pings), ([EACH; THREADS], 0));
+    });
+    assert_eq!(sender.context.stats.outbox_bytes.get(), 0);
+    assert_eq!(sender.context.stats.messages_out.get(), (THREADS * EACH) as u64);
+}
+
+/// Reads so many frames.
+fn read_frames(mut peer: Peer, count: usize) -> Vec<(u8, Vec<u8>)> {
+    let read = |peer: &mut Peer, length: usize| {
+        let mut bytes = vec![0; length];
+        peer.read_exact(&mut bytes).unwrap();
+        bytes
+    };
+    (0..count)
+        .map(|_| {
+            let header = read(&mut peer, 2);
+            let length = match header[1] {
+                126 => u16::from_be_bytes(read(&mut peer, 2).try_into().unwrap()).into(),
+                127 => u64::from_be_bytes(read(&mut peer, 8).try_into().unwrap()) as usize,
+                short => short.into(),
+            };
+            (header[0], read(&mut peer, length))
+        })
+        .collect()
+}
