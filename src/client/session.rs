@@ -10,7 +10,6 @@ use super::sender::{Reading, Requests};
 use super::stream::Stream;
 use super::{CloseReason, Handler, Registration, Stats};
 use crate::config::Limits;
-use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -55,7 +54,7 @@ enum State {
     Ended,
 }
 
-/// One open WebSocket connection.
+/// One open WebSocket connection: a future that serves the client until the connection has ended.
 pub struct Session {
     stream: Arc<Stream>,
     context: Arc<SessionContext>,
@@ -75,12 +74,26 @@ pub struct Session {
     is_clean: bool,
 }
 
+impl Future for Session {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let (messages, bytes) = (self.messages_in, self.bytes_in);
+        let poll = self.poll_end(cx);
+        self.inbox = self.inbox.take().and_then(Inbox::rest);
+        self.context.stats.messages_in.add(self.messages_in - messages);
+        self.context.stats.bytes_in.add(self.bytes_in - bytes);
+        poll
+    }
+}
+
 impl Session {
     /// A session over an upgraded stream, of which `early` was read already.
     pub fn new(stream: Stream, early: &[u8], client: Registration, context: Arc<SessionContext>) -> Self {
         let inbox = (!early.is_empty()).then(|| Inbox::with_early(early, context.codec));
         let stream = Arc::new(stream);
         client.sender.open(stream.clone());
+        context.stats.bytes_in.add(early.len() as u64);
         Session {
             stream,
             context,
@@ -97,21 +110,7 @@ impl Session {
         }
     }
 
-    /// Serves the client until the connection has ended.
-    pub async fn run(mut self) {
-        self.context.stats.bytes_in.add(self.bytes_in);
-        poll_fn(|cx| {
-            let (messages, bytes) = (self.messages_in, self.bytes_in);
-            let poll = self.poll(cx);
-            self.inbox = self.inbox.take().and_then(Inbox::rest);
-            self.context.stats.messages_in.add(self.messages_in - messages);
-            self.context.stats.bytes_in.add(self.bytes_in - bytes);
-            poll
-        })
-        .await;
-    }
-
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let mut budget = MESSAGES_PER_POLL;
         let mut is_writable = false;
         loop {

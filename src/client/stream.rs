@@ -31,10 +31,16 @@ macro_rules! either {
 
 impl Stream {
     /// Waits for the first byte, or the end, and leaves it there: whether there is one.
-    pub(crate) async fn first_byte(&self) -> io::Result<bool> {
+    pub(crate) fn poll_first_byte(&self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
         let mut byte = [MaybeUninit::uninit()];
-        let peeked = either!(self, socket => socket.async_io(Interest::READABLE, || SockRef::from(socket).peek(&mut byte)).await);
-        peeked.map(|length| length > 0)
+        loop {
+            ready!(either!(self, socket => socket.poll_read_ready(cx)))?;
+            let mut peek = |socket: SockRef<'_>| socket.peek(&mut byte);
+            match either!(self, socket => socket.try_io(Interest::READABLE, || peek(SockRef::from(socket)))) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                peeked => return Poll::Ready(peeked.map(|length| length > 0)),
+            }
+        }
     }
 
     /// Writes what the socket takes at once, and forgets the rest.

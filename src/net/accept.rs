@@ -1,7 +1,7 @@
 //! Accepting: the loop that never ends by itself and never spins.
 
 use super::answer::Refusal;
-use super::connection;
+use super::connection::Connection;
 use super::gateway::Gateway;
 use super::listener::Listener;
 use log::{debug, warn};
@@ -27,7 +27,7 @@ pub(super) async fn accept_all(gateway: Arc<Gateway>, listener: Listener) {
                         if !place.may_upgrade && full.is_due() {
                             warn!("full, refusing clients max_connections={}", gateway.config.limits.max_connections);
                         }
-                        tokio::spawn(connection::serve(gateway.clone(), stream, remote_addr, place));
+                        tokio::spawn(Connection::new(gateway.clone(), stream, remote_addr, place));
                     }
                     None => {
                         debug!("refused remote_addr={remote_addr} cause=full");

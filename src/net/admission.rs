@@ -22,7 +22,7 @@ pub struct Admission {
 
 /// A connection's place, given back when dropped.
 pub(super) struct Place {
-    _permit: OwnedSemaphorePermit,
+    permit: OwnedSemaphorePermit,
     /// Whether the connection may become a client.
     pub(super) may_upgrade: bool,
     kept_alive: Arc<Semaphore>,
@@ -39,9 +39,9 @@ impl Place {
         keeps.is_some()
     }
 
-    /// The connection is a client's from here on, and no plain one any more.
-    pub(super) fn becomes_client(&self) {
-        *self.keeps.lock() = None;
+    /// The place of a connection that is a client's from here on, and no plain one any more.
+    pub(super) fn into_clients(self) -> OwnedSemaphorePermit {
+        self.permit
     }
 }
 
@@ -62,7 +62,7 @@ impl Admission {
     pub(super) fn try_enter(&self) -> Option<Place> {
         let place = |semaphore: &Arc<Semaphore>, may_upgrade| {
             let permit = semaphore.clone().try_acquire_owned().ok()?;
-            Some(Place { _permit: permit, may_upgrade, kept_alive: self.kept_alive.clone(), keeps: Mutex::new(None) })
+            Some(Place { permit, may_upgrade, kept_alive: self.kept_alive.clone(), keeps: Mutex::new(None) })
         };
         place(&self.places, true).or_else(|| place(&self.overflow, false))
     }

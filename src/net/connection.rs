@@ -6,10 +6,12 @@
 use super::admission::Place;
 use super::answer::Refusal;
 use super::exchange::{Answering, Exchange};
-use super::gateway::{Gateway, Phase};
+use super::gateway::Gateway;
+use super::phase::Phase;
 use super::service;
 use super::upgrade::Accepted;
 use crate::client::{CloseReason, GatewayClient, RemoteAddr, Sender, Session, Stream};
+use crate::heartbeat::Watch;
 use crate::ops::{InProgress, Step};
 use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
@@ -17,11 +19,12 @@ use hyper::service::{HttpService, service_fn};
 use hyper_util::rt::TokioIo;
 use log::{debug, info};
 use std::convert::Infallible;
-use std::future::{Future, poll_fn, ready};
-use std::pin::pin;
+use std::future::{self, Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll, ready};
 use tokio::io::AsyncWriteExt;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep_until, timeout};
 
 /// An upgraded stream with what the peer sent behind its request.
@@ -30,53 +33,116 @@ struct Upgraded {
     early: Bytes,
     accepted: Accepted,
     /// The handshake is in progress until the client is registered.
-    exchange: Arc<Exchange>,
+    _exchange: Arc<Exchange>,
 }
 
-/// Serves a connection to its end, and gives its place back.
-pub(super) async fn serve(gateway: Arc<Gateway>, stream: Stream, remote_addr: RemoteAddr, place: Place) {
-    let deadline = Instant::now() + gateway.config.handshake.timeout;
-    let in_progress = InProgress::begin(&gateway.handshakes);
-    if !has_spoken(&gateway, &stream, remote_addr, deadline).await {
-        return;
+/// A connection that is served to its end: a future as small as the client that it becomes.
+pub(super) enum Connection {
+    Establishing(Pin<Box<dyn Future<Output = Option<Client>> + Send>>),
+    Client(Client),
+}
+
+/// All that a client's connection consists of.
+pub(super) struct Client {
+    session: Session,
+    _watch: Watch,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Connection {
+    /// A connection that was accepted.
+    pub(super) fn new(gateway: Arc<Gateway>, stream: Stream, remote_addr: RemoteAddr, place: Place) -> Self {
+        Connection::Establishing(Box::pin(establish(gateway, stream, remote_addr, place)))
     }
-    let exchange = Exchange::new(deadline, gateway.handshakes.clone(), in_progress);
-    let http = Box::pin(http(&gateway, stream, remote_addr, &place, exchange));
-    let Some(upgraded) = http.await else { return };
-    place.becomes_client();
-    gateway.handshakes.completed.add(1);
+}
+
+impl Future for Connection {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        if let Connection::Establishing(establishing) = this {
+            match ready!(establishing.as_mut().poll(cx)) {
+                Some(client) => *this = Connection::Client(client),
+                None => return Poll::Ready(()),
+            }
+        }
+        match this {
+            Connection::Client(client) => Pin::new(&mut client.session).poll(cx),
+            Connection::Establishing(_) => unreachable!("established above"),
+        }
+    }
+}
+
+/// Brings a connection to where it is a client's, if that is what it becomes.
+///
+/// Not an `async fn`, which would keep room for each argument twice.
+fn establish(
+    gateway: Arc<Gateway>,
+    stream: Stream,
+    remote_addr: RemoteAddr,
+    place: Place,
+) -> impl Future<Output = Option<Client>> {
+    let in_progress = InProgress::begin(&gateway.handshakes);
+    let deadline = Instant::now() + gateway.config.handshake.timeout;
+    async move {
+        match has_spoken(&gateway, &stream, deadline).await {
+            Ok(()) => {}
+            Err(Unspoken::TimedOut) => {
+                timed_out(&gateway, remote_addr, Step::NothingSent);
+                return None;
+            }
+            Err(Unspoken::Failed(cause)) => {
+                gateway.handshakes.failed.add(cause);
+                return None;
+            }
+        }
+        let exchange = Exchange::new(deadline, gateway.handshakes.clone(), in_progress);
+        let upgraded = Box::pin(http(&gateway, stream, remote_addr, &place, exchange)).await?;
+        gateway.handshakes.completed.add(1);
+        let (session, watch) = connect(&gateway, upgraded, remote_addr);
+        Some(Client { session, _watch: watch, _place: place.into_clients() })
+    }
+}
+
+/// Takes a client in.
+fn connect(gateway: &Gateway, upgraded: Upgraded, remote_addr: RemoteAddr) -> (Session, Watch) {
     let sender = Sender::new(gateway.senders.clone());
     let Accepted { conn_id, auth } = upgraded.accepted;
     let client = Arc::new(GatewayClient::new(conn_id, sender, remote_addr, auth));
     let registration = gateway.registry.on_connect(client.clone());
-    let _watch = gateway.heartbeat.watch(&client);
+    let watch = gateway.heartbeat.watch(&client);
     debug!("connected conn_id={conn_id} presence_key={} remote_addr={remote_addr}", client.auth.presence_key);
     // After the registration: either the drain finds this client in the registry, or the client finds the drain.
-    match gateway.phase() {
+    match gateway.phases.now() {
         Phase::Cut => client.sender.cut(CloseReason::Draining),
         Phase::Draining => drop(client.close(CloseReason::Draining)),
         Phase::Starting | Phase::Running => {}
     }
-    let session = Session::new(upgraded.stream, &upgraded.early, registration, gateway.sessions.clone());
-    drop((client, upgraded.early, upgraded.exchange));
-    session.run().await;
+    (Session::new(upgraded.stream, &upgraded.early, registration, gateway.sessions.clone()), watch)
+}
+
+/// Why a connection has come to nothing before its first byte.
+enum Unspoken {
+    TimedOut,
+    Failed(&'static str),
 }
 
 /// Waits for the first byte. Until then nothing of HTTP exists for the connection.
-async fn has_spoken(gateway: &Gateway, stream: &Stream, remote_addr: RemoteAddr, deadline: Instant) -> bool {
-    let cause = tokio::select! {
-        spoken = stream.first_byte() => match spoken {
-            Ok(true) => return true,
-            Ok(false) | Err(_) => Refusal::DISCONNECTED,
-        },
-        () = gateway.left_phase(Phase::Running) => Refusal::DRAINING,
-        () = sleep_until(deadline) => {
-            timed_out(gateway, remote_addr, Step::NothingSent);
-            return false;
+async fn has_spoken(gateway: &Gateway, stream: &Stream, deadline: Instant) -> Result<(), Unspoken> {
+    let mut sleep = pin!(sleep_until(deadline));
+    let mut draining = pin!(gateway.phases.left(Phase::Running));
+    poll_fn(|cx| {
+        if let Poll::Ready(spoken) = stream.poll_first_byte(cx) {
+            let has_spoken = spoken.unwrap_or_default();
+            return Poll::Ready(has_spoken.then_some(()).ok_or(Unspoken::Failed(Refusal::DISCONNECTED)));
         }
-    };
-    gateway.handshakes.failed.add(cause);
-    false
+        if draining.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Err(Unspoken::Failed(Refusal::DRAINING)));
+        }
+        sleep.as_mut().poll(cx).map(|()| Err(Unspoken::TimedOut))
+    })
+    .await
 }
 
 /// Speaks HTTP until the connection ends or is upgraded.
@@ -88,7 +154,8 @@ async fn http(
     exchange: Arc<Exchange>,
 ) -> Option<Upgraded> {
     let io = TokioIo::new(Answering::new(stream, exchange.clone()));
-    let answer = |request| ready(Ok::<_, Infallible>(service::answer(gateway, &exchange, place, remote_addr, request)));
+    let answer =
+        |request| future::ready(Ok::<_, Infallible>(service::answer(gateway, &exchange, place, remote_addr, request)));
     let mut connection = http1::Builder::new()
         .max_buf_size(gateway.config.handshake.max_header_bytes)
         // The buffer alone is no limit: it grows by doubling.
@@ -96,7 +163,7 @@ async fn http(
         .header_read_timeout(None)
         .serve_connection(io, service_fn(answer));
     let Some(result) = drive(&mut connection, gateway, &exchange).await else {
-        if !exchange.is_plain() && gateway.phase() < Phase::Cut {
+        if !exchange.is_plain() && gateway.phases.now() < Phase::Cut {
             timed_out(gateway, remote_addr, exchange.step());
         }
         return None;
@@ -106,7 +173,7 @@ async fn http(
     if result.is_ok()
         && let Some(accepted) = exchange.take_accepted()
     {
-        return Some(Upgraded { stream, early: parts.read_buf, accepted, exchange });
+        return Some(Upgraded { stream, early: parts.read_buf, accepted, _exchange: exchange });
     }
     if let Some(mut cause) = exchange.failure() {
         // To the preface of HTTP/2 hyper answers nothing.
@@ -134,7 +201,7 @@ where
 {
     let mut sleep = pin!(sleep_until(exchange.deadline()));
     // While the gateway drains, monitoring that is connected still sees it.
-    let mut cut = pin!(gateway.left_phase(Phase::Draining));
+    let mut cut = pin!(gateway.phases.left(Phase::Draining));
     poll_fn(|cx| {
         if let Poll::Ready(result) = connection.poll_without_shutdown(cx) {
             return Poll::Ready(Some(result));
@@ -158,7 +225,7 @@ async fn linger(gateway: &Gateway, mut stream: Stream) {
     // Neither a broken connection nor one that goes on for too long matters any more.
     tokio::select! {
         _ = timeout(gateway.config.limits.close_timeout, discard) => {}
-        () = gateway.left_phase(Phase::Draining) => {}
+        () = gateway.phases.left(Phase::Draining) => {}
     }
 }
 

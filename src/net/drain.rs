@@ -1,6 +1,7 @@
 //! The end of a gateway: its clients are asked to leave, not all at once.
 
-use super::gateway::{Gateway, Phase, Shutdown};
+use super::gateway::{Gateway, Shutdown};
+use super::phase::Phase;
 use crate::client::CloseReason;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -39,7 +40,7 @@ pub(super) async fn drain(gateway: &Gateway, mut shutdown: watch::Receiver<Shutd
         // Without anybody to tell it to hurry, it takes its time.
         Ok(_) = shutdown.wait_for(|told| *told == Shutdown::Now) => {}
     }
-    gateway.enter(Phase::Cut);
+    gateway.phases.enter(Phase::Cut);
     for client in gateway.registry.list() {
         client.sender.cut(CloseReason::Draining);
     }

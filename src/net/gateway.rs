@@ -2,6 +2,7 @@
 
 use super::admission::Admission;
 use super::answer::Refusal;
+use super::phase::{Phase, Phases};
 use crate::client::{Bounds, ClientRegistry, Handler, SenderContext, SessionContext, Stats};
 use crate::config::Config;
 use crate::heartbeat::Heartbeat;
@@ -9,7 +10,6 @@ use crate::ops::{self, Handshakes, ProcessProbe};
 use crate::rpc::Router;
 use std::sync::Arc;
 use std::time::Instant;
-use tokio::sync::watch;
 
 /// What a running gateway is told from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,17 +20,6 @@ pub enum Shutdown {
     Drain,
     /// End at once.
     Now,
-}
-
-/// How far in its life a gateway is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Phase {
-    Starting,
-    Running,
-    /// Nobody new; those there are asked to leave.
-    Draining,
-    /// Whoever is still there is dropped.
-    Cut,
 }
 
 /// A WebSocket gateway.
@@ -44,7 +33,7 @@ pub struct Gateway {
     pub(super) handshakes: Arc<Handshakes>,
     pub(super) admission: Admission,
     process: ProcessProbe,
-    phase: watch::Sender<Phase>,
+    pub(super) phases: Phases,
     started: Instant,
 }
 
@@ -69,7 +58,7 @@ impl Gateway {
             handshakes: Arc::new(Handshakes::new(Refusal::CODES)),
             admission: Admission::new(config.limits.max_connections),
             process: ProcessProbe::default(),
-            phase: watch::Sender::new(Phase::Starting),
+            phases: Phases::new(),
             started: Instant::now(),
             registry,
             stats,
@@ -92,26 +81,12 @@ impl Gateway {
             heartbeat: &self.heartbeat,
             process: &self.process,
             uptime: self.started.elapsed(),
-            draining: self.phase() > Phase::Running,
+            draining: self.phases.now() > Phase::Running,
         })
-    }
-
-    pub(super) fn enter(&self, phase: Phase) {
-        self.phase.send_replace(phase);
-    }
-
-    pub(super) fn phase(&self) -> Phase {
-        *self.phase.borrow()
     }
 
     /// Whether new clients are let in.
     pub(super) fn is_ready(&self) -> bool {
-        self.phase() == Phase::Running
-    }
-
-    /// Waits until a later phase than this one has begun.
-    pub(super) async fn left_phase(&self, phase: Phase) {
-        // The sender lives as long as this gateway.
-        let _ = self.phase.subscribe().wait_for(|now| *now > phase).await;
+        self.phases.now() == Phase::Running
     }
 }

@@ -10,6 +10,7 @@ mod gateway;
 mod headers;
 mod listener;
 mod origin;
+mod phase;
 mod proof;
 mod server;
 mod service;

@@ -2,8 +2,9 @@
 
 use super::accept::accept_all;
 use super::drain::{Drained, drain};
-use super::gateway::{Gateway, Phase, Shutdown};
+use super::gateway::{Gateway, Shutdown};
 use super::listener::Listener;
+use super::phase::Phase;
 use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -15,7 +16,7 @@ impl Gateway {
     /// Binds nothing, and handles no signal. A gateway runs once. If this future is dropped, nobody new is let in, and
     /// the clients end with their tasks' runtime.
     pub async fn run(self: Arc<Self>, listeners: Vec<Listener>, mut shutdown: watch::Receiver<Shutdown>) -> Drained {
-        self.enter(Phase::Running);
+        self.phases.enter(Phase::Running);
         let heartbeat = self.heartbeat.clone();
         let mut background = JoinSet::new();
         background.spawn(async move { heartbeat.run().await });
@@ -25,7 +26,7 @@ impl Gateway {
         }
         // Whoever told it has gone: nobody can tell it to end any more, so it does.
         let _ = shutdown.wait_for(|told| *told > Shutdown::No).await;
-        self.enter(Phase::Draining);
+        self.phases.enter(Phase::Draining);
         acceptors.shutdown().await;
         drain(&self, shutdown).await
     }
