@@ -1,6 +1,5 @@
 //! How many connections there may be.
 
-use parking_lot::Mutex;
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -25,21 +24,10 @@ pub(super) struct Place {
     permit: OwnedSemaphorePermit,
     /// Whether the connection may become a client.
     pub(super) may_upgrade: bool,
-    kept_alive: Arc<Semaphore>,
-    keeps: Mutex<Option<OwnedSemaphorePermit>>,
 }
 
 impl Place {
-    /// Whether the connection may go on after a plain answer.
-    pub(super) fn may_keep_alive(&self) -> bool {
-        let mut keeps = self.keeps.lock();
-        if keeps.is_none() && self.may_upgrade {
-            *keeps = self.kept_alive.clone().try_acquire_owned().ok();
-        }
-        keeps.is_some()
-    }
-
-    /// The place of a connection that is a client's from here on, and no plain one any more.
+    /// The place of a connection that is a client's from here on.
     pub(super) fn into_clients(self) -> OwnedSemaphorePermit {
         self.permit
     }
@@ -62,9 +50,14 @@ impl Admission {
     pub(super) fn try_enter(&self) -> Option<Place> {
         let place = |semaphore: &Arc<Semaphore>, may_upgrade| {
             let permit = semaphore.clone().try_acquire_owned().ok()?;
-            Some(Place { permit, may_upgrade, kept_alive: self.kept_alive.clone(), keeps: Mutex::new(None) })
+            Some(Place { permit, may_upgrade })
         };
         place(&self.places, true).or_else(|| place(&self.overflow, false))
+    }
+
+    /// A place among the plain connections that are kept open, if there is one left.
+    pub(super) fn try_keep_alive(&self) -> Option<OwnedSemaphorePermit> {
+        self.kept_alive.clone().try_acquire_owned().ok()
     }
 
     /// Waits until every place is free again: no connection is left.

@@ -25,7 +25,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 /// An upgraded stream with what the peer sent behind its request.
 struct Upgraded {
@@ -86,7 +86,11 @@ fn establish(
     let in_progress = InProgress::begin(&gateway.handshakes);
     let deadline = Instant::now() + gateway.config.handshake.timeout;
     async move {
-        match has_spoken(&gateway, &stream, deadline).await {
+        let spoken = {
+            let (mut draining, mut sleep) = (pin!(gateway.phases.left(Phase::Running)), pin!(sleep_until(deadline)));
+            poll_fn(|cx| poll_spoken(cx, &stream, draining.as_mut(), sleep.as_mut())).await
+        };
+        match spoken {
             Ok(()) => {}
             Err(Unspoken::TimedOut) => {
                 timed_out(&gateway, remote_addr, Step::NothingSent);
@@ -128,21 +132,21 @@ enum Unspoken {
     Failed(&'static str),
 }
 
-/// Waits for the first byte. Until then nothing of HTTP exists for the connection.
-async fn has_spoken(gateway: &Gateway, stream: &Stream, deadline: Instant) -> Result<(), Unspoken> {
-    let mut sleep = pin!(sleep_until(deadline));
-    let mut draining = pin!(gateway.phases.left(Phase::Running));
-    poll_fn(|cx| {
-        if let Poll::Ready(spoken) = stream.poll_first_byte(cx) {
-            let has_spoken = spoken.unwrap_or_default();
-            return Poll::Ready(has_spoken.then_some(()).ok_or(Unspoken::Failed(Refusal::DISCONNECTED)));
-        }
-        if draining.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Err(Unspoken::Failed(Refusal::DRAINING)));
-        }
-        sleep.as_mut().poll(cx).map(|()| Err(Unspoken::TimedOut))
-    })
-    .await
+/// Ready with the first byte. Until then nothing of HTTP exists for the connection.
+fn poll_spoken(
+    cx: &mut Context<'_>,
+    stream: &Stream,
+    draining: Pin<&mut impl Future>,
+    sleep: Pin<&mut Sleep>,
+) -> Poll<Result<(), Unspoken>> {
+    if let Poll::Ready(spoken) = stream.poll_first_byte(cx) {
+        let has_spoken = spoken.unwrap_or_default();
+        return Poll::Ready(has_spoken.then_some(()).ok_or(Unspoken::Failed(Refusal::DISCONNECTED)));
+    }
+    if draining.poll(cx).is_ready() {
+        return Poll::Ready(Err(Unspoken::Failed(Refusal::DRAINING)));
+    }
+    sleep.poll(cx).map(|()| Err(Unspoken::TimedOut))
 }
 
 /// Speaks HTTP until the connection ends or is upgraded.

@@ -11,6 +11,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 /// How far the requests on a connection are.
@@ -25,6 +26,8 @@ struct State {
     deadline: Instant,
     /// A plain request was answered: the connection lives by the idle limit.
     plain: bool,
+    /// Its place among the plain connections that are kept open.
+    kept_alive: Option<OwnedSemaphorePermit>,
     /// Our service has answered, and not all of it is written.
     answering: bool,
     /// There but between a plain answer and a handshake that is agreed to, or the end of all HTTP.
@@ -44,6 +47,7 @@ impl Exchange {
             step: Step::HeaderUnfinished,
             deadline,
             plain: false,
+            kept_alive: None,
             answering: false,
             in_progress: Some(in_progress),
             accepted: None,
@@ -68,13 +72,20 @@ impl Exchange {
         state.answer();
     }
 
-    /// A plain request was answered; the next may take until `deadline`.
-    pub(super) fn answer_plain(&self, deadline: Instant) {
+    /// A plain request was answered; the next may take until `deadline`. Whether there may be a next one, for which it
+    /// takes a place, once.
+    pub(super) fn answer_plain(
+        &self,
+        deadline: Instant,
+        try_keep_alive: impl FnOnce() -> Option<OwnedSemaphorePermit>,
+    ) -> bool {
         let mut state = self.state.lock();
+        state.kept_alive = state.kept_alive.take().or_else(try_keep_alive);
         state.deadline = deadline;
         state.plain = true;
         state.in_progress = None;
         state.answer();
+        state.kept_alive.is_some()
     }
 
     pub(super) fn step(&self) -> Step {

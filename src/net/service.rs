@@ -26,9 +26,11 @@ pub(super) fn answer(
         let result = handshake(gateway, place, &parts);
         return answer_handshake(gateway, exchange, remote_addr, result);
     }
-    exchange.answer_plain(Instant::now() + gateway.config.handshake.idle_timeout);
+    let deadline = Instant::now() + gateway.config.handshake.idle_timeout;
+    let keep_alive = || place.may_upgrade.then(|| gateway.admission.try_keep_alive()).flatten();
+    let may_keep_alive = exchange.answer_plain(deadline, keep_alive);
     let response = plain(gateway, &parts).unwrap_or_else(Refusal::into_response);
-    if place.may_keep_alive() { response } else { closing(response) }
+    if may_keep_alive { response } else { closing(response) }
 }
 
 fn answer_handshake(
