@@ -11,7 +11,11 @@ bindir := $(PREFIX)/bin
 unitdir := $(PREFIX)/lib/systemd/system
 config := $(SYSCONFDIR)/aisopod-gateway/config.toml
 
-.PHONY: build run test check bench bench-quick install uninstall clean
+# Packages beside the gateway's, so that none of what they depend on is in its tree.
+BENCH_PACKAGES := load peers
+in_package = --manifest-path tests/$(1)/Cargo.toml --target-dir $(or $(CARGO_TARGET_DIR),target)/$(1)
+
+.PHONY: build run test test-bench check bench bench-quick install uninstall clean
 
 build:
 	$(CARGO) build --release --locked
@@ -25,10 +29,16 @@ test: tools
 	$(CARGO) test --locked --doc
 	$(CARGO) test --locked --lib --test integration
 
+# Of what the benchmark starts: the load generator, and the servers that the gateway is compared with.
+test-bench: tools
+	$(foreach package,$(BENCH_PACKAGES),$(CARGO) test --locked $(call in_package,$(package)) &&) true
+
 check:
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings" $(CARGO) doc --locked --no-deps --document-private-items
+	$(foreach package,$(BENCH_PACKAGES),$(CARGO) fmt --check --manifest-path tests/$(package)/Cargo.toml && \
+		$(CARGO) clippy --locked --all-targets $(call in_package,$(package)) -- --deny warnings &&) true
 
 bench:
 	$(CARGO) bench --locked --bench figures

@@ -1,105 +1,63 @@
-//! What is measured of the gateway alone: starting, memory, pings, sizes.
+//! What is measured of the gateway alone: starting, sizes, and what its pings cost beside bare system calls.
 
-use crate::crowd::Crowd;
-use crate::gateway::{Gateway, NO_PINGS};
-use crate::report::Report;
-use crate::{Plan, floor};
+use crate::gateway::Gateway;
+use crate::load;
+use crate::plan::Plan;
+use crate::programs::Programs;
+use crate::report::{Must, Report, Row, median};
+use crate::{floor, gateway};
 use aisopod_gateway::{GatewayClient, Session};
 use serde_json::Value;
 use std::collections::HashSet;
 use std::fs;
 use std::process::Command;
-use std::thread;
-use std::time::{Duration, Instant};
-
-/// The most that an idle connection may take of resident memory.
-const IDLE_BYTES: f64 = 4096.0;
+use std::time::Duration;
 
 const PING_INTERVAL: Duration = Duration::from_secs(3);
 const PINGS: &str = "interval = \"3s\"\ntimeout = \"3s\"";
 
-/// From the start of the process until it says that it is ready.
+/// From the start of the process until it says that it is ready, and its memory then.
 pub fn starts(plan: &Plan, report: &mut Report) {
-    let mut times: Vec<Duration> = (0..plan.starts).map(|_| Gateway::start(NO_PINGS).start_time).collect();
-    times.sort();
-    let milliseconds = |time: Duration| time.as_secs_f64() * 1e3;
-    report.add(format!("start until READY=1, median of {}", plan.starts), milliseconds(times[times.len() / 2]), "ms");
-    report.add(format!("start until READY=1, longest of {}", plan.starts), milliseconds(times[times.len() - 1]), "ms");
-}
-
-/// Resident memory with so many connections that say nothing, after they have gone, and when as many have come back:
-/// what is kept is used again.
-pub fn memory(count: usize, report: &mut Report) {
-    let gateway = Gateway::start(NO_PINGS);
-    let before = gateway.process().settled_resident_bytes();
-    let crowd = Crowd::connect(gateway.addr(), count);
-    gateway.wait_for_clients(count);
-    let during = gateway.process().settled_resident_bytes();
-    drop(crowd);
-    gateway.wait_for_clients(0);
-    let after = gateway.process().settled_resident_bytes();
-    let _crowd = Crowd::connect(gateway.addr(), count);
-    gateway.wait_for_clients(count);
-    let again = gateway.process().settled_resident_bytes();
-    let each = |resident: f64| (resident - before) / count as f64;
-    report.add(format!("resident before {count} connections"), before, "bytes");
-    report.add_limited(format!("resident for each of {count} idle connections"), each(during), "bytes", IDLE_BYTES);
-    report.add(format!("kept for each of {count}, all gone"), each(after), "bytes");
-    report.add_limited(format!("resident for each of {count}, all back again"), each(again), "bytes", IDLE_BYTES);
+    eprintln!("starting {} times", plan.starts);
+    let work = "start";
+    let times: Vec<f64> =
+        (0..plan.starts).map(|_| Gateway::start_anywhere(gateway::NO_PINGS).start_time.as_secs_f64() * 1e3).collect();
+    let mut row = Row::once(work, "until READY=1", median(&times).expect("a start"), "ms");
+    row.samples = times;
+    report.add(row);
+    let resident = Gateway::start(gateway::NO_PINGS).process().settled_resident_bytes();
+    report.add(Row::once(work, "resident without connections", resident, "bytes"));
 }
 
 /// CPU for pinging all connections every few seconds, beside that for bare `send` calls.
-pub fn pings(plan: &Plan, report: &mut Report) {
-    let count = plan.many;
+///
+/// # Errors
+/// The load generator's.
+pub fn pings(plan: &Plan, programs: &Programs, report: &mut Report) -> Result<(), String> {
+    let (count, seconds) = (plan.many, plan.pinging.as_secs_f64());
+    let work = format!("{count} connections, pinged every {PING_INTERVAL:?}");
+    eprintln!("{work}");
     let gateway = Gateway::start(PINGS);
-    let before = gateway.process().settled_resident_bytes();
-    let crowd = Crowd::connect(gateway.addr(), count);
-    gateway.wait_for_clients(count);
-    // Everybody has been pinged once.
-    thread::sleep(PING_INTERVAL + Duration::from_millis(500));
-    let resident = (gateway.process().settled_resident_bytes() - before) / count as f64;
-    report.add_limited(format!("resident for each of {count} pinged connections"), resident, "bytes", IDLE_BYTES);
-    let turn = take_turn(&gateway, plan.pinging);
-    let ended = crowd.ended() as f64 + closed(&turn.last);
-    drop(crowd);
+    let options = ["--connections".to_owned(), count.to_string(), "--seconds".to_owned(), seconds.to_string()];
+    let answer = load::run(programs, "ping", &options, gateway.addr(), gateway.process())?;
+    let status = gateway.status();
     drop(gateway);
-    report_turn(&turn, count, ended, report);
-    let each = turn.cpu_seconds / turn.pings * 1e6;
-    let floor = floor::send_microseconds(count, turn.pings as usize);
-    report.add("CPU for each bare send call of as many bytes", floor, "us");
-    report.add("ping and pong, in bare send calls", each / floor, "ratio");
-}
-
-/// What happened while pings were counted.
-struct Turn {
-    seconds: f64,
-    cpu_seconds: f64,
-    pings: f64,
-    pongs: f64,
-    /// `/status` at its end.
-    last: Value,
-}
-
-fn take_turn(gateway: &Gateway, time: Duration) -> Turn {
-    let (first, cpu, began) = (gateway.status(), gateway.process().cpu_seconds(), Instant::now());
-    thread::sleep(time);
-    let (seconds, cpu_seconds) = (began.elapsed().as_secs_f64(), gateway.process().cpu_seconds() - cpu);
-    let last = gateway.status();
-    let grown = |name: &str| number(&last["heartbeat"][name]) - number(&first["heartbeat"][name]);
-    Turn { seconds, cpu_seconds, pings: grown("pings_sent"), pongs: grown("pongs_received"), last }
-}
-
-fn report_turn(turn: &Turn, count: usize, ended: f64, report: &mut Report) {
-    let expected = count as f64 * turn.seconds / PING_INTERVAL.as_secs_f64();
-    report.add(format!("pings to {count} connections in {:.0} s", turn.seconds), turn.pings, "pings");
-    report.add_limited("pings, off what is expected", off(turn.pings, expected), "%", 5.0);
-    report.add_limited("pongs, off what is expected", off(turn.pongs, expected), "%", 5.0);
-    report.add_limited("connections ended meanwhile", ended, "connections", 0.0);
-    for (quantile, name) in [("p50", "round_trip_p50_microseconds"), ("p99", "round_trip_p99_microseconds")] {
-        report.add(format!("round trip of a ping, {quantile}"), number(&turn.last["heartbeat"][name]), "us");
-    }
-    report.add("CPU meanwhile", turn.cpu_seconds / turn.seconds * 100.0, "% of a core");
-    report.add("CPU for each ping and its pong", turn.cpu_seconds / turn.pings * 1e6, "us");
+    let pings = number(&answer, "/pings");
+    let expected = count as f64 * number(&answer, "/seconds") / PING_INTERVAL.as_secs_f64();
+    let once = |figure: &str, value, unit| Row::once(&work, figure, value, unit);
+    report.add(once("pings", pings, ""));
+    report.add(once("off what is expected", off(pings, expected), "%").must(Must::AtMost(5.0)));
+    let unanswered = number(&status, "/heartbeat/timeouts") + number(&answer, "/lost");
+    report.add(once("connections ended meanwhile", unanswered, "").must(Must::AtMost(0.0)));
+    report.add(once("round trip, p50", number(&status, "/heartbeat/round_trip_p50_microseconds"), "µs"));
+    report.add(once("round trip, p99", number(&status, "/heartbeat/round_trip_p99_microseconds"), "µs"));
+    report.add(once("CPU meanwhile", number(&answer, "/cpu_percent_of_a_core"), "% of a core"));
+    let each = number(&answer, "/server_cpu_microseconds_per_ping");
+    report.add(once("CPU for each ping and its pong", each, "µs"));
+    let floor = floor::send_microseconds(count, pings as usize)?;
+    report.add(once("CPU for each bare send call of as many bytes", floor, "µs"));
+    report.add(once("ping and pong, in bare send calls", each / floor, "").must(Must::AtMost(1.5)));
+    Ok(())
 }
 
 /// By how many percent a number differs from another.
@@ -107,24 +65,20 @@ fn off(number: f64, expected: f64) -> f64 {
     (number - expected).abs() / expected * 100.0
 }
 
-/// Connections that the gateway counts as closed, whyever.
-fn closed(status: &Value) -> f64 {
-    status["closed_total"].as_object().expect("reasons").values().map(number).sum()
-}
-
-fn number(value: &Value) -> f64 {
-    value.as_f64().unwrap_or_else(|| panic!("no number: {value}"))
+fn number(value: &Value, pointer: &str) -> f64 {
+    value.pointer(pointer).and_then(Value::as_f64).unwrap_or(f64::NAN)
 }
 
 /// Sizes of the program, of its dependencies, and of what there is one of for each connection.
 pub fn sizes(report: &mut Report) {
+    let mut add = |figure: &str, value: usize, unit| report.add(Row::once("sizes", figure, value as f64, unit));
     match stripped_bytes() {
-        Some(bytes) => report.add("the program, stripped", bytes as f64, "bytes"),
+        Some(bytes) => add("the program, stripped", bytes as usize, "bytes"),
         None => eprintln!("no strip here: the program's stripped size is left out"),
     }
-    report.add("crates it depends on", dependencies() as f64, "crates");
-    report.add("the future of a session", size_of::<Session>() as f64, "bytes");
-    report.add("GatewayClient", size_of::<GatewayClient>() as f64, "bytes");
+    add("crates it depends on", dependencies(), "");
+    add("the future of a session", size_of::<Session>(), "bytes");
+    add("GatewayClient", size_of::<GatewayClient>(), "bytes");
 }
 
 fn stripped_bytes() -> Option<u64> {
@@ -147,4 +101,8 @@ fn dependencies() -> usize {
     let crates: HashSet<Vec<&str>> =
         text.lines().map(|line| line.split(' ').take(2).collect()).filter(|words: &Vec<_>| words.len() == 2).collect();
     crates.len() - 1
+}
+
+fn size_of_output<A, F>(_: impl FnOnce(A) -> F) -> usize {
+    size_of::<F>()
 }

@@ -1,8 +1,11 @@
 //! What no gateway can do without: a `send` system call for each ping.
 
+use crate::pinned::on_server_core;
+use crate::plan::most_connections;
 use std::fs;
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};
+use std::process::ExitCode;
 
 /// A ping as the gateway sends it: two bytes of header, four of payload.
 const PING: [u8; 6] = [0x89, 4, 0, 0, 0, 1];
@@ -10,10 +13,35 @@ const PING: [u8; 6] = [0x89, 4, 0, 0, 0, 1];
 /// Passes, of which the fastest counts: what else the machine does slows some of them down.
 const PASSES: usize = 3;
 
+/// What makes this program do the calls, pinned as a server would be.
+pub const ARGUMENT: &str = "--bare-sends";
+
 /// CPU time of one `send` of a ping's bytes, in microseconds: the mean of `sends`, in turn over plain loopback
-/// connections, `count` of them or as many as this process may have both ends of.
-pub fn send_microseconds(count: usize, sends: usize) -> f64 {
-    let mut pairs = connect(count.min((crate::descriptors() - crate::RESERVED) / 2));
+/// connections, `count` of them or as many as a process may have both ends of. On a server's core.
+///
+/// # Errors
+/// What the process that does it said instead.
+pub fn send_microseconds(count: usize, sends: usize) -> Result<f64, String> {
+    let program = std::env::current_exe().map_err(|error| error.to_string())?;
+    let mut command = on_server_core(program);
+    command.arg(ARGUMENT).args([count.to_string(), sends.to_string()]);
+    let output = command.output().map_err(|error| error.to_string())?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    text.trim().parse().map_err(|_| format!("bare send calls: {text}{}", String::from_utf8_lossy(&output.stderr)))
+}
+
+/// Does the calls and prints what one takes.
+pub fn print(count: &str, sends: &str) -> ExitCode {
+    let (Ok(count), Ok(sends)) = (count.parse(), sends.parse()) else {
+        eprintln!("{ARGUMENT} COUNT SENDS: two numbers are needed");
+        return ExitCode::FAILURE;
+    };
+    println!("{}", measure(count, sends));
+    ExitCode::SUCCESS
+}
+
+fn measure(count: usize, sends: usize) -> f64 {
+    let mut pairs = connect(count.min(most_connections() / 2));
     let count = pairs.len();
     // Once over all, not measured.
     send(&mut pairs, count);

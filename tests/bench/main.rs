@@ -1,18 +1,28 @@
-//! The gateway's figures, measured on the real binary from outside: `cargo bench --bench figures`, or with
-//! `-- quick` behind it for fewer connections.
+//! The gateway's figures, and how it stands beside what one would run instead: `cargo bench --bench figures`, with
+//! `-- quick` behind it for a short run, and with other words for those kinds of work only whose names have one of them.
 //!
-//! Talks to loopback only. Prints a table, and writes the same to `bench.json` in the target directory. Ends with 1
-//! when a figure is beyond its limit.
+//! Everything is measured from outside, on real programs, over loopback. Prints a table, and writes the same to
+//! `bench.json` in the target directory. Ends with 1 when a figure isn't what it has to be.
 
-mod crowd;
 mod figures;
 mod floor;
 mod gateway;
-mod handshakes;
-mod peer;
+mod growth;
+mod load;
+mod pinned;
+mod plan;
 mod process;
+mod programs;
 mod report;
+mod rounds;
+mod servers;
+#[path = "../common/tools.rs"]
+#[expect(dead_code, reason = "the tests need more of it")]
+mod tools;
+mod works;
 
+use plan::{Plan, descriptors};
+use programs::Programs;
 use report::Report;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
@@ -20,97 +30,79 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// However it goes, everything has ended after this.
-const LONGEST: Duration = Duration::from_secs(300);
-/// Descriptors for all connections of the full run, in this process and in the gateway.
+const LONGEST: Duration = Duration::from_secs(1200);
+/// Descriptors for all connections of the full run, in the load generator and in the server.
 const DESCRIPTORS: usize = 20_000;
-/// Descriptors that are not for connections, with room to spare.
-const RESERVED: usize = 1000;
 /// Set in the process that was started again with a higher limit.
 const RAISED: &str = "FIGURES_LIMIT_RAISED";
 
-/// How much is measured.
-pub struct Plan {
-    /// Starts, for the median.
-    pub starts: usize,
-    /// Connections for the first look at memory.
-    pub few: usize,
-    /// Connections for the second, and for the pings.
-    pub many: usize,
-    /// Over how long pings are counted.
-    pub pinging: Duration,
-    /// One of two turns of handshakes that each server has.
-    pub shaking: Duration,
-}
-
-impl Plan {
-    fn new(quick: bool) -> Self {
-        let most = descriptors() - RESERVED;
-        let (few, many, pinging, shaking) = if quick { (2000, 5000, 6, 1000) } else { (5000, 19_000, 12, 2500) };
-        Plan {
-            starts: 20,
-            few: few.min(most),
-            many: many.min(most),
-            pinging: Duration::from_secs(pinging),
-            shaking: Duration::from_millis(shaking),
-        }
-    }
-}
-
-/// How many descriptors a process here may have open.
-pub fn descriptors() -> usize {
-    aisopod_gateway::descriptor_limit()
-}
-
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let has = |word: &str| arguments.iter().any(|argument| argument == word);
-    if has(peer::ARGUMENT) {
-        peer::serve();
-        return ExitCode::SUCCESS;
+    let mut words: Vec<String> = std::env::args().skip(1).collect();
+    if let [first, count, sends] = &words[..]
+        && first == floor::ARGUMENT
+    {
+        return floor::print(count, sends);
     }
-    if !has("--bench") {
+    let mut take = |word: &str| {
+        let before = words.len();
+        words.retain(|other| other != word);
+        words.len() < before
+    };
+    let (is_bench, quick) = (take("--bench"), take("quick"));
+    if !is_bench {
         println!("figures: measured by `cargo bench --bench figures` only");
         return ExitCode::SUCCESS;
     }
-    raise_descriptor_limit(&arguments);
+    raise_descriptor_limit();
     thread::spawn(|| {
         thread::sleep(LONGEST);
         eprintln!("not done after {LONGEST:?}");
         process::end_all(124);
     });
-    let began = Instant::now();
-    let plan = Plan::new(has("quick"));
-    let mut report = Report::default();
-    measure(&plan, &mut report);
-    report.add("measured in", began.elapsed().as_secs_f64(), "s");
-    report.print();
-    report.write(&gateway::target_dir().join("bench.json"), has("quick"));
-    if report.is_within_limits() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let programs = Programs::build();
+    let (plan, began, mut report) = (Plan::new(quick), Instant::now(), Report::default());
+    measure(&plan, &words, &programs, &mut report);
+    let path = gateway::target_dir().join("bench.json");
+    report.write(&path, &plan);
+    print!("{}", report.table());
+    let (met, judged) = report.met();
+    println!(
+        "\n{met} of {judged} figures are what they must be; {:.0} s; {}",
+        began.elapsed().as_secs_f64(),
+        path.display()
+    );
+    if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn measure(plan: &Plan, report: &mut Report) {
-    eprintln!("starting {} times", plan.starts);
-    figures::starts(plan, report);
-    for count in [plan.few, plan.many] {
-        eprintln!("{count} idle connections");
-        figures::memory(count, report);
+/// Every kind of work, or those with one of these words in their names.
+fn measure(plan: &Plan, words: &[String], programs: &Programs, report: &mut Report) {
+    let wanted = |name: &str| words.is_empty() || words.iter().any(|word| name.contains(word.as_str()));
+    if wanted("start") {
+        figures::starts(plan, report);
     }
-    eprintln!("{} connections, pinged for {:?}", plan.many, plan.pinging);
-    figures::pings(plan, report);
-    eprintln!("handshakes");
-    handshakes::compare(plan, report);
-    figures::sizes(report);
+    for work in works::all(plan).iter().filter(|work| wanted(&work.name)) {
+        rounds::run(work, programs, report);
+    }
+    if wanted("pings") {
+        figures::pings(plan, programs, report).unwrap_or_else(|error| report.fail(format!("pings: {error}")));
+    }
+    if wanted("growth") {
+        growth::run(plan, programs, report).unwrap_or_else(|error| report.fail(format!("growth: {error}")));
+    }
+    if wanted("sizes") {
+        figures::sizes(report);
+    }
 }
 
 /// Starts this program again with as many descriptors as the full run needs, or as many as are allowed, if it has
 /// fewer. A process can't raise its own limit without unsafe code; a shell can.
-fn raise_descriptor_limit(arguments: &[String]) {
+fn raise_descriptor_limit() {
     if descriptors() >= DESCRIPTORS || std::env::var_os(RAISED).is_some() {
         return;
     }
     let script =
         format!("ulimit -S -n {DESCRIPTORS} 2>/dev/null || ulimit -S -n \"$(ulimit -H -n)\"; exec \"$0\" \"$@\"");
-    let program = std::env::current_exe().expect("the program's own path");
+    let (program, arguments) = (std::env::current_exe().expect("the program's own path"), std::env::args_os().skip(1));
     let error = Command::new("sh").arg("-c").arg(script).arg(program).args(arguments).env(RAISED, "1").exec();
     eprintln!("goes on with {} descriptors: {error}", descriptors());
 }

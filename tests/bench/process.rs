@@ -2,13 +2,13 @@
 
 use parking_lot::Mutex;
 use std::fs;
-use std::process::{Child, Command};
+use std::process::{Child, Command, ExitStatus};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// What `/proc/PID/stat` counts CPU time in, on every Linux: `USER_HZ`.
-const TICKS_PER_SECOND: f64 = 100.0;
+/// Whether a child has ended is looked at this often.
+const GLANCE: Duration = Duration::from_millis(10);
 /// Memory is looked at this often,
 const LOOK: Duration = Duration::from_millis(100);
 /// has settled once it was the same so many times in a row,
@@ -54,14 +54,22 @@ impl Process {
         act(&mut self.child.lock())
     }
 
-    /// CPU time so far, in seconds, in the kernel and outside.
-    pub fn cpu_seconds(&self) -> f64 {
-        let stat = self.read("stat");
-        // The second field is the program's name in parentheses, which may hold anything.
-        let fields: Vec<&str> = stat[stat.rfind(')').expect("a name") + 1..].split_ascii_whitespace().collect();
-        let ticks = |index: usize| fields[index].parse::<f64>().expect("a number of ticks");
-        // utime and stime are the fields 14 and 15, counted from 1; the first of these is the third.
-        (ticks(14 - 3) + ticks(15 - 3)) / TICKS_PER_SECOND
+    /// What the kernel calls it.
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// Waits for its end, so long at the most.
+    pub fn wait(&self, longest: Duration) -> Option<ExitStatus> {
+        let deadline = Instant::now() + longest;
+        loop {
+            // The lock isn't held while waiting: whoever ends all children needs it.
+            let ended = self.with(|child| child.try_wait()).expect("a child of this process");
+            if ended.is_some() || Instant::now() >= deadline {
+                return ended;
+            }
+            thread::sleep(GLANCE);
+        }
     }
 
     /// Resident memory in bytes, once it has stopped changing.

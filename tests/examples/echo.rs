@@ -1,0 +1,114 @@
+//! A program on the library that isn't JSON-RPC: what a client sends comes back, and what begins with `!` goes to
+//! everybody. The benchmark compares it with other servers that do the same.
+//!
+//! Prints one line, `listening ADDRESS`, once it accepts, and ends on SIGTERM.
+
+use aisopod_gateway::{
+    AuthInfo, Authenticator, ClientRegistry, Config, Credential, Gateway, GatewayClient, Handler, ListenAddr, Listener,
+    Role, SecretDigest, Shutdown, Utf8Bytes, descriptor_limit,
+};
+use lexopt::prelude::*;
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+const USAGE: &str = "usage: echo --listen IP:PORT [--token TOKEN] [--ping-interval SECONDS]";
+
+/// `EX_USAGE` of sysexits(3).
+const EX_USAGE: u8 = 64;
+
+/// A text message that begins with this goes to everybody.
+const BROADCAST: char = '!';
+
+struct Echo {
+    registry: Arc<ClientRegistry>,
+}
+
+impl Handler for Echo {
+    fn on_message(&self, client: &Arc<GatewayClient>, text: Utf8Bytes) {
+        // Who is full or gone is closed by the session.
+        if text.starts_with(BROADCAST) {
+            for client in self.registry.list() {
+                let _ = client.send(text.clone());
+            }
+        } else {
+            let _ = client.send(text);
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let config = match config() {
+        Ok(config) => config,
+        Err(error) => {
+            eprintln!("{error}\n{USAGE}");
+            return ExitCode::from(EX_USAGE);
+        }
+    };
+    // As the daemon's.
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    match runtime.and_then(|runtime| runtime.block_on(serve(config))) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn config() -> Result<Config, lexopt::Error> {
+    let (mut listen, mut parser) = (None, lexopt::Parser::from_env());
+    let mut config = Config::new(descriptor_limit());
+    // Practically never.
+    (config.heartbeat.interval, config.heartbeat.timeout) = (Duration::from_secs(3600), Duration::from_secs(3600));
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Long("listen") => listen = Some(parser.value()?.parse::<SocketAddr>()?),
+            Long("token") => config.auth = only(&parser.value()?.string()?),
+            Long("ping-interval") => {
+                let interval = parser.value()?.parse_with(seconds)?;
+                (config.heartbeat.interval, config.heartbeat.timeout) = (interval, interval);
+            }
+            other => return Err(other.unexpected()),
+        }
+    }
+    config.listen = vec![ListenAddr::Tcp(listen.ok_or("--listen is missing")?)];
+    match config.insecurity() {
+        Some(problem) => Err(problem.into()),
+        None => Ok(config),
+    }
+}
+
+/// Lets in whoever shows this token, as a node.
+fn only(token: &str) -> Authenticator {
+    let info = Arc::new(AuthInfo::new("echo", Role::Node, []));
+    Authenticator::Token(vec![Credential { info, digest: SecretDigest::of(token.as_bytes()) }])
+}
+
+fn seconds(text: &str) -> Result<Duration, &'static str> {
+    let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    seconds.filter(|seconds| !seconds.is_zero()).ok_or("a number of seconds above 0 is needed")
+}
+
+async fn serve(config: Config) -> io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let listeners = config.listen.iter().map(Listener::bind).collect::<io::Result<Vec<_>>>()?;
+    for listener in &listeners {
+        writeln!(io::stdout(), "listening {}", listener.addr())?;
+    }
+    let gateway = Gateway::with_handler(config, |registry| Arc::new(Echo { registry }));
+    let (stop, shutdown) = watch::channel(Shutdown::No);
+    let stop_on_signal = async move {
+        terminate.recv().await;
+        stop.send_replace(Shutdown::Now);
+        // Keeps the channel open: the end may still be on its way.
+        std::future::pending::<()>().await;
+    };
+    tokio::spawn(stop_on_signal);
+    gateway.run(listeners, shutdown).await;
+    Ok(())
+}
