@@ -102,7 +102,3 @@ fn dependencies() -> usize {
         text.lines().map(|line| line.split(' ').take(2).collect()).filter(|words: &Vec<_>| words.len() == 2).collect();
     crates.len() - 1
 }
-
-fn size_of_output<A, F>(_: impl FnOnce(A) -> F) -> usize {
-    size_of::<F>()
-}
