@@ -49,7 +49,7 @@ pub use auth::{AuthInfo, Authenticator, Credential, Presented, Role, SecretDiges
 pub use client::Session;
 pub use client::{
     Bounds, ClientRegistry, CloseReason, ConnId, GatewayClient, Handler, HealthSnapshot, Registration, RemoteAddr,
-    SendError, Sender, SenderContext, Stats, Utf8Bytes,
+    SendError, Sender, SenderContext, Stats, Utf8Bytes, broadcast,
 };
 pub use config::{
     Config, ConfigError, LISTEN_FORMS, ListenAddr, NAME_FORMS, Problem, SCOPE_FORMS, is_name, is_scope,

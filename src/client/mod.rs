@@ -3,6 +3,7 @@
 //! Knows nothing of HTTP, of timers that ping, or of what the messages mean.
 
 mod boundary;
+mod broadcast;
 mod close;
 mod inbox;
 mod outbox;
@@ -13,6 +14,7 @@ mod session;
 mod stats;
 mod stream;
 
+pub use broadcast::broadcast;
 pub use close::CloseReason;
 pub use outbox::Bounds;
 pub use registry::{ClientRegistry, HealthSnapshot, Registration};

@@ -80,6 +80,21 @@ impl Sender {
         })
     }
 
+    /// Queues a message that somebody is about to write: see [`write_queued`](Self::write_queued).
+    pub(super) fn queue(&self, text: Utf8Bytes) -> Result<(), SendError> {
+        let mut line = self.line.lock();
+        if line.close.is_none() && line.has_room(text.len(), &self.context.bounds) {
+            return line.push(text, &self.context);
+        }
+        drop(line);
+        self.send(text)
+    }
+
+    /// Writes what was queued, or has the session write it.
+    pub(super) fn write_queued(&self) {
+        self.ask(|line| self.write_now(line));
+    }
+
     /// The first reason wins and is returned.
     pub(super) fn close(&self, reason: CloseReason) -> CloseReason {
         self.ask(|line| *line.close.get_or_insert(reason))

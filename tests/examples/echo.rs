@@ -5,7 +5,7 @@
 
 use aisopod_gateway::{
     AuthInfo, Authenticator, ClientRegistry, Config, Credential, Gateway, GatewayClient, Handler, ListenAddr, Listener,
-    Role, SecretDigest, Shutdown, Utf8Bytes, descriptor_limit,
+    Role, SecretDigest, Shutdown, Utf8Bytes, broadcast, descriptor_limit,
 };
 use lexopt::prelude::*;
 use std::io::{self, Write};
@@ -30,12 +30,10 @@ struct Echo {
 
 impl Handler for Echo {
     fn on_message(&self, client: &Arc<GatewayClient>, text: Utf8Bytes) {
-        // Who is full or gone is closed by the session.
         if text.starts_with(BROADCAST) {
-            for client in self.registry.list() {
-                let _ = client.send(text.clone());
-            }
+            broadcast(self.registry.list(), text);
         } else {
+            // Who is full or gone is closed by the session.
             let _ = client.send(text);
         }
     }

@@ -65,7 +65,7 @@ impl Line {
     /// Queues a message. One that doesn't fit closes the client, unless the socket takes what is before it.
     pub(super) fn push(&mut self, text: Utf8Bytes, context: &SenderContext) -> Result<(), SendError> {
         let (bounds, stats, bytes) = (&context.bounds, &context.stats, text.len());
-        if !self.waiting().outbox().has_room(bytes, bounds) {
+        if !self.has_room(bytes, bounds) {
             self.write(stats);
         }
         let waiting = self.waiting();
@@ -81,6 +81,10 @@ impl Line {
     /// Puts whole control frames before the messages.
     pub(super) fn push_control(&mut self, frames: &[u8]) {
         self.waiting().push_control(frames);
+    }
+
+    pub(super) fn has_room(&self, bytes: usize, bounds: &Bounds) -> bool {
+        self.waiting.as_ref().is_none_or(|waiting| waiting.outbox().has_room(bytes, bounds))
     }
 
     fn waiting(&mut self) -> &mut Outgoing {

@@ -1,0 +1,29 @@
+//! One message to many clients.
+
+use super::GatewayClient;
+use std::sync::Arc;
+use tokio::runtime::Handle;
+use tokio_tungstenite::tungstenite::Utf8Bytes;
+
+/// Sockets that one task writes to before others have their turn.
+const PER_TASK: usize = 128;
+
+/// Sends a text to each of these clients, behind what waits for it. Never waits.
+///
+/// The text is shared. It is queued for everybody before this returns, so whatever is sent later comes later; the
+/// writing is spread over the runtime's workers. Who is full is closed as
+/// [`CloseReason::SlowConsumer`](super::CloseReason::SlowConsumer), who is closed is passed over.
+pub fn broadcast(mut clients: Vec<Arc<GatewayClient>>, text: Utf8Bytes) {
+    // The session of a client that is full closes it; one that is closed has no need of the text.
+    clients.retain(|client| client.sender.queue(text.clone()).is_ok());
+    while clients.len() > PER_TASK {
+        let Ok(runtime) = Handle::try_current() else { break };
+        let part = clients.split_off(clients.len() - PER_TASK);
+        runtime.spawn(async move { write(&part) });
+    }
+    write(&clients);
+}
+
+fn write(clients: &[Arc<GatewayClient>]) {
+    clients.iter().for_each(|client| client.sender.write_queued());
+}
