@@ -27,7 +27,8 @@ pub fn run(config: Config) -> ExitCode {
 
 async fn serve(config: Config) -> io::Result<()> {
     let signals = [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?];
-    let listeners = config.listen.iter().map(bind).collect::<Result<Vec<_>, _>>()?;
+    let listeners =
+        config.listen.iter().map(|addr| bind(addr, config.listen_reuse_port)).collect::<Result<Vec<_>, _>>()?;
     announce(&config, &listeners);
     let gateway = Gateway::new(config);
     let (stop, shutdown) = watch::channel(Shutdown::No);
@@ -39,8 +40,8 @@ async fn serve(config: Config) -> io::Result<()> {
     Ok(())
 }
 
-fn bind(addr: &ListenAddr) -> io::Result<Listener> {
-    Listener::bind(addr).map_err(|error| io::Error::other(format!("{addr}: {error}")))
+fn bind(addr: &ListenAddr, reuse_port: bool) -> io::Result<Listener> {
+    Listener::bind(addr, reuse_port).map_err(|error| io::Error::other(format!("{addr}: {error}")))
 }
 
 fn announce(config: &Config, listeners: &[Listener]) {

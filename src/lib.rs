@@ -9,7 +9,7 @@
 //!
 //! # async fn example() -> std::io::Result<()> {
 //! let config = Config::new(1024);
-//! let listeners = config.listen.iter().map(Listener::bind).collect::<Result<_, _>>()?;
+//! let listeners = config.listen.iter().map(|addr| Listener::bind(addr, false)).collect::<Result<_, _>>()?;
 //! let (stop, shutdown) = tokio::sync::watch::channel(Shutdown::No);
 //! let gateway = Gateway::new(config);
 //! println!("{:?}", gateway.run(listeners, shutdown).await);
@@ -55,5 +55,8 @@ pub use config::{
     Config, ConfigError, LISTEN_FORMS, ListenAddr, NAME_FORMS, Problem, SCOPE_FORMS, is_name, is_scope,
     load as load_config, parse_level, parse_listen,
 };
+/// For a measure of a million clients.
+#[doc(hidden)]
+pub use heartbeat::{Heartbeat, Watch};
 pub use net::{Drained, Gateway, Listener, Shutdown};
 pub use ops::descriptor_limit;

@@ -165,8 +165,9 @@ impl GatewayClient {
         }
     }
 
-    /// The session received something.
-    pub(crate) fn heard(&self) {
+    /// The session received something. Others only play a session's part, to measure the heartbeat.
+    #[doc(hidden)]
+    pub fn heard(&self) {
         if !self.is_heard() {
             self.health.heard.store(true, Relaxed);
         }

@@ -13,8 +13,9 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A power of two: a shard is chosen by the ID's top bits.
-const SHARDS: usize = 64;
+/// A power of two: a shard is chosen by bits of the ID. So many that none is locked for long while a million clients are
+/// listed, or while one of them grows.
+const SHARDS: usize = 256;
 
 /// The bits of one role's count in the word of all counts.
 const ROLE_BITS: u32 = 21;

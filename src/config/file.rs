@@ -55,6 +55,7 @@ pub fn load(path: &Path, descriptors: usize, listen: Vec<ListenAddr>) -> Result<
 fn read_config(file: &mut File<'_>, root: &DeTable<'_>, config: &mut Config, dir: &Path, descriptors: usize) -> bool {
     let mut top = Section::new("", root);
     let listen = top.take("listen");
+    top.boolean(file, "listen_reuse_port", &mut config.listen_reuse_port);
     top.level(file, "log_level", &mut config.log_level);
     top.table("handshake", file, |file, section| {
         section.duration(file, "timeout", MILLISECOND * 10..=HOUR, &mut config.handshake.timeout);

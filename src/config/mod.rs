@@ -56,6 +56,8 @@ impl fmt::Display for ListenAddr {
 pub struct Config {
     /// Where to listen; never empty.
     pub listen: Vec<ListenAddr>,
+    /// `SO_REUSEPORT` on the TCP addresses: several gateways of one user share them.
+    pub listen_reuse_port: bool,
     /// What is logged.
     pub log_level: LevelFilter,
     /// `[handshake]`
@@ -130,6 +132,7 @@ impl Config {
     pub fn new(descriptors: usize) -> Self {
         Config {
             listen: vec![ListenAddr::Tcp(([127, 0, 0, 1], 8080).into())],
+            listen_reuse_port: false,
             log_level: LevelFilter::Info,
             handshake: Handshake {
                 timeout: Duration::from_secs(5),

@@ -20,7 +20,11 @@ const LONGEST_TICK: Duration = Duration::from_millis(100);
 /// Ticks in the shorter of interval and timeout, at least, down to a millisecond each.
 const TICKS: u32 = 50;
 
-/// Time and ticks between two turns beyond which this process stood still: suspended, stopped, or without a processor.
+/// Visits between two pauses for others, who wait for the lock or for this worker's time: a ping may be a system call.
+const PIECE: usize = 64;
+
+/// Time and ticks between two pieces of work beyond which this process stood still: suspended, stopped, or without a
+/// processor.
 const LATE: Duration = Duration::from_millis(100);
 const LATE_TICKS: u64 = 3;
 
@@ -33,7 +37,7 @@ pub struct Heartbeat {
     timeout: Duration,
     interval_ticks: u64,
     timeout_ticks: u64,
-    /// Longer between two turns is a standstill.
+    /// Longer between two pieces of work is a standstill.
     late_ticks: u64,
     /// Clients closed as [`CloseReason::PongTimeout`].
     timeouts: Counter,
@@ -56,14 +60,18 @@ enum Visit {
     Judge(u64),
 }
 
-/// The last turn of the wheel, and room for the next one's work.
+/// The last piece of a turn of the wheel, and room for the next one's work.
 #[derive(Default)]
 struct Turn {
     now: u64,
+    /// Not all who are due were visited.
+    is_behind: bool,
     /// The process stood still a moment ago: until then nobody is judged.
     lenient_until: u64,
     due: Vec<Key>,
     visits: Vec<(Key, Arc<GatewayClient>, Visit)>,
+    /// What came of the visits: what is next, and when.
+    visited: Vec<(Key, u64, Visit)>,
 }
 
 /// A client's place in the wheel; dropping it takes the client out.
@@ -129,7 +137,12 @@ impl Heartbeat {
                 self.watched.notified().await;
                 turn.now = self.tick_of(Instant::now());
             }
-            ticks.tick().await;
+            if turn.is_behind {
+                tokio::task::yield_now().await;
+            } else {
+                ticks.tick().await;
+            }
+            // By the clock, not tick by tick: a turn longer than a tick goes on with what came due meanwhile.
             self.turn(&mut turn, self.tick_of(Instant::now()));
             if turn.now >= rotated + self.interval_ticks {
                 rotated = turn.now;
@@ -138,30 +151,39 @@ impl Heartbeat {
         }
     }
 
-    /// Visits everybody who is due. The lock is not held while clients are asked.
+    /// Visits a piece's worth of those who are due. The lock is not held while clients are asked.
     fn turn(&self, turn: &mut Turn, now: u64) {
-        if now > turn.now + self.late_ticks {
+        // A standstill lasts until all who came due in it were visited: the sessions have as much to catch up with.
+        let still_stands = turn.is_behind && turn.now < turn.lenient_until;
+        if still_stands || now > turn.now + self.late_ticks {
             turn.lenient_until = now + self.late_ticks;
         }
         turn.now = now;
-        {
-            let mut wheel = self.wheel.lock();
-            wheel.advance(now, &mut turn.due);
-            turn.visits.extend(turn.due.drain(..).filter_map(|key| {
-                let watched = wheel.get(key)?;
-                Some((key, watched.client.upgrade()?, watched.next))
-            }));
-        }
+        self.collect(turn);
         let mut visits = std::mem::take(&mut turn.visits);
         for (key, client, visit) in visits.drain(..) {
-            let Some((deadline, next)) = self.visit(&client, visit, turn) else { continue };
-            let mut wheel = self.wheel.lock();
+            if let Some((deadline, next)) = self.visit(&client, visit, turn) {
+                turn.visited.push((key, deadline, next));
+            }
+        }
+        turn.visits = visits;
+        let mut wheel = self.wheel.lock();
+        for (key, deadline, next) in turn.visited.drain(..) {
             if let Some(watched) = wheel.get_mut(key) {
                 watched.next = next;
                 wheel.schedule(key, deadline);
             }
         }
-        turn.visits = visits;
+    }
+
+    /// Takes a piece's worth of those who are due from the wheel.
+    fn collect(&self, turn: &mut Turn) {
+        let mut wheel = self.wheel.lock();
+        turn.is_behind = !wheel.advance(turn.now, PIECE, &mut turn.due);
+        turn.visits.extend(turn.due.drain(..).filter_map(|key| {
+            let watched = wheel.get(key)?;
+            Some((key, watched.client.upgrade()?, watched.next))
+        }));
     }
 
     /// Does what is due and says what is next and when; nothing for one that ends.

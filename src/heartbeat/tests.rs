@@ -26,12 +26,20 @@ fn client() -> Arc<GatewayClient> {
 
 /// A turn in time.
 fn turn(heartbeat: &Heartbeat, now: u64) {
-    heartbeat.turn(&mut Turn { now: now - 1, ..Turn::default() }, now);
+    turn_from(heartbeat, now - 1, now);
 }
 
 /// A turn after a long pause.
 fn turn_after_a_pause(heartbeat: &Heartbeat, now: u64) {
-    heartbeat.turn(&mut Turn { now: now - INTERVAL, ..Turn::default() }, now);
+    turn_from(heartbeat, now - INTERVAL, now);
+}
+
+fn turn_from(heartbeat: &Heartbeat, last: u64, now: u64) {
+    let mut turn = Turn { now: last, ..Turn::default() };
+    heartbeat.turn(&mut turn, now);
+    while turn.is_behind {
+        heartbeat.turn(&mut turn, now);
+    }
 }
 
 /// What is next for the only client, and when it is due.
@@ -165,4 +173,67 @@ fn a_dropped_watch_leaves_nothing_in_the_wheel() {
     drop(watch);
     assert!(heartbeat.wheel.lock().is_empty());
     assert_eq!(Arc::strong_count(&client) + Arc::weak_count(&client), 1);
+}
+
+/// How many clients wait to be judged, and not for their ping.
+fn pinged(heartbeat: &Heartbeat, watches: &[Watch]) -> usize {
+    watches.iter().filter(|watch| matches!(next(heartbeat, watch), Visit::Judge(_))).count()
+}
+
+#[test]
+fn a_turn_has_pieces_and_goes_on_while_the_clock_does() {
+    let heartbeat = heartbeat();
+    let clients: Vec<_> = (0..10 * PIECE).map(|_| client()).collect();
+    let watches: Vec<_> = clients.iter().map(|client| heartbeat.watch_from(0, client)).collect();
+    let mut turn = Turn { now: INTERVAL, ..Turn::default() };
+    // Slower than the clock: each piece takes a tick.
+    for piece in 1..10 {
+        heartbeat.turn(&mut turn, INTERVAL + piece);
+        assert_eq!((turn.is_behind, pinged(&heartbeat, &watches)), (true, piece as usize * PIECE));
+    }
+    heartbeat.turn(&mut turn, INTERVAL + 10);
+    assert_eq!((turn.is_behind, pinged(&heartbeat, &watches)), (false, clients.len()));
+    assert_eq!(turn.lenient_until, 0, "a long turn is no standstill");
+}
+
+#[test]
+fn leniency_lasts_until_everybody_was_visited() {
+    let heartbeat = heartbeat();
+    let clients: Vec<_> = (0..20 * PIECE).map(|_| client()).collect();
+    let _watches: Vec<_> = clients.iter().map(|client| heartbeat.watch_from(0, client)).collect();
+    turn(&heartbeat, INTERVAL);
+    clients.iter().for_each(|client| client.sender.ping_sent());
+    let awake = 1_000 * INTERVAL;
+    let (mut turn, mut now) = (Turn { now: INTERVAL, ..Turn::default() }, awake);
+    heartbeat.turn(&mut turn, now);
+    while turn.is_behind {
+        now += 2;
+        heartbeat.turn(&mut turn, now);
+    }
+    assert!(now > awake + heartbeat.late_ticks, "longer than a moment");
+    assert_eq!(clients.iter().filter(|client| client.close_reason().is_some()).count(), 0);
+}
+
+/// On one thread: a task that wants nothing but its turn has it after each piece.
+#[tokio::test]
+async fn others_have_their_turn_between_two_pieces() {
+    let started = Instant::now() - Duration::from_millis(10 * INTERVAL);
+    let heartbeat = Arc::into_inner(heartbeat()).unwrap();
+    let heartbeat = Arc::new(Heartbeat { started, ..heartbeat });
+    let clients: Vec<_> = (0..10 * PIECE).map(|_| client()).collect();
+    let watches: Vec<_> = clients.iter().map(|client| heartbeat.watch_from(0, client)).collect();
+    let running = heartbeat.clone();
+    let running = tokio::spawn(async move { running.run().await });
+    let (mut turns, mut before) = (0, 0);
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while before < clients.len() {
+        assert!(Instant::now() < deadline, "{before} were pinged");
+        tokio::task::yield_now().await;
+        let now = pinged(&heartbeat, &watches);
+        assert!(now <= before + PIECE, "{} at once", now - before);
+        turns += usize::from(now > before);
+        before = now;
+    }
+    assert!(turns >= 10, "{turns}");
+    running.abort();
 }

@@ -6,6 +6,9 @@
 /// Slots; a power of two.
 const SLOTS: usize = 1024;
 
+/// Entries that are stored together. A wheel that grows moves none of them: nobody waits while a million are copied.
+const CHUNK: usize = 1024;
+
 /// No entry: the end of a list.
 const NIL: u32 = u32::MAX;
 
@@ -31,7 +34,8 @@ struct Entry<T> {
 #[derive(Debug)]
 pub struct TimerWheel<T> {
     slots: Box<[u32; SLOTS]>,
-    entries: Vec<Entry<T>>,
+    /// Each full but for the last.
+    chunks: Vec<Vec<Entry<T>>>,
     free: u32,
     len: usize,
     /// Everything due up to here was handed out.
@@ -40,7 +44,7 @@ pub struct TimerWheel<T> {
 
 impl<T> Default for TimerWheel<T> {
     fn default() -> Self {
-        TimerWheel { slots: Box::new([NIL; SLOTS]), entries: Vec::new(), free: NIL, len: 0, now: 0 }
+        TimerWheel { slots: Box::new([NIL; SLOTS]), chunks: Vec::new(), free: NIL, len: 0, now: 0 }
     }
 }
 
@@ -50,7 +54,7 @@ impl<T> TimerWheel<T> {
         let index = self.place(value);
         self.len += 1;
         self.link(index, deadline);
-        Key { index, generation: self.entries[index as usize].generation }
+        Key { index, generation: self.at(index).generation }
     }
 
     /// The entry's value.
@@ -61,7 +65,7 @@ impl<T> TimerWheel<T> {
     /// The entry's value, to change.
     pub fn get_mut(&mut self, key: Key) -> Option<&mut T> {
         let index = self.entry(key).map(|_| key.index)?;
-        self.entries[index as usize].value.as_mut()
+        self.at_mut(index).value.as_mut()
     }
 
     /// Gives an entry, if it is still there, a new deadline instead of any that it has.
@@ -76,25 +80,29 @@ impl<T> TimerWheel<T> {
     pub fn remove(&mut self, key: Key) -> Option<T> {
         self.entry(key)?;
         self.unlink(key.index);
-        let entry = &mut self.entries[key.index as usize];
-        entry.generation = entry.generation.wrapping_add(1);
-        entry.next = self.free;
-        self.free = key.index;
+        let free = std::mem::replace(&mut self.free, key.index);
         self.len -= 1;
+        let entry = self.at_mut(key.index);
+        entry.generation = entry.generation.wrapping_add(1);
+        entry.next = free;
         entry.value.take()
     }
 
-    /// Goes on to tick `now`, and adds to `due` each entry whose deadline has come, in no order. It stays in the wheel,
-    /// unscheduled, until it is scheduled again or removed.
+    /// Goes on towards tick `now`, and adds to `due` each entry whose deadline has come, in no order, until there are
+    /// `most` in it. An entry in it stays in the wheel, unscheduled, until it is scheduled again or removed.
     ///
-    /// Ticks that were missed are caught up. Going back changes nothing.
-    pub fn advance(&mut self, now: u64, due: &mut Vec<Key>) {
-        let missed = now.saturating_sub(self.now);
+    /// Says whether it got there; if not, the next call goes on. Ticks that were missed are caught up. Going back
+    /// changes nothing.
+    pub fn advance(&mut self, now: u64, most: usize, due: &mut Vec<Key>) -> bool {
         // After a jump over the whole wheel, one look at each slot finds everything.
-        for tick in now - missed.min(SLOTS as u64)..now {
-            self.take_due(slot_of(tick + 1), now, due);
+        self.now = self.now.max(now.saturating_sub(SLOTS as u64));
+        while self.now < now {
+            if !self.take_due(slot_of(self.now + 1), now, most, due) {
+                return false;
+            }
+            self.now += 1;
         }
-        self.now = self.now.max(now);
+        true
     }
 
     /// Whether there are no entries.
@@ -102,37 +110,61 @@ impl<T> TimerWheel<T> {
         self.len == 0
     }
 
-    fn take_due(&mut self, slot: usize, now: u64, due: &mut Vec<Key>) {
+    /// Says whether it has seen the whole slot.
+    fn take_due(&mut self, slot: usize, now: u64, most: usize, due: &mut Vec<Key>) -> bool {
         let mut index = self.slots[slot];
         while index != NIL {
-            let entry = &self.entries[index as usize];
+            let entry = self.at(index);
             let (next, deadline, generation) = (entry.next, entry.deadline, entry.generation);
             if deadline <= now {
+                if due.len() >= most {
+                    return false;
+                }
                 self.unlink(index);
                 due.push(Key { index, generation });
             }
             index = next;
         }
+        true
     }
 
     fn entry(&self, key: Key) -> Option<&Entry<T>> {
-        let entry = self.entries.get(key.index as usize)?;
+        let entry = self.chunks.get(key.index as usize / CHUNK)?.get(key.index as usize % CHUNK)?;
         (entry.generation == key.generation && entry.value.is_some()).then_some(entry)
+    }
+
+    fn at(&self, index: u32) -> &Entry<T> {
+        &self.chunks[index as usize / CHUNK][index as usize % CHUNK]
+    }
+
+    fn at_mut(&mut self, index: u32) -> &mut Entry<T> {
+        &mut self.chunks[index as usize / CHUNK][index as usize % CHUNK]
     }
 
     /// Stores a value in a free place, or a new one.
     fn place(&mut self, value: T) -> u32 {
         if self.free != NIL {
             let index = self.free;
-            let entry = &mut self.entries[index as usize];
-            self.free = entry.next;
+            let entry = self.at_mut(index);
             entry.value = Some(value);
+            let next = entry.next;
+            self.free = next;
             return index;
         }
-        let index = u32::try_from(self.entries.len()).ok().filter(|index| *index != NIL);
-        let entry =
-            Entry { value: Some(value), deadline: 0, generation: 0, scheduled: false, previous: NIL, next: NIL };
-        self.entries.push(entry);
+        if self.chunks.last().is_none_or(|chunk| chunk.len() == CHUNK) {
+            self.chunks.push(Vec::with_capacity(CHUNK));
+        }
+        let full = (self.chunks.len() - 1) * CHUNK;
+        let chunk = self.chunks.last_mut().expect("it was just looked after");
+        let index = u32::try_from(full + chunk.len()).ok().filter(|index| *index != NIL);
+        chunk.push(Entry {
+            value: Some(value),
+            deadline: 0,
+            generation: 0,
+            scheduled: false,
+            previous: NIL,
+            next: NIL,
+        });
         index.expect("fewer than four billion entries")
     }
 
@@ -142,25 +174,25 @@ impl<T> TimerWheel<T> {
         let slot = slot_of(deadline);
         let head = std::mem::replace(&mut self.slots[slot], index);
         if head != NIL {
-            self.entries[head as usize].previous = index;
+            self.at_mut(head).previous = index;
         }
-        let entry = &mut self.entries[index as usize];
+        let entry = self.at_mut(index);
         (entry.deadline, entry.scheduled) = (deadline, true);
         (entry.previous, entry.next) = (NIL, head);
     }
 
     fn unlink(&mut self, index: u32) {
-        let entry = &mut self.entries[index as usize];
+        let entry = self.at_mut(index);
         if !std::mem::take(&mut entry.scheduled) {
             return;
         }
         let (previous, next, slot) = (entry.previous, entry.next, slot_of(entry.deadline));
         match previous {
             NIL => self.slots[slot] = next,
-            previous => self.entries[previous as usize].next = next,
+            previous => self.at_mut(previous).next = next,
         }
         if next != NIL {
-            self.entries[next as usize].previous = previous;
+            self.at_mut(next).previous = previous;
         }
     }
 }

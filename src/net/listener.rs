@@ -35,13 +35,14 @@ enum Socket {
 impl Listener {
     /// Binds an address; one with port 0 gets a free one. Must be called in a tokio runtime.
     ///
-    /// A Unix socket's path is taken over if nobody listens there any more.
+    /// With `reuse_port` a TCP address may be bound by several sockets of one user that all ask for it; the kernel gives
+    /// each connection to one of them. A Unix socket's path is taken over if nobody listens there any more.
     ///
     /// # Errors
     /// What the operating system says.
-    pub fn bind(addr: &ListenAddr) -> io::Result<Self> {
+    pub fn bind(addr: &ListenAddr, reuse_port: bool) -> io::Result<Self> {
         match addr {
-            ListenAddr::Tcp(addr) => bind_tcp(*addr),
+            ListenAddr::Tcp(addr) => bind_tcp(*addr, reuse_port),
             ListenAddr::Unix(path) => bind_unix(path),
         }
     }
@@ -65,9 +66,10 @@ impl Listener {
     }
 }
 
-fn bind_tcp(addr: SocketAddr) -> io::Result<Listener> {
+fn bind_tcp(addr: SocketAddr, reuse_port: bool) -> io::Result<Listener> {
     let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.set_reuseaddr(true)?;
+    socket.set_reuseport(reuse_port)?;
     // On Linux accepted sockets inherit both: no system call for each.
     socket.set_nodelay(true)?;
     SockRef::from(&socket).set_tcp_notsent_lowat(NOT_SENT_BYTES)?;
@@ -115,7 +117,7 @@ mod tests {
 
     #[tokio::test]
     async fn accepted_connections_send_at_once_and_hold_little_unsent() {
-        let listener = Listener::bind(&ListenAddr::Tcp((Ipv4Addr::LOCALHOST, 0).into())).unwrap();
+        let listener = Listener::bind(&ListenAddr::Tcp((Ipv4Addr::LOCALHOST, 0).into()), false).unwrap();
         let ListenAddr::Tcp(addr) = *listener.addr() else { unreachable!() };
         let client = TcpStream::connect(addr).unwrap();
         let (stream, remote_addr) = listener.accept().await.unwrap();
@@ -129,14 +131,14 @@ mod tests {
     async fn a_path_is_taken_over_only_from_the_dead() {
         let dir = tempfile::tempdir().unwrap();
         let addr = ListenAddr::Unix(dir.path().join("socket"));
-        let first = Listener::bind(&addr).unwrap();
+        let first = Listener::bind(&addr, false).unwrap();
         let ListenAddr::Unix(path) = &addr else { unreachable!() };
         assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, UNIX_MODE);
-        assert!(Listener::bind(&addr).is_err(), "somebody listens there");
+        assert!(Listener::bind(&addr, true).is_err(), "somebody listens there");
         drop(first);
         assert!(!path.exists());
         fs::write(path, "a file, not a socket").unwrap();
-        assert!(Listener::bind(&addr).is_err());
+        assert!(Listener::bind(&addr, false).is_err());
         assert!(path.exists(), "nothing but a socket is taken over");
     }
 }

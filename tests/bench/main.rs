@@ -9,6 +9,7 @@ mod floor;
 mod gateway;
 mod growth;
 mod load;
+mod number;
 mod pinned;
 mod plan;
 mod process;

@@ -2,13 +2,11 @@
 
 use parking_lot::Mutex;
 use std::fs;
-use std::process::{Child, Command, ExitStatus};
+use std::process::{Child, Command};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Whether a child has ended is looked at this often.
-const GLANCE: Duration = Duration::from_millis(10);
 /// Memory is looked at this often,
 const LOOK: Duration = Duration::from_millis(100);
 /// has settled once it was the same so many times in a row,
@@ -57,19 +55,6 @@ impl Process {
     /// What the kernel calls it.
     pub fn pid(&self) -> u32 {
         self.pid
-    }
-
-    /// Waits for its end, so long at the most.
-    pub fn wait(&self, longest: Duration) -> Option<ExitStatus> {
-        let deadline = Instant::now() + longest;
-        loop {
-            // The lock isn't held while waiting: whoever ends all children needs it.
-            let ended = self.with(|child| child.try_wait()).expect("a child of this process");
-            if ended.is_some() || Instant::now() >= deadline {
-                return ended;
-            }
-            thread::sleep(GLANCE);
-        }
     }
 
     /// Resident memory in bytes, once it has stopped changing.

@@ -1,5 +1,6 @@
 //! The figures as a table and as JSON.
 
+use crate::number::show;
 use crate::pinned::is_pinned;
 use crate::plan::Plan;
 use serde_json::{Value, json};
@@ -196,25 +197,4 @@ impl Report {
 fn line(text: &mut String, [label, value, range, ratio, must, met]: [String; 6]) {
     let line = format!("{label:<44}{value:>20}  {range:>24}  {ratio:>7}  {must:>9}  {met}");
     let _ = writeln!(text, "{}", line.trim_end());
-}
-
-/// A number with as many places as say anything, and its thousands set apart.
-fn show(value: f64) -> String {
-    let places = match value.abs() {
-        _ if value.fract() == 0.0 => 0,
-        size if size >= 100.0 => 0,
-        size if size >= 1.0 => 2,
-        _ => 3,
-    };
-    let text = format!("{value:.places$}");
-    let (whole, rest) = text.split_at(text.find('.').unwrap_or(text.len()));
-    let (sign, digits) = whole.split_at(whole.len() - whole.trim_start_matches('-').len());
-    let mut grouped = String::new();
-    for (index, digit) in digits.char_indices() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    format!("{sign}{grouped}{rest}")
 }

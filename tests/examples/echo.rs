@@ -94,7 +94,7 @@ fn seconds(text: &str) -> Result<Duration, &'static str> {
 
 async fn serve(config: Config) -> io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
-    let listeners = config.listen.iter().map(Listener::bind).collect::<io::Result<Vec<_>>>()?;
+    let listeners = config.listen.iter().map(|addr| Listener::bind(addr, false)).collect::<io::Result<Vec<_>>>()?;
     for listener in &listeners {
         writeln!(io::stdout(), "listening {}", listener.addr())?;
     }

@@ -38,6 +38,7 @@ const GOOD: &[&str] = &[
     "listen = \"127.0.0.1:0\"\nlog_level = \"off\"\n",
     "listen = [\"127.0.0.1:8080\", \"[::1]:8080\", \"unix:/run/gateway.sock\"]\n",
     "listen = \"0.0.0.0:80\"\nauth.allow_insecure = true\n",
+    "listen = [\"127.0.0.1:80\", \"unix:/run/gateway.sock\"]\nlisten_reuse_port = true\n",
     "listen = \"127.9.9.9:80\"\n[auth]\nmode = \"none\"\n",
     "[handshake]\ntimeout = \"10ms\"\nidle_timeout = \"1h\"\nmax_header_bytes = 65536\nallowed_origins = []\n",
     "[handshake]\nallowed_origins = [\"*\", \"null\", \"https://example.com\", \"http://[::1]:8080\"]\n",
@@ -66,10 +67,11 @@ const BAD: &[(&str, &[&str])] = &[
     ("listen = \"unix:gateway.sock\"",        &["1: listen = \"unix:gateway.sock\"; LISTEN"]),
     ("listen = []",                           &["1: listen = []; LISTEN"]),
     ("listen = [\n\"127.0.0.1:0\",\n80,\n\"x\"]", &["3: listen = 80; LISTEN", "4: listen = \"x\"; LISTEN"]),
+    ("listen_reuse_port = 1",                 &["1: listen_reuse_port = 1; allowed: true, false"]),
     ("\nlog_level = \"loud\"",                &["2: log_level = \"loud\"; LEVELS"]),
     ("log_level = \"INFO\"",                  &["1: log_level = \"INFO\"; LEVELS"]),
     ("log_level = 3",                         &["1: log_level = 3; LEVELS"]),
-    ("\n\nlisten_on = \"127.0.0.1:0\"",       &["3: unknown key listen_on; allowed here: listen, log_level, handshake, heartbeat, limits, auth, shutdown"]),
+    ("\n\nlisten_on = \"127.0.0.1:0\"",       &["3: unknown key listen_on; allowed here: listen, listen_reuse_port, log_level, handshake, heartbeat, limits, auth, shutdown"]),
     ("handshake = 5",                         &["1: handshake = 5; allowed: a table, [handshake]"]),
     ("[[limits]]\n",                          &["1: limits = [[limits]]; allowed: a table, [limits]"]),
     // Who can reach it.
@@ -126,7 +128,7 @@ const BAD: &[(&str, &[&str])] = &[
     // All of it at once.
     ("log_level = \"loud\"\nfoo = 1\n[handshake]\ntimeout = 1\nbar = 2\n[limits]\nmax_batch_requests = 0\n[auth]\nmode = \"x\"\n", &[
         "1: log_level = \"loud\"; LEVELS",
-        "2: unknown key foo; allowed here: listen, log_level, handshake, heartbeat, limits, auth, shutdown",
+        "2: unknown key foo; allowed here: listen, listen_reuse_port, log_level, handshake, heartbeat, limits, auth, shutdown",
         "4: handshake.timeout = 1; TIME",
         "5: unknown key handshake.bar; allowed here: timeout, idle_timeout, max_header_bytes, allowed_origins",
         "7: limits.max_batch_requests = 0; allowed: 1 to 10000",
@@ -171,7 +173,9 @@ fn a_wrong_file_does_not_start_the_gateway() {
     check_output(
         &run(dir.path(), &["--config", "config.toml"]),
         "a file to run with",
-        &["2: unknown key foo; allowed here: listen, log_level, handshake, heartbeat, limits, auth, shutdown"],
+        &[
+            "2: unknown key foo; allowed here: listen, listen_reuse_port, log_level, handshake, heartbeat, limits, auth, shutdown",
+        ],
     );
 }
 

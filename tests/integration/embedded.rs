@@ -66,7 +66,7 @@ impl Embedded {
         change(&mut config);
         let gateway = Gateway::with_handler(config, |_| Arc::new(Act(act)));
         let guard = runtime.enter();
-        let listener = Listener::bind(&ListenAddr::Tcp(([127, 0, 0, 1], 0).into())).unwrap();
+        let listener = Listener::bind(&ListenAddr::Tcp(([127, 0, 0, 1], 0).into()), false).unwrap();
         drop(guard);
         let ListenAddr::Tcp(addr) = *listener.addr() else { unreachable!() };
         let (stop, shutdown) = watch::channel(Shutdown::No);

@@ -12,6 +12,7 @@ mod frames;
 mod handshake;
 mod lifecycle;
 mod plain;
+mod ports;
 mod raw;
 mod readme;
 mod secrets;

@@ -4,9 +4,17 @@ use std::collections::HashMap;
 
 /// Advances and returns the values that came due, sorted.
 fn fired(wheel: &mut TimerWheel<u32>, now: u64) -> Vec<u32> {
-    let mut due = Vec::new();
-    wheel.advance(now, &mut due);
-    let mut values: Vec<_> = due.iter().map(|key| *wheel.get(*key).unwrap()).collect();
+    fired_by(wheel, now, usize::MAX)
+}
+
+/// The same in pieces of so many at the most.
+fn fired_by(wheel: &mut TimerWheel<u32>, now: u64, most: usize) -> Vec<u32> {
+    let (mut due, mut is_done, mut values) = (Vec::new(), false, Vec::new());
+    while !is_done {
+        is_done = wheel.advance(now, most, &mut due);
+        assert!(due.len() <= most && (is_done || due.len() == most));
+        values.extend(due.drain(..).map(|key| *wheel.get(key).unwrap()));
+    }
     values.sort_unstable();
     values
 }
@@ -27,7 +35,7 @@ fn a_deadline_fires_at_its_tick_and_once() {
 #[test]
 fn what_is_due_already_fires_at_the_next_tick() {
     let mut wheel = TimerWheel::default();
-    wheel.advance(100, &mut Vec::new());
+    wheel.advance(100, 1, &mut Vec::new());
     wheel.insert(1, 3);
     wheel.insert(2, 100);
     assert!(fired(&mut wheel, 100).is_empty());
@@ -89,12 +97,56 @@ fn scheduling_again_replaces_the_deadline() {
     assert_eq!(fired(&mut wheel, 12), [1]);
 }
 
+#[test]
+fn what_does_not_fit_into_a_piece_comes_with_the_next() {
+    let mut wheel = TimerWheel::default();
+    for value in 0..5 {
+        wheel.insert(value, 1);
+    }
+    let mut due = Vec::new();
+    assert!(!wheel.advance(3, 2, &mut due));
+    assert_eq!(due.len(), 2);
+    // What is scheduled meanwhile is not too late for the ticks that are still to be caught up.
+    wheel.insert(5, 2);
+    wheel.schedule(due[0], 4);
+    due.clear();
+    assert!(!wheel.advance(3, 3, &mut due), "one more");
+    assert!(wheel.advance(3, 4, &mut due));
+    assert_eq!(due.len(), 4);
+    assert_eq!(fired(&mut wheel, 4).len(), 1);
+}
+
+#[test]
+fn a_jump_in_the_middle_of_a_turn_fires_everything_once() {
+    let mut wheel = TimerWheel::default();
+    for value in 0..3_000 {
+        wheel.insert(value, u64::from(value) + 1);
+    }
+    let mut due = Vec::new();
+    assert!(!wheel.advance(500, 100, &mut due));
+    let mut values: Vec<u32> = due.iter().map(|key| *wheel.get(*key).unwrap()).collect();
+    values.extend(fired_by(&mut wheel, 2_900, 64));
+    values.sort_unstable();
+    assert_eq!(values, (0..2_900).collect::<Vec<_>>());
+}
+
+#[test]
+fn entries_stay_where_they_are_when_more_come() {
+    let mut wheel = TimerWheel::default();
+    let first = wheel.insert(0, 1);
+    let place = std::ptr::from_ref(wheel.get(first).unwrap());
+    let keys: Vec<Key> = (1..=10 * CHUNK as u32).map(|value| wheel.insert(value, 1)).collect();
+    assert_eq!(std::ptr::from_ref(wheel.get(first).unwrap()), place);
+    assert!(keys.iter().zip(1..).all(|(key, value)| wheel.get(*key) == Some(&value)));
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Insert(u64),
     Schedule(usize, u64),
     Remove(usize),
-    Advance(u64),
+    /// By so many ticks, in pieces of so many entries.
+    Advance(u64, usize),
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -103,7 +155,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         4 => delay().prop_map(Step::Insert),
         2 => (any::<usize>(), delay()).prop_map(|(index, delay)| Step::Schedule(index, delay)),
         2 => any::<usize>().prop_map(Step::Remove),
-        4 => prop_oneof![0..3u64, 0..100u64, 0..4_000u64].prop_map(Step::Advance),
+        4 => (prop_oneof![0..3u64, 0..100u64, 0..4_000u64], 1..20usize)
+            .prop_map(|(ticks, most)| Step::Advance(ticks, most)),
     ];
     proptest::collection::vec(step, 0..300)
 }
@@ -135,7 +188,7 @@ proptest! {
                     prop_assert_eq!(wheel.remove(key), model.remove(&key).map(|(value, _)| value));
                 }
                 Step::Schedule(..) | Step::Remove(_) => {}
-                Step::Advance(ticks) => {
+                Step::Advance(ticks, most) => {
                     now += ticks;
                     let mut expected: Vec<u32> = Vec::new();
                     for (value, deadline) in model.values_mut() {
@@ -144,7 +197,7 @@ proptest! {
                         }
                     }
                     expected.sort_unstable();
-                    prop_assert_eq!(fired(&mut wheel, now), expected);
+                    prop_assert_eq!(fired_by(&mut wheel, now, most), expected);
                 }
             }
             prop_assert_eq!(wheel.len, model.len());
