@@ -25,6 +25,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::futures::Notified;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 /// An upgraded stream with what the peer sent behind its request.
@@ -84,11 +85,12 @@ fn establish(
     place: Place,
 ) -> impl Future<Output = Option<Client>> {
     let in_progress = InProgress::begin(&gateway.handshakes);
-    let deadline = Instant::now() + gateway.config.handshake.timeout;
     async move {
-        let spoken = {
-            let (mut draining, mut sleep) = (pin!(gateway.phases.left(Phase::Running)), pin!(sleep_until(deadline)));
-            poll_fn(|cx| poll_spoken(cx, &stream, draining.as_mut(), sleep.as_mut())).await
+        let (spoken, deadline) = {
+            let mut sleep = pin!(sleep_until(Instant::now() + gateway.config.handshake.timeout));
+            let mut changed = pin!(gateway.phases.changed());
+            let spoken = poll_fn(|cx| poll_spoken(cx, &gateway, &stream, changed.as_mut(), sleep.as_mut())).await;
+            (spoken, sleep.deadline())
         };
         match spoken {
             Ok(()) => {}
@@ -135,15 +137,16 @@ enum Unspoken {
 /// Ready with the first byte. Until then nothing of HTTP exists for the connection.
 fn poll_spoken(
     cx: &mut Context<'_>,
+    gateway: &Gateway,
     stream: &Stream,
-    draining: Pin<&mut impl Future>,
+    changed: Pin<&mut Notified<'_>>,
     sleep: Pin<&mut Sleep>,
 ) -> Poll<Result<(), Unspoken>> {
     if let Poll::Ready(spoken) = stream.poll_first_byte(cx) {
         let has_spoken = spoken.unwrap_or_default();
         return Poll::Ready(has_spoken.then_some(()).ok_or(Unspoken::Failed(Refusal::DISCONNECTED)));
     }
-    if draining.poll(cx).is_ready() {
+    if gateway.phases.now() > Phase::Running || changed.poll(cx).is_ready() {
         return Poll::Ready(Err(Unspoken::Failed(Refusal::DRAINING)));
     }
     sleep.poll(cx).map(|()| Err(Unspoken::TimedOut))

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU8, Ordering};
 use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 
 /// How far in its life a gateway is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,11 +37,16 @@ impl Phases {
         Self::ALL[usize::from(self.now.load(Ordering::SeqCst))]
     }
 
+    /// Waits until the next phase begins after this call.
+    pub(super) fn changed(&self) -> Notified<'_> {
+        self.changed.notified()
+    }
+
     /// Waits until a later phase than this one has begun.
     pub(super) async fn left(&self, phase: Phase) {
         loop {
             // Before the look: what is entered from here on is heard.
-            let changed = self.changed.notified();
+            let changed = self.changed();
             if self.now() > phase {
                 return;
             }
