@@ -15,7 +15,7 @@ config := $(SYSCONFDIR)/aisopod-gateway/config.toml
 BENCH_PACKAGES := load peers micro
 in_package = --manifest-path tests/$(1)/Cargo.toml --target-dir $(or $(CARGO_TARGET_DIR),target)/$(1)
 
-.PHONY: build run test test-bench check bench bench-quick bench-micro bench-million bench-spread install uninstall clean
+.PHONY: build run test test-counts test-bench check bench bench-quick bench-micro bench-million bench-spread install uninstall clean
 
 build:
 	$(CARGO) build --release --locked
@@ -28,6 +28,10 @@ run: build
 test: tools
 	$(CARGO) test --locked --doc
 	$(CARGO) test --locked --lib --test integration
+
+# What things cost, counted: with the profile that the bounds are for, and a descriptor for each of 1,000 connections.
+test-counts: system-tools
+	ulimit -n "$$(ulimit -Hn)" && $(CARGO) test --release --locked --test counts -- --show-output
 
 # Of what the benchmark starts: the load generator, and the servers that the gateway is compared with.
 test-bench: tools
@@ -85,7 +89,7 @@ ws := $(TOOLS)/node/node_modules/.package-lock.json
 
 # A command and the Debian package that has it.
 SYSTEM_TOOLS := python3:python3 pip3:python3-pip node:nodejs npm:npm chromium:chromium ip:iproute2 \
-	systemd-analyze:systemd
+	systemd-analyze:systemd strace:strace valgrind:valgrind
 
 .PHONY: tools system-tools
 

@@ -14,16 +14,18 @@ const PER_TASK: usize = 128;
 /// writing is spread over the runtime's workers. Who is full is closed as
 /// [`CloseReason::SlowConsumer`](super::CloseReason::SlowConsumer), who is closed is passed over.
 pub fn broadcast(mut clients: Vec<Arc<GatewayClient>>, text: Utf8Bytes) {
+    let mut others = clients.split_off(clients.len().min(PER_TASK));
     // The session of a client that is full closes it; one that is closed has no need of the text.
-    clients.retain(|client| client.sender.queue(text.clone()).is_ok());
-    while clients.len() > PER_TASK {
-        let Ok(runtime) = Handle::try_current() else { break };
-        let part = clients.split_off(clients.len() - PER_TASK);
-        runtime.spawn(async move { write(&part) });
+    others.retain(|client| client.sender.queue(text.clone()).is_ok());
+    while !others.is_empty() {
+        let part = others.split_off(others.len().saturating_sub(PER_TASK));
+        let write = move || part.iter().for_each(|client| client.sender.write_queued());
+        match Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn(async move { write() })),
+            Err(_) => write(),
+        }
     }
-    write(&clients);
-}
-
-fn write(clients: &[Arc<GatewayClient>]) {
-    clients.iter().for_each(|client| client.sender.write_queued());
+    for client in clients {
+        let _ = client.send(text.clone());
+    }
 }

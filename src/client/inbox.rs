@@ -50,20 +50,14 @@ pub(super) struct Inbox {
 impl Inbox {
     /// One that has read nothing yet, of this thread's if there is one.
     pub(super) fn spare(config: WebSocketConfig) -> Box<Self> {
-        match SPARE.take() {
-            Some(mut spare) => {
-                // Of another gateway in this process, perhaps.
-                spare.codec.set_config(|old| *old = config);
-                spare.source.reads = READS_PER_POLL;
-                spare
-            }
-            None => Box::new(Inbox {
-                codec: WebSocketContext::new(Role::Server, Some(config)),
-                is_large: false,
-                is_over: false,
-                source: Source::default(),
-            }),
+        if let Some(mut spare) = SPARE.take() {
+            // Of another gateway in this process, perhaps.
+            spare.codec.set_config(|old| *old = config);
+            return spare;
         }
+        let codec = WebSocketContext::new(Role::Server, Some(config));
+        let source = Source { reads: READS_PER_POLL, ..Source::default() };
+        Box::new(Inbox { codec, is_large: false, is_over: false, source })
     }
 
     /// One whose first bytes were read with the opening handshake.
@@ -77,8 +71,8 @@ impl Inbox {
     /// The session's turn is over. The connection keeps this only with something unfinished in it.
     pub(super) fn rest(mut self: Box<Self>) -> Option<Box<Self>> {
         self.source.give_scratch_back();
+        self.source.reads = READS_PER_POLL;
         if self.is_over || !self.source.is_between_messages() {
-            self.source.reads = READS_PER_POLL;
             return Some(self);
         }
         if !self.is_large {
@@ -240,5 +234,100 @@ impl Write for Replies<'_> {
     }
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+    use std::os::unix::net::UnixStream as Peer;
+    use std::task::Waker;
+    use tokio::net::UnixStream;
+
+    async fn connected() -> (Stream, Peer) {
+        let (ours, theirs) = Peer::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        (Stream::Unix(UnixStream::from_std(ours).unwrap()), theirs)
+    }
+
+    /// A masked frame; the mask changes nothing.
+    fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+        [&[first, 0x80 | payload.len() as u8, 0, 0, 0, 0][..], payload].concat()
+    }
+
+    fn poll(inbox: &mut Inbox, stream: &Stream) -> Poll<Result<Message, Error>> {
+        inbox.poll_message(&mut Context::from_waker(Waker::noop()), stream)
+    }
+
+    /// The next message, once it has come.
+    async fn next(inbox: &mut Inbox, stream: &Stream) -> Message {
+        std::future::poll_fn(|cx| inbox.poll_message(cx, stream)).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_connection_keeps_an_inbox_only_in_the_middle_of_a_message() {
+        let (stream, mut peer) = connected().await;
+        let bytes = frame(0x81, b"hello");
+        let mut inbox = Inbox::spare(codec_config(1024));
+        peer.write_all(&bytes).unwrap();
+        assert_eq!(next(&mut inbox, &stream).await, Message::text("hello"));
+        assert_eq!(inbox.take_bytes(), bytes.len() as u64);
+        assert!(inbox.rest().is_none(), "between messages");
+
+        let mut inbox = Inbox::spare(codec_config(1024));
+        peer.write_all(&bytes[..8]).unwrap();
+        while inbox.take_bytes() == 0 {
+            assert!(poll(&mut inbox, &stream).is_pending());
+            tokio::task::yield_now().await;
+        }
+        let mut inbox = inbox.rest().expect("half a message is kept");
+        peer.write_all(&bytes[8..]).unwrap();
+        assert_eq!(next(&mut inbox, &stream).await, Message::text("hello"));
+        assert!(inbox.rest().is_none());
+    }
+
+    #[tokio::test]
+    async fn what_came_early_comes_first() {
+        let (stream, mut peer) = connected().await;
+        let both = [frame(0x81, b"early"), frame(0x89, b"ping")].concat();
+        let mut inbox = Inbox::with_early(&both[..14], codec_config(1024));
+        assert_eq!(poll(&mut inbox, &stream).map(Result::unwrap), Poll::Ready(Message::text("early")));
+        let mut inbox = inbox.rest().expect("a part of the ping");
+        peer.write_all(&both[14..]).unwrap();
+        assert_eq!(next(&mut inbox, &stream).await, Message::Ping("ping".into()));
+        // The codec answers with its next look.
+        assert!(poll(&mut inbox, &stream).is_pending());
+        assert_eq!(inbox.replies()[..], [&[0x8a, 4][..], b"ping"].concat());
+        assert!(inbox.rest().is_some(), "the answer isn't lost");
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_never_stops_has_its_turn_and_no_more() {
+        let (stream, mut peer) = connected().await;
+        // Pieces of a message that never ends; more than four reads take.
+        let pieces = [frame(0x01, b""), frame(0x00, b"").repeat(1_000_000)].concat();
+        let writer = std::thread::spawn(move || peer.write_all(&pieces));
+        let mut inbox = Inbox::spare(codec_config(1024));
+        let mut cut_short = 0;
+        while cut_short < 3 {
+            assert!(poll(&mut inbox, &stream).is_pending());
+            let bytes = inbox.take_bytes();
+            assert!(bytes <= u64::from(READS_PER_POLL) * SCRATCH as u64);
+            cut_short += u32::from(bytes > 0 && inbox.source.reads == 0);
+            inbox = inbox.rest().unwrap_or_else(|| Inbox::spare(codec_config(1024)));
+            tokio::task::yield_now().await;
+        }
+        drop(stream);
+        assert!(writer.join().unwrap().is_err());
+    }
+
+    #[tokio::test]
+    async fn a_codec_that_has_failed_is_nobody_elses() {
+        let (stream, mut peer) = connected().await;
+        let mut inbox = Inbox::spare(codec_config(1024));
+        peer.write_all(&frame(0xf1, b"reserved bits")).unwrap();
+        assert!(std::future::poll_fn(|cx| inbox.poll_message(cx, &stream)).await.is_err());
+        assert!(inbox.rest().is_some());
     }
 }

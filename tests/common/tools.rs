@@ -32,7 +32,8 @@ pub fn require_root(what_for: &str) -> Option<()> {
     if id.stdout == b"0\n" { Some(()) } else { skip(&format!("{what_for} needs root")) }
 }
 
-fn skip<T>(why: &str) -> Option<T> {
+/// Says that the calling test is skipped; with `CI=true` it fails.
+pub fn skip<T>(why: &str) -> Option<T> {
     assert!(std::env::var_os("CI").is_none_or(|value| value != "true"), "not to be skipped in CI: {why}");
     let thread = std::thread::current();
     let test = thread.name().unwrap_or("a test");

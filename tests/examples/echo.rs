@@ -16,6 +16,10 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
+/// As the daemon's.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 const USAGE: &str = "usage: echo --listen IP:PORT [--token TOKEN] [--ping-interval SECONDS]";
 
 /// `EX_USAGE` of sysexits(3).
