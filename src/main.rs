@@ -8,6 +8,7 @@ use std::io::{Write, stderr, stdout};
 use std::process::ExitCode;
 
 /// What each connection costs is mostly small blocks aligned to 128 bytes; glibc's allocator leaves gaps between them.
+#[cfg(feature = "jemalloc")]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 

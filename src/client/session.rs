@@ -118,8 +118,14 @@ impl Session {
             if requests.cut || self.state == State::Ended {
                 return Poll::Ready(());
             }
-            if requests.blocked && self.stream.poll_writable(cx).is_ready() {
-                is_writable = true;
+            if requests.blocked
+                && let Poll::Ready(writable) = self.stream.poll_writable(cx)
+            {
+                is_writable = writable.is_ok();
+                if !is_writable {
+                    // The runtime is being shut down.
+                    return Poll::Ready(());
+                }
                 continue;
             }
             let step = match self.state {
