@@ -69,7 +69,7 @@ impl Inbox {
     }
 
     /// The session's turn is over. The connection keeps this only with something unfinished in it.
-    pub(super) fn rest(mut self: Box<Self>) -> Option<Box<Self>> {
+    pub(super) fn put_away(mut self: Box<Self>) -> Option<Box<Self>> {
         self.source.give_scratch_back();
         self.source.reads = READS_PER_POLL;
         if self.is_over || !self.source.is_between_messages() {
@@ -86,6 +86,11 @@ impl Inbox {
         match self.codec.read(&mut Wire { source: &mut self.source, stream, cx }) {
             Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => Poll::Pending,
             result => {
+                if let Ok(Message::Ping(_)) = result {
+                    // The codec would keep its answer until it reads again, for whoever has it then. Nothing of this fails:
+                    // what it writes is taken.
+                    let _ = self.codec.flush(&mut Replies(&mut self.source.replies));
+                }
                 self.is_large |= result.as_ref().is_ok_and(|message| message.len() > LARGE_MESSAGE);
                 self.is_over |= result.is_err();
                 Poll::Ready(result)
@@ -105,7 +110,7 @@ impl Inbox {
         &mut self.source.replies
     }
 
-    /// Bytes read from the socket since this was last asked, early ones included.
+    /// Bytes read from the socket since this was last asked.
     pub(super) fn take_bytes(&mut self) -> u64 {
         std::mem::take(&mut self.source.bytes)
     }
@@ -150,13 +155,18 @@ struct Source {
 }
 
 impl Source {
-    /// Whether the codec has had whole messages only: once it has returned them, it holds nothing unread.
+    /// Whether the codec has had whole messages only, and what it wrote is taken: once it has returned them, it holds
+    /// nothing unread and nothing unsent.
     fn is_between_messages(&self) -> bool {
         self.boundary.is_between_messages() && self.from == self.to && self.replies.is_empty()
     }
 
     /// Gives the thread's scratch back; what is left in it is kept apart.
     fn give_scratch_back(&mut self) {
+        if self.read.len() != SCRATCH && self.from < self.to {
+            // Kept apart already.
+            return;
+        }
         let unused = self.read[self.from..self.to].to_vec();
         let read = std::mem::replace(&mut self.read, unused);
         (self.from, self.to) = (0, self.read.len());
@@ -273,7 +283,7 @@ mod tests {
         peer.write_all(&bytes).unwrap();
         assert_eq!(next(&mut inbox, &stream).await, Message::text("hello"));
         assert_eq!(inbox.take_bytes(), bytes.len() as u64);
-        assert!(inbox.rest().is_none(), "between messages");
+        assert!(inbox.put_away().is_none(), "between messages");
 
         let mut inbox = Inbox::spare(codec_config(1024));
         peer.write_all(&bytes[..8]).unwrap();
@@ -281,10 +291,10 @@ mod tests {
             assert!(poll(&mut inbox, &stream).is_pending());
             tokio::task::yield_now().await;
         }
-        let mut inbox = inbox.rest().expect("half a message is kept");
+        let mut inbox = inbox.put_away().expect("half a message is kept");
         peer.write_all(&bytes[8..]).unwrap();
         assert_eq!(next(&mut inbox, &stream).await, Message::text("hello"));
-        assert!(inbox.rest().is_none());
+        assert!(inbox.put_away().is_none());
     }
 
     #[tokio::test]
@@ -293,13 +303,21 @@ mod tests {
         let both = [frame(0x81, b"early"), frame(0x89, b"ping")].concat();
         let mut inbox = Inbox::with_early(&both[..14], codec_config(1024));
         assert_eq!(poll(&mut inbox, &stream).map(Result::unwrap), Poll::Ready(Message::text("early")));
-        let mut inbox = inbox.rest().expect("a part of the ping");
+        let mut inbox = inbox.put_away().expect("a part of the ping");
         peer.write_all(&both[14..]).unwrap();
         assert_eq!(next(&mut inbox, &stream).await, Message::Ping("ping".into()));
-        // The codec answers with its next look.
-        assert!(poll(&mut inbox, &stream).is_pending());
-        assert_eq!(inbox.replies()[..], [&[0x8a, 4][..], b"ping"].concat());
-        assert!(inbox.rest().is_some(), "the answer isn't lost");
+        assert_eq!(
+            inbox.replies()[..],
+            [&[0x8a, 4][..], b"ping"].concat(),
+            "answered at once, by the one who was asked"
+        );
+        let mut inbox = inbox.put_away().expect("the answer isn't lost");
+        inbox.replies().clear();
+        inbox.take_bytes();
+        assert!(inbox.put_away().is_none());
+        let mut next = Inbox::spare(codec_config(1024));
+        assert!(poll(&mut next, &stream).is_pending());
+        assert!(next.replies().is_empty(), "the next connection on this thread has nothing to do with it");
     }
 
     #[tokio::test]
@@ -315,7 +333,7 @@ mod tests {
             let bytes = inbox.take_bytes();
             assert!(bytes <= u64::from(READS_PER_POLL) * SCRATCH as u64);
             cut_short += u32::from(bytes > 0 && inbox.source.reads == 0);
-            inbox = inbox.rest().unwrap_or_else(|| Inbox::spare(codec_config(1024)));
+            inbox = inbox.put_away().unwrap_or_else(|| Inbox::spare(codec_config(1024)));
             tokio::task::yield_now().await;
         }
         drop(stream);
@@ -328,6 +346,6 @@ mod tests {
         let mut inbox = Inbox::spare(codec_config(1024));
         peer.write_all(&frame(0xf1, b"reserved bits")).unwrap();
         assert!(std::future::poll_fn(|cx| inbox.poll_message(cx, &stream)).await.is_err());
-        assert!(inbox.rest().is_some());
+        assert!(inbox.put_away().is_some());
     }
 }

@@ -120,7 +120,8 @@ impl GatewayClient {
         GatewayClient { conn_id, sender, auth, remote_addr, connected_at, health }
     }
 
-    /// Sends a text message, behind those that wait: writes it if the socket takes it, else queues it. Never waits.
+    /// Sends a text message, behind those that wait: writes it if the socket takes it, else queues it. Never waits for the
+    /// peer; for another thread that writes to this client at the same time, as long as that call takes.
     ///
     /// One text for many clients is shared: clone the [`Utf8Bytes`].
     ///

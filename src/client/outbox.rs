@@ -50,16 +50,21 @@ impl<T: AsRef<[u8]>> Outbox<T> {
     pub fn pop(&mut self) -> Option<T> {
         let message = self.queue.pop_front()?;
         self.bytes -= message.as_ref().len();
+        self.shrink();
+        Some(message)
+    }
+
+    fn shrink(&mut self) {
         if self.queue.is_empty() && self.queue.capacity() > KEPT_CAPACITY {
             self.queue = VecDeque::new();
         }
-        Some(message)
     }
 
     /// Forgets all but the oldest `keep` messages.
     pub fn truncate(&mut self, keep: usize) {
-        self.bytes -=
-            self.queue.drain(keep.min(self.queue.len())..).map(|message| message.as_ref().len()).sum::<usize>();
+        let forgotten = self.queue.drain(keep.min(self.queue.len())..);
+        self.bytes -= forgotten.map(|message| message.as_ref().len()).sum::<usize>();
+        self.shrink();
     }
 
     /// The messages, the oldest first.

@@ -80,14 +80,16 @@ impl Sender {
         })
     }
 
-    /// Queues a message that somebody is about to write: see [`write_queued`](Self::write_queued).
-    pub(super) fn queue(&self, text: Utf8Bytes) -> Result<(), SendError> {
+    /// Queues a message. Whether it is on the caller to have it written, by [`write_queued`](Self::write_queued): nobody
+    /// is about to do that already.
+    pub(super) fn queue(&self, text: Utf8Bytes) -> Result<bool, SendError> {
         let mut line = self.line.lock();
         if line.close.is_none() && line.has_room(text.len(), &self.context.bounds) {
-            return line.push(text, &self.context);
+            line.push(text, &self.context)?;
+            return Ok(!std::mem::replace(&mut line.has_writer, true));
         }
         drop(line);
-        self.send(text)
+        self.send(text).map(|()| false)
     }
 
     /// Writes what was queued, or has the session write it.
@@ -198,7 +200,7 @@ impl Sender {
     }
 
     /// Ends the work: writes what was gathered. False, and no waker kept, when the session has to look again.
-    pub(super) fn rest(&self, waker: &Waker, seen: Requests) -> bool {
+    pub(super) fn park(&self, waker: &Waker, seen: Requests) -> bool {
         let mut line = self.line.lock();
         line.write(&self.context.stats);
         let is_over = line.requests() == seen;
@@ -234,6 +236,10 @@ impl Sender {
 
 /// Whether the task that runs may write to one socket more before it lets others have their turn; outside a task always.
 fn has_turn() -> bool {
+    // The look first: without a turn left, the other call would wake a task that isn't there.
+    if !coop::has_budget_remaining() {
+        return false;
+    }
     match coop::poll_proceed(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(turn) => {
             turn.made_progress();

@@ -80,7 +80,7 @@ impl Future for Session {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let (messages, bytes) = (self.messages_in, self.bytes_in);
         let poll = self.poll_end(cx);
-        self.inbox = self.inbox.take().and_then(Inbox::rest);
+        self.inbox = self.inbox.take().and_then(Inbox::put_away);
         self.context.stats.messages_in.add(self.messages_in - messages);
         self.context.stats.bytes_in.add(self.bytes_in - bytes);
         poll
@@ -135,7 +135,7 @@ impl Session {
             };
             match step {
                 Poll::Ready(state) => self.state = state,
-                Poll::Pending if self.client.sender.rest(cx.waker(), requests) => return Poll::Pending,
+                Poll::Pending if self.client.sender.park(cx.waker(), requests) => return Poll::Pending,
                 Poll::Pending => {}
             }
         }
@@ -201,7 +201,7 @@ impl Session {
                 }
             }
             Message::Binary(_) => drop(self.client.close(CloseReason::UnsupportedData)),
-            // The codec answers it with its own payload.
+            // The codec has answered it with its own payload.
             Message::Ping(_) => self.forward_replies(),
             Message::Pong(payload) => self.measure_round_trip(&payload),
             Message::Close(frame) => {

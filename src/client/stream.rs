@@ -51,7 +51,8 @@ impl Stream {
 
     /// Reads once; 0 bytes are the end of the stream.
     ///
-    /// A short read has emptied the socket: there is no second system call only to hear that.
+    /// A short read has emptied the socket, but for urgent data and passed descriptors, which no WebSocket client sends:
+    /// there is no second system call only to hear that. Tokio's own streams read so too.
     pub(super) fn poll_read_once(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         loop {
             ready!(either!(self, socket => socket.poll_read_ready(cx)))?;

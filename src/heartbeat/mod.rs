@@ -1,6 +1,6 @@
 //! Keeping alive: one task and one wheel for all clients. It asks for pings and judges who didn't answer.
 //!
-//! Knows clients by weak handles, and nothing of streams: the session sends the ping and says when it went out.
+//! Knows clients by weak handles, and nothing of streams: the client sends the ping and says when it went out.
 
 mod wheel;
 

@@ -2,7 +2,9 @@
 
 use crate::common::frames::{FIN, Raw, TEXT, frame};
 use crate::common::wait_until;
-use aisopod_gateway::{Config, Drained, Gateway, GatewayClient, Handler, ListenAddr, Listener, Shutdown, Utf8Bytes};
+use aisopod_gateway::{
+    Config, Drained, Gateway, GatewayClient, Handler, ListenAddr, Listener, Shutdown, Utf8Bytes, broadcast,
+};
 use serde_json::Value;
 use socket2::SockRef;
 use std::net::{SocketAddr, TcpStream};
@@ -229,4 +231,27 @@ fn a_gateway_ends_when_nobody_can_tell_it_to() {
     let Embedded { stop, running, runtime, .. } = Embedded::start(|_| {}, |_, _| {});
     drop(stop);
     assert_eq!(runtime.block_on(running).unwrap(), Drained { closed: 0, cut: 0 });
+}
+
+#[test]
+fn a_broadcast_reaches_everybody_and_before_what_is_sent_later() {
+    // More than one task writes to.
+    const CLIENTS: usize = 300;
+    let embedded = Embedded::start(|_| {}, |_, _| {});
+    let mut clients: Vec<_> = (0..CLIENTS).map(|_| embedded.connect()).collect();
+    embedded.wait_for_clients(CLIENTS);
+    let everybody = embedded.gateway.registry().list();
+    embedded.runtime.block_on(async {
+        broadcast(everybody.clone(), "one".into());
+        broadcast(everybody.clone(), "two".into());
+    });
+    for client in &everybody {
+        client.send("three").unwrap();
+    }
+    for client in &mut clients {
+        for text in ["one", "two", "three"] {
+            assert_eq!(client.receive(), Some((FIN | TEXT, text.as_bytes().to_vec())));
+        }
+    }
+    assert_eq!(embedded.status()["outbox"]["bytes_queued"], 0);
 }

@@ -109,6 +109,39 @@ fn what_came_before_the_close_is_answered_before_it() {
 }
 
 #[test]
+fn what_came_before_a_bad_frame_is_answered_before_the_close() {
+    let gateway = Gateway::start("");
+    let mut raw = Raw::connect(&gateway);
+    let request = frame(FIN | TEXT, br#"{"jsonrpc":"2.0","id":1,"method":"gateway.ping"}"#);
+    raw.send(&[request, frame(FIN | PING, b"still here"), frame(FIN | TEXT, b"\xff")].concat());
+    // In either order: a pong may overtake.
+    let mut answers = [raw.receive().expect("an answer"), raw.receive().expect("another")];
+    answers.sort();
+    assert_eq!(answers[0], (FIN | TEXT, br#"{"jsonrpc":"2.0","result":"pong","id":1}"#.to_vec()));
+    assert_eq!(answers[1], (FIN | PONG, b"still here".to_vec()));
+    assert_eq!(raw.closed(), Some((1007, "invalid_payload".to_owned())));
+}
+
+#[test]
+fn each_ping_is_answered_to_the_one_who_sent_it() {
+    let gateway = Gateway::start("");
+    let (mut loud, mut quiet) = (Raw::connect(&gateway), Raw::connect(&gateway));
+    gateway.wait_for_clients(2);
+    // As many as a session handles in one turn, and not one more.
+    let pings: Vec<u8> = (0..=255).flat_map(|number: u8| frame(FIN | PING, &[number])).collect();
+    for _ in 0..10 {
+        loud.send(&pings);
+        quiet.send(&frame(FIN | PING, b"mine"));
+        assert_eq!(quiet.receive(), Some((FIN | PONG, b"mine".to_vec())));
+        for number in 0..=255 {
+            assert_eq!(loud.receive(), Some((FIN | PONG, vec![number])));
+        }
+    }
+    quiet.send(&frame(FIN | CLOSE, b"\x03\xe8"));
+    assert_eq!(quiet.receive(), Some((FIN | CLOSE, b"\x03\xe8".to_vec())), "and nothing before it");
+}
+
+#[test]
 fn fragments_of_any_size_make_one_message() {
     let gateway = Gateway::start("");
     let mut raw = Raw::connect(&gateway);

@@ -39,6 +39,8 @@ pub(super) struct Line {
     waiting: Option<Box<Outgoing>>,
     /// The socket took less than it was given, and the session waits for it.
     pub(super) blocked: bool,
+    /// Somebody is about to write what waits.
+    pub(super) has_writer: bool,
     /// The first reason given; it stays.
     pub(super) close: Option<CloseReason>,
     /// The session is to end without a close handshake.
@@ -84,7 +86,10 @@ impl Line {
     }
 
     pub(super) fn has_room(&self, bytes: usize, bounds: &Bounds) -> bool {
-        self.waiting.as_ref().is_none_or(|waiting| waiting.outbox().has_room(bytes, bounds))
+        match &self.waiting {
+            Some(waiting) => waiting.outbox().has_room(bytes, bounds),
+            None => bytes <= bounds.bytes,
+        }
     }
 
     fn waiting(&mut self) -> &mut Outgoing {
@@ -123,6 +128,7 @@ impl Line {
         if !self.can_write() {
             return;
         }
+        self.has_writer = false;
         if self.asks_ping() {
             self.pings = self.pings.wrapping_add(1);
             let pings = self.pings.to_be_bytes();

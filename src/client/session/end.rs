@@ -16,6 +16,9 @@ impl Session {
             return State::Ended;
         }
         if self.close_sent || state == State::Failing || self.reason() == CloseReason::SlowConsumer {
+            // What the messages before that called for goes out, as far as the socket takes it.
+            self.forward_replies();
+            self.client.sender.begin(false);
             self.client.sender.clear();
         }
         self.wait(self.context.close_timeout);
