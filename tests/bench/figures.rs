@@ -14,7 +14,6 @@ use std::process::Command;
 use std::time::Duration;
 
 const PING_INTERVAL: Duration = Duration::from_secs(3);
-const PINGS: &str = "interval = \"3s\"\ntimeout = \"3s\"";
 
 /// From the start of the process until it says that it is ready, and its memory then.
 pub fn starts(plan: &Plan, report: &mut Report) {
@@ -37,7 +36,7 @@ pub fn pings(plan: &Plan, programs: &Programs, report: &mut Report) -> Result<()
     let (count, seconds) = (plan.many, plan.pinging.as_secs_f64());
     let work = format!("{count} connections, pinged every {PING_INTERVAL:?}");
     eprintln!("{work}");
-    let gateway = Gateway::start(PINGS);
+    let gateway = Gateway::start(gateway::PINGS);
     let options = ["--connections".to_owned(), count.to_string(), "--seconds".to_owned(), seconds.to_string()];
     let answer = load::run(programs, "ping", &options, gateway.addr(), gateway.process())?;
     let status = gateway.status();

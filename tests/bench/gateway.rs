@@ -18,6 +18,9 @@ pub const TOKEN: &str = "a-token-for-figures";
 /// How long anything may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Every client is pinged every three seconds.
+pub const PINGS: &str = "interval = \"3s\"\ntimeout = \"3s\"";
+
 /// No ping within any measurement.
 pub const NO_PINGS: &str = "interval = \"1h\"\ntimeout = \"1h\"";
 

@@ -49,7 +49,7 @@ pub fn run(plan: &Plan, programs: &Programs, report: &mut Report) -> Result<(), 
 }
 
 fn bytes_for_each(connections: usize, programs: &Programs) -> Result<f64, String> {
-    let server = Server::start(Kind::Gateway, programs, Speaks::Rpc)?;
+    let server = Server::start(Kind::Gateway, programs, Speaks::Rpc, false)?;
     let run = |mode: &str, options: &str| {
         let options: Vec<String> = options.split_ascii_whitespace().map(str::to_owned).collect();
         load::run(programs, mode, &options, server.addr, server.process())
@@ -60,7 +60,7 @@ fn bytes_for_each(connections: usize, programs: &Programs) -> Result<f64, String
 }
 
 fn cpu_for_each(connections: usize, plan: &Plan, programs: &Programs) -> Result<f64, String> {
-    let server = Server::start(Kind::Gateway, programs, Speaks::Raw)?;
+    let server = Server::start(Kind::Gateway, programs, Speaks::Raw, false)?;
     let (connections, seconds) = (connections.to_string(), plan.span.to_string());
     let options = ["--busy", "--warmup", "1", "--seconds", &seconds, "--connections", &connections].map(str::to_owned);
     let answer = load::run(programs, "echo", &options, server.addr, server.process())?;

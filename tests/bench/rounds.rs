@@ -34,7 +34,7 @@ pub fn run(work: &Work, programs: &Programs, report: &mut Report) {
 }
 
 fn once(work: &Work, kind: Kind, programs: &Programs) -> Result<Value, String> {
-    let server = Server::start(kind, programs, work.speaks)?;
+    let server = Server::start(kind, programs, work.speaks, work.pings)?;
     let mut options = work.options.clone();
     options.extend(["--connections".to_owned(), connections(work, kind).to_string()]);
     let answer = load::run(programs, work.mode, &options, server.addr, server.process())?;

@@ -1,6 +1,6 @@
 //! The servers that are compared, each started for one measurement in a process of its own.
 
-use crate::gateway::{Gateway, NO_PINGS, TOKEN};
+use crate::gateway::{Gateway, NO_PINGS, PINGS, TOKEN};
 use crate::pinned::on_server_core;
 use crate::process::Process;
 use crate::programs::{Programs, peers_sources};
@@ -106,16 +106,19 @@ enum Running {
 }
 
 impl Server {
-    /// Starts one that sends no pings.
+    /// Starts one, which pings its clients every three seconds or practically never.
     ///
     /// # Errors
     /// What it did instead of listening.
-    pub fn start(kind: Kind, programs: &Programs, speaks: Speaks) -> Result<Server, String> {
+    pub fn start(kind: Kind, programs: &Programs, speaks: Speaks, pings: bool) -> Result<Server, String> {
         if kind == Kind::Gateway && speaks == Speaks::Rpc {
-            let gateway = Gateway::start(NO_PINGS);
+            let gateway = Gateway::start(if pings { PINGS } else { NO_PINGS });
             return Ok(Server { addr: gateway.addr(), running: Running::Daemon(gateway) });
         }
         let mut command = kind.command(programs, speaks);
+        if pings {
+            command.args(["--ping-interval", "3"]);
+        }
         command.args(["--listen", "127.0.0.1:0"]).stdin(Stdio::null()).stdout(Stdio::piped());
         let process = Process::start(&mut command);
         let addr = listening(&process).ok_or_else(|| format!("{} does not listen: {command:?}", kind.name()))?;

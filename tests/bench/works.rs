@@ -2,7 +2,7 @@
 
 use crate::plan::Plan;
 use crate::report::Must::{self, AtLeast, AtMost};
-use crate::servers::Kind::{self, Fast, Gateway, Predecessor};
+use crate::servers::Kind::{self, Fast, Floor, Gateway, Predecessor};
 use crate::servers::Speaks::{self, Raw, Rpc};
 use serde_json::Value;
 
@@ -12,6 +12,8 @@ pub struct Work {
     pub name: String,
     /// What the servers are started to speak.
     pub speaks: Speaks,
+    /// Whether they ping their clients, every three seconds.
+    pub pings: bool,
     /// The load generator's mode,
     pub mode: &'static str,
     /// and its options, beside those for connections.
@@ -69,7 +71,7 @@ impl Figure {
 pub fn all(plan: &Plan) -> Vec<Work> {
     let mut works = memory(plan);
     works.extend([100, 1000].map(|connections| echo(plan, connections)));
-    works.extend([rpc(plan), pipelined(plan), fanout(plan), handshakes(plan)]);
+    works.extend([rpc(plan), pipelined(plan), fanout(plan), handshakes(plan), pings(plan)]);
     works
 }
 
@@ -77,7 +79,7 @@ pub fn all(plan: &Plan) -> Vec<Work> {
 fn timed(plan: &Plan, name: String, speaks: Speaks, mode: &'static str, connections: usize) -> Work {
     let (servers, options) = (plan.servers.clone(), words("--busy"));
     let (rounds, figures) = (plan.rounds, Vec::new());
-    Work { name, speaks, mode, options, connections, for_scripts: connections, servers, rounds, figures }
+    Work { name, speaks, pings: false, mode, options, connections, for_scripts: connections, servers, rounds, figures }
 }
 
 fn memory(plan: &Plan) -> Vec<Work> {
@@ -92,7 +94,8 @@ fn memory(plan: &Plan) -> Vec<Work> {
         };
         let servers = plan.servers.iter().copied().filter(is_asked).collect();
         let for_scripts = plan.many_for_scripts.min(connections);
-        Work { name, speaks, mode, options: words(options), connections, for_scripts, servers, rounds: 1, figures }
+        let (pings, options, rounds) = (false, words(options), 1);
+        Work { name, speaks, pings, mode, options, connections, for_scripts, servers, rounds, figures }
     };
     let each = |limit| Figure::new("resident for each", "bytes", EACH).must(Gateway, AtMost(limit));
     let kept = Figure::new("kept for each, all gone", "bytes", KEPT);
@@ -183,6 +186,17 @@ fn handshakes(plan: &Plan) -> Work {
         Figure::new("handshakes, in a second", "", "/handshakes_per_second"),
         Figure::new("CPU for each", "µs", "/server_cpu_microseconds_per_handshake").must(Predecessor, AtMost(0.75)),
     ];
+    work
+}
+
+/// Beside those who ping by themselves, and without `--busy`: a client that has nothing to do sleeps.
+fn pings(plan: &Plan) -> Work {
+    let mut work =
+        timed(plan, format!("{} connections, pinged every 3 s, beside others", plan.many), Rpc, "ping", plan.many);
+    work.options = words(&format!("--seconds {}", plan.pinging.as_secs()));
+    work.servers.retain(|kind| matches!(kind, Gateway | Predecessor | Floor));
+    (work.pings, work.rounds) = (true, 1);
+    work.figures = vec![Figure::new("CPU for each ping and its pong", "µs", "/server_cpu_microseconds_per_ping")];
     work
 }
 

@@ -1,0 +1,95 @@
+use super::*;
+use std::io::Write;
+use std::os::unix::net::UnixStream as Peer;
+use std::task::Waker;
+use tokio::net::UnixStream;
+
+async fn connected() -> (Stream, Peer) {
+    let (ours, theirs) = Peer::pair().unwrap();
+    ours.set_nonblocking(true).unwrap();
+    (Stream::Unix(UnixStream::from_std(ours).unwrap()), theirs)
+}
+
+/// A masked frame; the mask changes nothing.
+fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+    [&[first, 0x80 | payload.len() as u8, 0, 0, 0, 0][..], payload].concat()
+}
+
+fn poll(inbox: &mut Inbox, stream: &Stream) -> Poll<Result<Message, Error>> {
+    inbox.poll_message(&mut Context::from_waker(Waker::noop()), stream)
+}
+
+/// The next message, once it has come.
+async fn next(inbox: &mut Inbox, stream: &Stream) -> Message {
+    std::future::poll_fn(|cx| inbox.poll_message(cx, stream)).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_connection_keeps_an_inbox_only_in_the_middle_of_a_message() {
+    let (stream, mut peer) = connected().await;
+    let bytes = frame(0x81, b"hello");
+    let mut inbox = Inbox::spare(codec_config(1024));
+    peer.write_all(&bytes).unwrap();
+    assert_eq!(next(&mut inbox, &stream).await, Message::text("hello"));
+    assert_eq!(inbox.take_bytes(), bytes.len() as u64);
+    assert!(inbox.put_away().is_none(), "between messages");
+
+    let mut inbox = Inbox::spare(codec_config(1024));
+    peer.write_all(&bytes[..8]).unwrap();
+    while inbox.take_bytes() == 0 {
+        assert!(poll(&mut inbox, &stream).is_pending());
+        tokio::task::yield_now().await;
+    }
+    let mut inbox = inbox.put_away().expect("half a message is kept");
+    peer.write_all(&bytes[8..]).unwrap();
+    assert_eq!(next(&mut inbox, &stream).await, Message::text("hello"));
+    assert!(inbox.put_away().is_none());
+}
+
+#[tokio::test]
+async fn what_came_early_comes_first() {
+    let (stream, mut peer) = connected().await;
+    let both = [frame(0x81, b"early"), frame(0x89, b"ping")].concat();
+    let mut inbox = Inbox::with_early(&both[..14], codec_config(1024));
+    assert_eq!(poll(&mut inbox, &stream).map(Result::unwrap), Poll::Ready(Message::text("early")));
+    let mut inbox = inbox.put_away().expect("a part of the ping");
+    peer.write_all(&both[14..]).unwrap();
+    assert_eq!(next(&mut inbox, &stream).await, Message::Ping("ping".into()));
+    assert_eq!(inbox.replies()[..], [&[0x8a, 4][..], b"ping"].concat(), "answered at once, by the one who was asked");
+    let mut inbox = inbox.put_away().expect("the answer isn't lost");
+    inbox.replies().clear();
+    inbox.take_bytes();
+    assert!(inbox.put_away().is_none());
+    let mut next = Inbox::spare(codec_config(1024));
+    assert!(poll(&mut next, &stream).is_pending());
+    assert!(next.replies().is_empty(), "the next connection on this thread has nothing to do with it");
+}
+
+#[tokio::test]
+async fn a_peer_that_never_stops_has_its_turn_and_no_more() {
+    let (stream, mut peer) = connected().await;
+    // Pieces of a message that never ends; more than four reads take.
+    let pieces = [frame(0x01, b""), frame(0x00, b"").repeat(1_000_000)].concat();
+    let writer = std::thread::spawn(move || peer.write_all(&pieces));
+    let mut inbox = Inbox::spare(codec_config(1024));
+    let mut cut_short = 0;
+    while cut_short < 3 {
+        assert!(poll(&mut inbox, &stream).is_pending());
+        let bytes = inbox.take_bytes();
+        assert!(bytes <= u64::from(READS_PER_POLL) * SCRATCH as u64);
+        cut_short += u32::from(bytes > 0 && inbox.source.reads == 0);
+        inbox = inbox.put_away().unwrap_or_else(|| Inbox::spare(codec_config(1024)));
+        tokio::task::yield_now().await;
+    }
+    drop(stream);
+    assert!(writer.join().unwrap().is_err());
+}
+
+#[tokio::test]
+async fn a_codec_that_has_failed_is_nobody_elses() {
+    let (stream, mut peer) = connected().await;
+    let mut inbox = Inbox::spare(codec_config(1024));
+    peer.write_all(&frame(0xf1, b"reserved bits")).unwrap();
+    assert!(std::future::poll_fn(|cx| inbox.poll_message(cx, &stream)).await.is_err());
+    assert!(inbox.put_away().is_some());
+}
