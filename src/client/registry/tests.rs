@@ -18,7 +18,7 @@ fn role(index: usize) -> Role {
 
 #[test]
 fn a_client_is_there_until_its_registration_is_dropped() {
-    let registry = Arc::new(ClientRegistry::new());
+    let registry = ClientRegistry::new();
     let client = client(&Role::Node);
     let registration = registry.on_connect(client.clone());
     assert!(Arc::ptr_eq(&registry.get(client.conn_id).unwrap(), &client));
@@ -26,20 +26,21 @@ fn a_client_is_there_until_its_registration_is_dropped() {
     assert_eq!(registry.health_snapshot(), HealthSnapshot { total_connections: 1, operators: 0, nodes: 1 });
     drop(registration);
     assert!(registry.get(client.conn_id).is_none() && registry.list().is_empty() && registry.is_empty());
-    assert_eq!((registry.health_snapshot(), registry.peak()), (HealthSnapshot::default(), 1));
+    assert_eq!(registry.health_snapshot(), HealthSnapshot::default());
 }
 
 #[test]
 fn an_unknown_client_is_not_removed() {
-    let registry = Arc::new(ClientRegistry::new());
+    let registry = ClientRegistry::new();
     let _registration = registry.on_connect(client(&Role::Operator));
-    assert!(!registry.on_disconnect(&client(&Role::Operator)));
+    let unknown = client(&Role::Operator);
+    assert!(!registry.shard(unknown.conn_id).on_disconnect(&unknown));
     assert_eq!(registry.len(), 1);
 }
 
 #[test]
 fn a_second_client_of_the_same_id_is_not_removed_with_the_first() {
-    let registry = Arc::new(ClientRegistry::new());
+    let registry = ClientRegistry::new();
     let first = client(&Role::Operator);
     let mut second = Arc::into_inner(client(&Role::Node)).unwrap();
     second.conn_id = first.conn_id;
@@ -54,7 +55,7 @@ fn a_second_client_of_the_same_id_is_not_removed_with_the_first() {
 
 #[test]
 fn a_panic_forgets_the_client() {
-    let registry = Arc::new(ClientRegistry::new());
+    let registry = ClientRegistry::new();
     let registration = registry.on_connect(client(&Role::Operator));
     let panicking = thread::spawn(move || {
         let _registration = registration;
@@ -66,20 +67,21 @@ fn a_panic_forgets_the_client() {
 
 #[test]
 fn ids_spread_over_the_shards() {
-    let registry = Arc::new(ClientRegistry::new());
+    let registry = ClientRegistry::new();
     let _registrations: Vec<_> = (0..SHARDS * 100).map(|_| registry.on_connect(client(&Role::Node))).collect();
     for shard in &registry.shards {
-        assert!((30..300).contains(&shard.0.read().len()), "{}", shard.0.read().len());
+        assert!((30..300).contains(&shard.clients.read().len()), "{}", shard.clients.read().len());
     }
 }
 
 const WRITERS: usize = 4;
 const HELD: usize = 16;
+const ROUNDS: usize = 2_000;
 
 /// Connects clients and lets older ones go; returns those that are left.
-fn come_and_go(registry: &Arc<ClientRegistry>, writer: usize) -> Vec<Registration> {
+fn come_and_go(registry: &ClientRegistry, writer: usize) -> Vec<Registration> {
     let mut held = Vec::new();
-    for round in 0..2_000 {
+    for round in 0..ROUNDS {
         held.push(registry.on_connect(client(&role(writer + round))));
         if held.len() > HELD {
             let gone = held.swap_remove(round % HELD);
@@ -95,7 +97,8 @@ fn come_and_go(registry: &Arc<ClientRegistry>, writer: usize) -> Vec<Registratio
 fn look(registry: &ClientRegistry) {
     let now = registry.health_snapshot();
     assert!(now.operators + now.nodes <= now.total_connections, "{now:?}");
-    assert!(now.total_connections <= WRITERS * (HELD + 1), "{now:?}");
+    // Who moves meanwhile may be counted twice or not at all, but nothing is ever below zero.
+    assert!(now.total_connections <= WRITERS * ROUNDS, "{now:?}");
     let mut ids: Vec<_> = registry.list().iter().map(|client| client.conn_id.bits()).collect();
     let listed = ids.len();
     ids.sort_unstable();
@@ -106,7 +109,7 @@ fn look(registry: &ClientRegistry) {
 /// Threads come and go while another looks: every snapshot is possible, and the end is exact.
 #[test]
 fn snapshots_hold_together_under_concurrent_change() {
-    let registry = Arc::new(ClientRegistry::new());
+    let registry = ClientRegistry::new();
     let (done, looks) = (AtomicBool::new(false), AtomicUsize::new(0));
     thread::scope(|scope| {
         let registry = &registry;
@@ -153,7 +156,7 @@ proptest! {
     /// The registry does what a plain map does.
     #[test]
     fn it_behaves_like_a_plain_map(steps in steps()) {
-        let registry = Arc::new(ClientRegistry::new());
+        let registry = ClientRegistry::new();
         let mut model: HashMap<String, Role> = HashMap::new();
         let mut held: Vec<Registration> = Vec::new();
         for step in steps {
