@@ -11,7 +11,7 @@ use tokio::sync::watch;
 /// Serves until a signal ends it.
 pub fn run(config: Config) -> ExitCode {
     let served = logging::start(config.log_level).and_then(|()| {
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        let runtime = aisopod_gateway::runtime()?;
         runtime.block_on(serve(config))
     });
     let code = match served {

@@ -30,7 +30,7 @@
 //! | `client` | one connection (session, outbox, close reason), and all of them (registry) |
 //! | `config` | every setting, its default, the file |
 //! | `auth` | credentials to names, roles and scopes |
-//! | `logging`, `counters` | standard error, atomics |
+//! | `runtime`, `logging`, `counters` | turns on the workers, standard error, atomics |
 
 mod auth;
 mod client;
@@ -41,6 +41,7 @@ pub mod logging;
 mod net;
 mod ops;
 mod rpc;
+mod runtime;
 pub mod systemd;
 
 pub use auth::{AuthInfo, Authenticator, Credential, Presented, Role, SecretDigest, new_token};
@@ -60,3 +61,4 @@ pub use config::{
 pub use heartbeat::{Heartbeat, Watch};
 pub use net::{Drained, Gateway, Listener, Shutdown};
 pub use ops::descriptor_limit;
+pub use runtime::runtime;

@@ -5,7 +5,7 @@
 
 use aisopod_gateway::{
     AuthInfo, Authenticator, ClientRegistry, Config, Credential, Gateway, GatewayClient, Handler, ListenAddr, Listener,
-    Role, SecretDigest, Shutdown, Utf8Bytes, broadcast, descriptor_limit,
+    Role, SecretDigest, Shutdown, Utf8Bytes, broadcast, descriptor_limit, runtime,
 };
 use lexopt::prelude::*;
 use std::io::{self, Write};
@@ -52,9 +52,7 @@ fn main() -> ExitCode {
             return ExitCode::from(EX_USAGE);
         }
     };
-    // As the daemon's.
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    match runtime.and_then(|runtime| runtime.block_on(serve(config))) {
+    match runtime().and_then(|runtime| runtime.block_on(serve(config))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");
