@@ -22,13 +22,15 @@ impl Boundary {
     pub(super) fn advance(&mut self, bytes: &[u8]) -> usize {
         let mut taken = 0;
         while self.payload == 0 && taken < bytes.len() {
-            self.header[self.have] = bytes[taken];
-            self.have += 1;
-            taken += 1;
-            if let Some(payload) = payload_length(&self.header[..self.have]) {
-                let (is_final, is_data) = (self.header[0] & 0x80 != 0, self.header[0] & 0x08 == 0);
+            let piece = (header_length(&self.header[..self.have]) - self.have).min(bytes.len() - taken);
+            self.header[self.have..self.have + piece].copy_from_slice(&bytes[taken..taken + piece]);
+            self.have += piece;
+            taken += piece;
+            let header = &self.header[..self.have];
+            if self.have == header_length(header) {
+                let (is_final, is_data) = (header[0] & 0x80 != 0, header[0] & 0x08 == 0);
                 self.fragmented = if is_data { !is_final } else { self.fragmented };
-                (self.have, self.payload) = (0, payload);
+                (self.have, self.payload) = (0, payload_length(header));
                 break;
             }
         }
@@ -43,16 +45,26 @@ impl Boundary {
     }
 }
 
-/// The payload's length, once the header is whole.
-fn payload_length(header: &[u8]) -> Option<u64> {
-    let second = *header.get(1)?;
-    let (length, extended) = match second & 0x7f {
-        126 => (u64::from(u16::from_be_bytes(header.get(2..4)?.try_into().ok()?)), 2),
-        127 => (u64::from_be_bytes(header.get(2..10)?.try_into().ok()?), 8),
-        short => (u64::from(short), 0),
-    };
+/// A header's length, as far as its first bytes tell: those that tell come first.
+fn header_length(header: &[u8]) -> usize {
+    let Some(second) = header.get(1) else { return 2 };
     let mask = if second & 0x80 != 0 { 4 } else { 0 };
-    (header.len() == 2 + extended + mask).then_some(length)
+    2 + mask
+        + match second & 0x7f {
+            126 => 2,
+            127 => 8,
+            _ => 0,
+        }
+}
+
+/// The payload's length, of a whole header.
+fn payload_length(header: &[u8]) -> u64 {
+    let extended = |bytes: &[u8]| bytes.iter().fold(0, |length, byte| length << 8 | u64::from(*byte));
+    match header[1] & 0x7f {
+        126 => extended(&header[2..4]),
+        127 => extended(&header[2..10]),
+        short => u64::from(short),
+    }
 }
 
 #[cfg(test)]

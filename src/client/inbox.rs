@@ -83,6 +83,17 @@ impl Inbox {
 
     /// The next message. `Pending` also when others are to have their turn, with the waker called.
     pub(super) fn poll_message(&mut self, cx: &mut Context<'_>, stream: &Stream) -> Poll<Result<Message, Error>> {
+        // Mostly there is nothing more: the codec, which takes long to find that out, isn't asked then.
+        if self.source.from == self.source.to && !self.is_over {
+            match self.source.fill(cx, stream) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Poll::Pending,
+                Err(error) => {
+                    self.is_over = true;
+                    return Poll::Ready(Err(error.into()));
+                }
+                Ok(_) => {}
+            }
+        }
         match self.codec.read(&mut Wire { source: &mut self.source, stream, cx }) {
             Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => Poll::Pending,
             result => {

@@ -153,7 +153,7 @@ impl Outgoing {
                 bytes -= control;
             }
             let Some(payload) = self.outbox.iter().next().map(|text| text.len()) else { return };
-            let frame = header(payload).1 + payload;
+            let frame = frame_header().len(payload as u64) + payload;
             let part = bytes.min(frame - self.begun);
             self.begun += part;
             bytes -= part;
@@ -169,10 +169,13 @@ impl Outgoing {
 
 /// The header of an unmasked text frame, and its length (RFC 6455, section 5.2).
 fn header(payload: usize) -> ([u8; LONGEST_HEADER], usize) {
-    let header = FrameHeader { is_final: true, opcode: OpCode::Data(Data::Text), ..FrameHeader::default() };
-    let mut bytes = [0; LONGEST_HEADER];
+    let (header, mut bytes) = (frame_header(), [0; LONGEST_HEADER]);
     header.format(payload as u64, &mut &mut bytes[..]).expect("ten bytes hold every unmasked header");
     (bytes, header.len(payload as u64))
+}
+
+fn frame_header() -> FrameHeader {
+    FrameHeader { is_final: true, opcode: OpCode::Data(Data::Text), ..FrameHeader::default() }
 }
 
 #[cfg(test)]
