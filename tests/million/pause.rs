@@ -1,12 +1,14 @@
-//! How long something takes, at the longest; and how much of that was the machine's doing.
+//! How long something takes, at the longest; and how much of that is its own doing.
 
-use crate::process::ThreadTimes;
+use crate::process::cpu_of_this_thread;
 use crate::report::Report;
 use std::time::{Duration, Instant};
 
-/// The longest that anybody is to wait for the gateway's own doing. A machine with something else to do takes a
-/// processor away in the middle of it, so one time in [`ONE_IN`] may be longer.
+/// The longest that anybody is to wait for the gateway's own doing.
 const LIMIT: Duration = Duration::from_millis(2);
+
+/// Of the times of something that waits for another thread, this one may be longer: how soon a thread runs again that was
+/// woken is the machine's doing.
 const ONE_IN: u64 = 10_000;
 
 /// What is shorter is not looked at more closely.
@@ -15,33 +17,39 @@ const SHORT: Duration = Duration::from_micros(100);
 /// Times of one thing that is done again and again by one thread.
 pub struct Pauses {
     what: &'static str,
-    /// Of the threads that may have been waited for, this one among them.
-    threads: Vec<ThreadTimes>,
+    /// It may wait for what another thread does.
+    waits: bool,
     count: u64,
     total: Duration,
     longest: Duration,
-    /// All that were not [`SHORT`], less the time for which those threads were in line for a processor.
-    long: Vec<Duration>,
+    /// All that were not [`SHORT`].
+    long: Vec<Time>,
+}
+
+/// How long it took once.
+struct Time {
+    passed: Duration,
+    /// The part in which the thread had a processor. The rest is the machine's doing, on which others run too, and which may
+    /// itself be one of several on a larger one.
+    worked: Duration,
 }
 
 /// The moment before something.
 pub struct Before {
-    in_line: Duration,
+    cpu: Duration,
     began: Instant,
 }
 
 impl Pauses {
-    /// None yet. Must be called by the thread that does it.
+    /// None yet, of something that waits for nobody.
     pub fn new(what: &'static str) -> Self {
         let (count, total, longest, long) = Default::default();
-        Pauses { what, threads: vec![ThreadTimes::of_this_thread()], count, total, longest, long }
+        Pauses { what, waits: false, count, total, longest, long }
     }
 
-    /// The same for something that may have to wait for what another thread does.
-    pub fn behind(what: &'static str, other: ThreadTimes) -> Self {
-        let mut pauses = Pauses::new(what);
-        pauses.threads.push(other);
-        pauses
+    /// None yet, of something that may have to wait for what another thread does.
+    pub fn behind_another(what: &'static str) -> Self {
+        Pauses { waits: true, ..Pauses::new(what) }
     }
 
     /// Does it once.
@@ -54,49 +62,45 @@ impl Pauses {
 
     /// The time now.
     pub fn before(&self) -> Before {
-        Before { in_line: self.in_line(), began: Instant::now() }
+        Before { cpu: cpu_of_this_thread(), began: Instant::now() }
     }
 
     /// Counts what was done since.
     pub fn add(&mut self, before: &Before) {
-        let time = before.began.elapsed();
+        let passed = before.began.elapsed();
         self.count += 1;
-        self.total += time;
-        self.longest = self.longest.max(time);
-        if time > SHORT {
-            let in_line = self.in_line().saturating_sub(before.in_line);
-            self.long.push(time.saturating_sub(in_line));
+        self.total += passed;
+        self.longest = self.longest.max(passed);
+        if passed > SHORT {
+            self.long.push(Time { passed, worked: cpu_of_this_thread() - before.cpu });
         }
     }
 
-    fn in_line(&self) -> Duration {
-        self.threads.iter().map(ThreadTimes::in_line).sum()
-    }
-
-    /// Reports the mean and the longest, of which all but one in [`ONE_IN`] are to stay within the limit.
+    /// Reports the mean and the longest, which is to stay within the limit.
     pub fn report(&self, report: &mut Report) {
-        let mut longest_first = self.long.clone();
-        longest_first.sort_by(|one, other| other.cmp(one));
-        self.report_longest(longest_first.first(), report);
-        let left_out = (self.count / ONE_IN) as usize;
-        let longest = longest_first.get(left_out).copied().unwrap_or(SHORT);
-        let what = format!("{}: the same, one in {ONE_IN} left out", self.what);
-        report.add_limited(what, milliseconds(longest), "ms", milliseconds(LIMIT));
+        self.report_times(report);
+        let (which, longest) = match self.waits {
+            true => (format!("longest, one in {ONE_IN} left out"), self.longest_but((self.count / ONE_IN) as usize)),
+            false => ("longest, in processor time".to_owned(), self.longest_worked()),
+        };
+        report.add_limited(format!("{}: {which}", self.what), milliseconds(longest), "ms", milliseconds(LIMIT));
     }
 
     /// Reports the mean and the longest of what may take as long as it likes.
-    pub fn report_without_limit(&self, report: &mut Report) {
-        self.report_longest(self.long.iter().max(), report);
-    }
-
-    fn report_longest(&self, longest_running: Option<&Duration>, report: &mut Report) {
+    pub fn report_times(&self, report: &mut Report) {
         let (what, mean) = (self.what, self.total.as_secs_f64() * 1e6 / self.count as f64);
         report.add(format!("{what}: mean of {}", self.count), mean, "us");
         report.add(format!("{what}: longest"), milliseconds(self.longest), "ms");
-        let running = milliseconds(longest_running.copied().unwrap_or(SHORT).min(self.longest));
-        report.add(format!("{what}: longest, less the time in line for a processor"), running, "ms");
-        let over = self.long.iter().filter(|time| **time > LIMIT).count();
-        report.add(format!("{what}: so over {LIMIT:?}"), over as f64, "times");
+    }
+
+    fn longest_but(&self, left_out: usize) -> Duration {
+        let mut longest_first: Vec<Duration> = self.long.iter().map(|time| time.passed).collect();
+        longest_first.sort_by(|one, other| other.cmp(one));
+        longest_first.get(left_out).copied().unwrap_or(SHORT)
+    }
+
+    fn longest_worked(&self) -> Duration {
+        self.long.iter().map(|time| time.worked).max().unwrap_or(SHORT)
     }
 }
 

@@ -1,5 +1,6 @@
 //! What the kernel says of this process and its threads.
 
+use rustix::time::{ClockId, clock_gettime};
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::time::Duration;
@@ -12,7 +13,13 @@ pub fn resident_bytes() -> f64 {
     kilobytes * 1024.0
 }
 
-/// One thread's time, in CPU and in line for it.
+/// CPU time of the calling thread so far, without what the machine below this one has taken.
+pub fn cpu_of_this_thread() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+/// One thread's CPU time, for other threads to read.
 pub struct ThreadTimes(File);
 
 impl ThreadTimes {
@@ -23,21 +30,12 @@ impl ThreadTimes {
         ThreadTimes(File::open(path).expect("a kernel that counts CPU time by thread"))
     }
 
-    /// CPU time so far.
+    /// CPU time so far, as of the kernel's last tick.
     pub fn cpu(&self) -> Duration {
-        self.read()[0]
-    }
-
-    /// For how long it could have run, and another had the processor.
-    pub fn in_line(&self) -> Duration {
-        self.read()[1]
-    }
-
-    fn read(&self) -> [Duration; 2] {
         let mut buffer = [0; 128];
         let length = self.0.read_at(&mut buffer, 0).expect("a thread that is there");
         let text = str::from_utf8(&buffer[..length]).expect("digits");
-        let mut numbers = text.split_ascii_whitespace().map(|number| number.parse().expect("nanoseconds"));
-        [(); 2].map(|()| Duration::from_nanos(numbers.next().expect("two numbers")))
+        let first = text.split_ascii_whitespace().next().and_then(|first| first.parse().ok());
+        Duration::from_nanos(first.expect("nanoseconds"))
     }
 }

@@ -106,7 +106,7 @@ fn register(registry: &Arc<ClientRegistry>, clients: &[Arc<GatewayClient>], repo
 }
 
 fn watch(beating: &Beating, clients: &[Arc<GatewayClient>], report: &mut Report) -> Vec<Watch> {
-    let mut pauses = Pauses::behind("watch, one after the other", beating.times());
+    let mut pauses = Pauses::behind_another("watch, one after the other");
     let watches = weigh("place in the wheel, and its guard", clients.len(), report, |index| {
         pauses.time(|| beating.heartbeat.watch(&clients[index]))
     });
@@ -118,7 +118,7 @@ fn watch(beating: &Beating, clients: &[Arc<GatewayClient>], report: &mut Report)
 fn interval(beating: &Beating, registry: &Arc<ClientRegistry>, clients: &[Arc<GatewayClient>], report: &mut Report) {
     // Whoever was pinged meanwhile is heard.
     Sessions::start(registry).end();
-    let mut watches = Pauses::behind("watch and drop, beside the heartbeat", beating.times());
+    let mut watches = Pauses::behind_another("watch and drop, beside the heartbeat");
     let mut gets = Pauses::new("get, beside the heartbeat");
     let mut snapshots = Pauses::new("health_snapshot");
     let times = beating.times();
@@ -168,7 +168,7 @@ fn nothing(report: &mut Report) {
 
 /// As many come and go again as there are.
 fn churn(beating: &Beating, clients: &[Arc<GatewayClient>], report: &mut Report) {
-    let mut pauses = Pauses::behind("watch and drop, as many as there are", beating.times());
+    let mut pauses = Pauses::behind_another("watch and drop, as many as there are");
     let began = Instant::now();
     for client in clients {
         let watch = pauses.time(|| beating.heartbeat.watch(client));
@@ -184,11 +184,8 @@ fn list(registry: &Arc<ClientRegistry>, clients: &[Arc<GatewayClient>], report: 
     let mould = Mould::new(Arc::default());
     let ended = AtomicBool::new(false);
     let (times, lists) = thread::scope(|scope| {
-        let (sender, receiver) = mpsc::channel();
         let ended = &ended;
         let listing = scope.spawn(move || {
-            // The receiver waits below.
-            let _ = sender.send(ThreadTimes::of_this_thread());
             let mut pauses = Pauses::new("list");
             while !ended.load(Relaxed) {
                 let listed = pauses.time(|| registry.list());
@@ -196,7 +193,7 @@ fn list(registry: &Arc<ClientRegistry>, clients: &[Arc<GatewayClient>], report: 
             }
             pauses
         });
-        let mut pauses = Pauses::behind("on_connect, while others are listed", receiver.recv().expect("a thread"));
+        let mut pauses = Pauses::behind_another("on_connect, while others are listed");
         let began = Instant::now();
         while began.elapsed() < LISTING {
             let client = mould.client();
@@ -206,5 +203,5 @@ fn list(registry: &Arc<ClientRegistry>, clients: &[Arc<GatewayClient>], report: 
         (pauses, listing.join().expect("no panic"))
     });
     times.report(report);
-    lists.report_without_limit(report);
+    lists.report_times(report);
 }
