@@ -9,7 +9,8 @@ use wheel::{Key, TimerWheel};
 use crate::client::{CloseReason, GatewayClient, Stats};
 use crate::config;
 use crate::counters::Counter;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
+use std::hint::black_box;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
@@ -174,16 +175,22 @@ impl Heartbeat {
                 wheel.schedule(key, deadline);
             }
         }
+        // Whoever waits for it has the lock next. It would lose it to the next piece otherwise, until the turn is over.
+        MutexGuard::unlock_fair(wheel);
     }
 
     /// Takes a piece's worth of those who are due from the wheel.
     fn collect(&self, turn: &mut Turn) {
         let mut wheel = self.wheel.lock();
         turn.is_behind = !wheel.advance(turn.now, PIECE, &mut turn.due);
+        // Upgrading a handle waits for its client's memory. Looking at all of them first doesn't: the processor fetches many
+        // at a time.
+        turn.due.iter().for_each(|key| _ = black_box(wheel.get(*key).map(|watched| watched.client.strong_count())));
         turn.visits.extend(turn.due.drain(..).filter_map(|key| {
             let watched = wheel.get(key)?;
             Some((key, watched.client.upgrade()?, watched.next))
         }));
+        MutexGuard::unlock_fair(wheel);
     }
 
     /// Does what is due and says what is next and when; nothing for one that ends.

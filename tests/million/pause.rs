@@ -1,89 +1,59 @@
-//! How long something takes, at the longest; and how much of that is its own doing.
+//! How long something takes, at the longest.
 
-use crate::process::cpu_of_this_thread;
 use crate::report::Report;
 use std::time::{Duration, Instant};
 
-/// The longest that anybody is to wait for the gateway's own doing.
+/// The longest that anybody is to wait, but for one time in [`ONE_IN`]: a machine with something else to do takes a
+/// processor away in the middle of anything, and may itself be one of several on a larger one.
 const LIMIT: Duration = Duration::from_millis(2);
-
-/// Of the times of something that waits for another thread, this one may be longer: how soon a thread runs again that was
-/// woken is the machine's doing.
-const ONE_IN: u64 = 10_000;
+const ONE_IN: u64 = 1000;
 
 /// What is shorter is not looked at more closely.
 const SHORT: Duration = Duration::from_micros(100);
 
 /// Times of one thing that is done again and again by one thread.
+#[derive(Default)]
 pub struct Pauses {
     what: &'static str,
-    /// It may wait for what another thread does.
-    waits: bool,
     count: u64,
     total: Duration,
     longest: Duration,
     /// All that were not [`SHORT`].
-    long: Vec<Time>,
-}
-
-/// How long it took once.
-struct Time {
-    passed: Duration,
-    /// The part in which the thread had a processor. The rest is the machine's doing, on which others run too, and which may
-    /// itself be one of several on a larger one.
-    worked: Duration,
-}
-
-/// The moment before something.
-pub struct Before {
-    cpu: Duration,
-    began: Instant,
+    long: Vec<Duration>,
 }
 
 impl Pauses {
-    /// None yet, of something that waits for nobody.
+    /// None yet.
     pub fn new(what: &'static str) -> Self {
-        let (count, total, longest, long) = Default::default();
-        Pauses { what, waits: false, count, total, longest, long }
-    }
-
-    /// None yet, of something that may have to wait for what another thread does.
-    pub fn behind_another(what: &'static str) -> Self {
-        Pauses { waits: true, ..Pauses::new(what) }
+        Pauses { what, ..Self::default() }
     }
 
     /// Does it once.
     pub fn time<R>(&mut self, act: impl FnOnce() -> R) -> R {
-        let before = self.before();
+        let began = Instant::now();
         let result = act();
-        self.add(&before);
+        self.add(began.elapsed());
         result
     }
 
-    /// The time now.
-    pub fn before(&self) -> Before {
-        Before { cpu: cpu_of_this_thread(), began: Instant::now() }
-    }
-
-    /// Counts what was done since.
-    pub fn add(&mut self, before: &Before) {
-        let passed = before.began.elapsed();
+    /// Counts what took so long.
+    pub fn add(&mut self, time: Duration) {
         self.count += 1;
-        self.total += passed;
-        self.longest = self.longest.max(passed);
-        if passed > SHORT {
-            self.long.push(Time { passed, worked: cpu_of_this_thread() - before.cpu });
+        self.total += time;
+        self.longest = self.longest.max(time);
+        if time > SHORT {
+            self.long.push(time);
         }
     }
 
-    /// Reports the mean and the longest, which is to stay within the limit.
+    /// Reports the mean and the longest, of which all but one in [`ONE_IN`] are to stay within the limit.
     pub fn report(&self, report: &mut Report) {
         self.report_times(report);
-        let (which, longest) = match self.waits {
-            true => (format!("longest, one in {ONE_IN} left out"), self.longest_but((self.count / ONE_IN) as usize)),
-            false => ("longest, in processor time".to_owned(), self.longest_worked()),
-        };
-        report.add_limited(format!("{}: {which}", self.what), milliseconds(longest), "ms", milliseconds(LIMIT));
+        let mut longest_first = self.long.clone();
+        longest_first.sort_by(|one, other| other.cmp(one));
+        let longest = longest_first.get((self.count / ONE_IN) as usize).copied().unwrap_or(SHORT);
+        let what = format!("{}: longest, one in {ONE_IN} left out", self.what);
+        report.add_limited(what, milliseconds(longest), "ms", milliseconds(LIMIT));
     }
 
     /// Reports the mean and the longest of what may take as long as it likes.
@@ -91,16 +61,6 @@ impl Pauses {
         let (what, mean) = (self.what, self.total.as_secs_f64() * 1e6 / self.count as f64);
         report.add(format!("{what}: mean of {}", self.count), mean, "us");
         report.add(format!("{what}: longest"), milliseconds(self.longest), "ms");
-    }
-
-    fn longest_but(&self, left_out: usize) -> Duration {
-        let mut longest_first: Vec<Duration> = self.long.iter().map(|time| time.passed).collect();
-        longest_first.sort_by(|one, other| other.cmp(one));
-        longest_first.get(left_out).copied().unwrap_or(SHORT)
-    }
-
-    fn longest_worked(&self) -> Duration {
-        self.long.iter().map(|time| time.worked).max().unwrap_or(SHORT)
     }
 }
 

@@ -1,6 +1,5 @@
 //! What the kernel says of this process and its threads.
 
-use rustix::time::{ClockId, clock_gettime};
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::time::Duration;
@@ -11,12 +10,6 @@ pub fn resident_bytes() -> f64 {
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
     let kilobytes: f64 = line.trim().trim_end_matches(" kB").parse().expect("a number of kB");
     kilobytes * 1024.0
-}
-
-/// CPU time of the calling thread so far, without what the machine below this one has taken.
-pub fn cpu_of_this_thread() -> Duration {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
 /// One thread's CPU time, for other threads to read.

@@ -66,9 +66,9 @@ pub fn measure(count: usize, report: &mut Report) {
     interval(&beating, &registry, &clients, report);
     let sessions = Sessions::start(&registry);
     eprintln!("turns, for {TURNS:?}");
-    turns(&beating, report);
-    eprintln!("nothing, for {TURNS:?}");
-    nothing(report);
+    turns("a task's wait for its turn", &beating, report);
+    eprintln!("turns with nobody there, for {TURNS:?}");
+    turns("a task's wait where nobody is", &Beating::start(Arc::default()), report);
     eprintln!("coming and going");
     churn(&beating, &clients, report);
     list(&registry, &clients, report);
@@ -106,7 +106,7 @@ fn register(registry: &Arc<ClientRegistry>, clients: &[Arc<GatewayClient>], repo
 }
 
 fn watch(beating: &Beating, clients: &[Arc<GatewayClient>], report: &mut Report) -> Vec<Watch> {
-    let mut pauses = Pauses::behind_another("watch, one after the other");
+    let mut pauses = Pauses::new("watch, one after the other");
     let watches = weigh("place in the wheel, and its guard", clients.len(), report, |index| {
         pauses.time(|| beating.heartbeat.watch(&clients[index]))
     });
@@ -118,7 +118,7 @@ fn watch(beating: &Beating, clients: &[Arc<GatewayClient>], report: &mut Report)
 fn interval(beating: &Beating, registry: &Arc<ClientRegistry>, clients: &[Arc<GatewayClient>], report: &mut Report) {
     // Whoever was pinged meanwhile is heard.
     Sessions::start(registry).end();
-    let mut watches = Pauses::behind_another("watch and drop, beside the heartbeat");
+    let mut watches = Pauses::new("watch and drop, beside the heartbeat");
     let mut gets = Pauses::new("get, beside the heartbeat");
     let mut snapshots = Pauses::new("health_snapshot");
     let times = beating.times();
@@ -143,32 +143,24 @@ fn interval(beating: &Beating, registry: &Arc<ClientRegistry>, clients: &[Arc<Ga
     [watches, gets, snapshots].iter().for_each(|pauses| pauses.report(report));
 }
 
-/// How long a task on the heartbeat's thread has to wait for it: the longest turn without a break.
-fn turns(beating: &Beating, report: &mut Report) {
-    let pauses = on(&beating.runtime, async {
-        let (mut pauses, began) = (Pauses::new("a task's wait for its turn"), Instant::now());
+/// How long a task on the heartbeat's thread has to wait for it: the longest turn without a break. With nobody there, what
+/// the machine adds to that.
+fn turns(what: &'static str, beating: &Beating, report: &mut Report) {
+    let pauses = on(&beating.runtime, async move {
+        let (mut pauses, began) = (Pauses::new(what), Instant::now());
         while began.elapsed() < TURNS {
-            let before = pauses.before();
+            let before = Instant::now();
             tokio::task::yield_now().await;
-            pauses.add(&before);
+            pauses.add(before.elapsed());
         }
         pauses
     });
     pauses.report(report);
 }
 
-/// What all the other figures are to be seen beside: for how long a thread that only looks at the clock is kept from it.
-fn nothing(report: &mut Report) {
-    let (mut pauses, began) = (Pauses::new("nothing at all"), Instant::now());
-    while began.elapsed() < TURNS {
-        pauses.time(|| {});
-    }
-    pauses.report(report);
-}
-
 /// As many come and go again as there are.
 fn churn(beating: &Beating, clients: &[Arc<GatewayClient>], report: &mut Report) {
-    let mut pauses = Pauses::behind_another("watch and drop, as many as there are");
+    let mut pauses = Pauses::new("watch and drop, as many as there are");
     let began = Instant::now();
     for client in clients {
         let watch = pauses.time(|| beating.heartbeat.watch(client));
@@ -193,7 +185,7 @@ fn list(registry: &Arc<ClientRegistry>, clients: &[Arc<GatewayClient>], report: 
             }
             pauses
         });
-        let mut pauses = Pauses::behind_another("on_connect, while others are listed");
+        let mut pauses = Pauses::new("on_connect, while others are listed");
         let began = Instant::now();
         while began.elapsed() < LISTING {
             let client = mould.client();
