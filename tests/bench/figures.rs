@@ -1,11 +1,11 @@
-//! What is measured of the gateway alone: starting, sizes, and what its pings cost beside bare system calls.
+//! What is measured of the gateway alone: starting, sizes, and whether everybody is pinged.
 
+use crate::gateway;
 use crate::gateway::Gateway;
 use crate::load;
 use crate::plan::Plan;
 use crate::programs::Programs;
 use crate::report::{Must, Report, Row, median};
-use crate::{floor, gateway};
 use aisopod_gateway::{GatewayClient, Session};
 use serde_json::Value;
 use std::collections::HashSet;
@@ -28,7 +28,7 @@ pub fn starts(plan: &Plan, report: &mut Report) {
     report.add(Row::once(work, "resident without connections", resident, "bytes"));
 }
 
-/// CPU for pinging all connections every few seconds, beside that for bare `send` calls.
+/// Whether everybody is pinged every few seconds, and answers, and what it takes.
 ///
 /// # Errors
 /// The load generator's.
@@ -51,11 +51,6 @@ pub fn pings(plan: &Plan, programs: &Programs, report: &mut Report) -> Result<()
     report.add(once("round trip, p50", number(&status, "/heartbeat/round_trip_p50_microseconds"), "µs"));
     report.add(once("round trip, p99", number(&status, "/heartbeat/round_trip_p99_microseconds"), "µs"));
     report.add(once("CPU meanwhile", number(&answer, "/cpu_percent_of_a_core"), "% of a core"));
-    let each = number(&answer, "/server_cpu_microseconds_per_ping");
-    report.add(once("CPU for each ping and its pong", each, "µs"));
-    let floor = floor::send_microseconds(count, pings as usize)?;
-    report.add(once("CPU for each bare send call of as many bytes", floor, "µs"));
-    report.add(once("ping and pong, in bare send calls", each / floor, "").must(Must::AtMost(1.5)));
     Ok(())
 }
 

@@ -5,7 +5,6 @@
 //! `bench.json` in the target directory. Ends with 1 when a figure isn't what it has to be.
 
 mod figures;
-mod floor;
 mod gateway;
 mod growth;
 mod load;
@@ -39,11 +38,6 @@ const RAISED: &str = "FIGURES_LIMIT_RAISED";
 
 fn main() -> ExitCode {
     let mut words: Vec<String> = std::env::args().skip(1).collect();
-    if let [first, count, sends] = &words[..]
-        && first == floor::ARGUMENT
-    {
-        return floor::print(count, sends);
-    }
     let mut take = |word: &str| {
         let before = words.len();
         words.retain(|other| other != word);

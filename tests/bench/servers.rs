@@ -24,6 +24,7 @@ pub enum Kind {
     Tuned,
     Fast,
     Floor,
+    Sends,
     Node,
     Python,
 }
@@ -38,7 +39,7 @@ pub enum Speaks {
 }
 
 impl Kind {
-    /// All of them.
+    /// All that serve; the bare system calls only send.
     pub const ALL: [Kind; 7] =
         [Kind::Gateway, Kind::Predecessor, Kind::Tuned, Kind::Fast, Kind::Floor, Kind::Node, Kind::Python];
 
@@ -50,6 +51,7 @@ impl Kind {
             Kind::Tuned => "predecessor, tuned",
             Kind::Fast => "fastwebsockets",
             Kind::Floor => "floor",
+            Kind::Sends => "send calls alone",
             Kind::Node => "Node, ws",
             Kind::Python => "Python, websockets",
         }
@@ -75,13 +77,14 @@ impl Kind {
             Kind::Gateway => on_server_core(&programs.echo),
             Kind::Predecessor | Kind::Tuned => on_server_core(programs.peer("predecessor")),
             Kind::Fast => on_server_core(programs.peer("fast")),
-            Kind::Floor => on_server_core(programs.peer("floor")),
+            Kind::Floor | Kind::Sends => on_server_core(programs.peer("floor")),
             Kind::Node => on_server_core("node"),
             Kind::Python => on_server_core("python3"),
         };
         match self {
             Kind::Gateway => command.args(["--token", TOKEN]),
             Kind::Tuned => command.arg("--tuned"),
+            Kind::Sends => command.arg("--deaf"),
             Kind::Node => command.arg(peers_sources().join("node.mjs")).env("NODE_PATH", tools::node_packages()),
             Kind::Python => command.arg(peers_sources().join("python.py")).env("PYTHONPATH", tools::python_packages()),
             Kind::Predecessor | Kind::Fast | Kind::Floor => &mut command,

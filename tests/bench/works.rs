@@ -2,7 +2,7 @@
 
 use crate::plan::Plan;
 use crate::report::Must::{self, AtLeast, AtMost};
-use crate::servers::Kind::{self, Fast, Floor, Gateway, Predecessor};
+use crate::servers::Kind::{self, Fast, Floor, Gateway, Predecessor, Sends};
 use crate::servers::Speaks::{self, Raw, Rpc};
 use serde_json::Value;
 
@@ -196,9 +196,12 @@ fn pings(plan: &Plan) -> Work {
     let mut work =
         timed(plan, format!("{} connections, pinged every 3 s, beside others", plan.many), Rpc, "ping", plan.many);
     work.options = words(&format!("--seconds {}", plan.pinging.as_secs()));
-    work.servers.retain(|kind| matches!(kind, Gateway | Predecessor | Floor));
-    (work.pings, work.rounds) = (true, 1);
-    work.figures = vec![Figure::new("CPU for each ping and its pong", "µs", "/server_cpu_microseconds_per_ping")];
+    work.servers = vec![Gateway, Predecessor, Floor, Sends];
+    work.pings = true;
+    work.figures = vec![
+        Figure::new("CPU for each ping and its pong", "µs", "/server_cpu_microseconds_per_ping")
+            .must(Sends, AtMost(1.5)),
+    ];
     work
 }
 

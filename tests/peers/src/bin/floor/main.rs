@@ -4,13 +4,17 @@
 //!
 //! Leaves out nearly everything: authentication, limits, deadlines, fragmented messages (their sender is dropped), the
 //! check for UTF-8, the close handshake's fine print, and any HTTP beside the upgrade.
+//!
+//! With `--deaf` it reads nothing after the handshake: what pings cost then is the `send` system call alone.
 
 mod client;
+mod deaf;
 mod frames;
 mod handshake;
 
 use aisopod_peers::{BROADCAST, Options, rpc};
 use client::Client;
+use deaf::Deaf;
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io::{self, ErrorKind};
@@ -18,10 +22,13 @@ use std::process::ExitCode;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::{Instant, interval_at};
+use tokio::time::interval;
 
 /// What one read takes in at most.
 const SCRATCH: usize = 64 * 1024;
+
+/// Parts in which everybody is pinged, spread over the period, as the gateway does it.
+const PARTS: usize = 50;
 
 /// One for each thread.
 struct Scratch {
@@ -42,15 +49,16 @@ enum For {
 struct Server {
     /// By their descriptors.
     clients: Mutex<Vec<Option<Arc<Client>>>>,
+    deaf: Deaf,
     options: Options,
 }
 
 fn main() -> ExitCode {
-    aisopod_peers::run(None, serve)
+    aisopod_peers::run(Some("deaf"), serve)
 }
 
 async fn serve(listener: TcpListener, options: Options) {
-    let server = Arc::new(Server { clients: Mutex::default(), options });
+    let server = Arc::new(Server { clients: Mutex::default(), deaf: Deaf::default(), options });
     tokio::spawn(ping(server.clone()));
     loop {
         let stream = aisopod_peers::accept(&listener).await;
@@ -60,6 +68,9 @@ async fn serve(listener: TcpListener, options: Options) {
 
 async fn connected(server: Arc<Server>, stream: TcpStream) {
     let Ok(rest) = handshake::shake_hands(&stream).await else { return };
+    if server.options.variant {
+        return server.deaf.enter(stream);
+    }
     let client = Arc::new(Client::new(stream));
     server.enter(&client);
     // However it ended, the client is gone.
@@ -67,13 +78,16 @@ async fn connected(server: Arc<Server>, stream: TcpStream) {
     server.leave(&client);
 }
 
-/// Pings everybody, one after the other: there is no timer for each connection here.
+/// Pings everybody once in each period: there is no timer for each connection here.
 async fn ping(server: Arc<Server>) {
     let period = server.options.ping_interval;
-    let mut pings = interval_at(Instant::now() + period, period);
-    loop {
-        pings.tick().await;
-        for client in lock(&server.clients).iter().flatten() {
+    if server.options.variant {
+        return server.deaf.ping(period).await;
+    }
+    let mut parts = interval(period / PARTS as u32);
+    for part in (0..PARTS).cycle() {
+        parts.tick().await;
+        for client in lock(&server.clients).iter().skip(part).step_by(PARTS).flatten() {
             client.ping();
         }
     }
