@@ -105,6 +105,10 @@ mod tests {
             (frame(0x80, 300), true),
             (frame(0x8a, 0), true),
             (frame(0x82, 70_000), true),
+            // Unmasked, which is the codec's to refuse.
+            (vec![0x81, 0], true),
+            (vec![0x81, 1, 0xff], true),
+            ([&[0x82, 126, 1, 0][..], &[0xff; 256]].concat(), true),
         ];
         let mut expected = Vec::new();
         let mut bytes = Vec::new();

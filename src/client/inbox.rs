@@ -8,6 +8,7 @@ use super::stream::Stream;
 use std::cell::Cell;
 use std::io::{self, ErrorKind, Read, Write};
 use std::task::{Context, Poll, ready};
+use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig, WebSocketContext};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
@@ -83,15 +84,17 @@ impl Inbox {
 
     /// The next message. `Pending` also when others are to have their turn, with the waker called.
     pub(super) fn poll_message(&mut self, cx: &mut Context<'_>, stream: &Stream) -> Poll<Result<Message, Error>> {
-        // Mostly there is nothing more: the codec, which takes long to find that out, isn't asked then.
+        // Mostly there is nothing more: the codec, which takes long to find that out, isn't asked then. One that has failed
+        // or closed has its answer without.
         if self.source.from == self.source.to && !self.is_over {
-            match self.source.fill(cx, stream) {
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Poll::Pending,
-                Err(error) => {
-                    self.is_over = true;
-                    return Poll::Ready(Err(error.into()));
-                }
-                Ok(_) => {}
+            let end = match ready!(self.source.poll_fill(cx, stream)) {
+                Ok(0) => Some(ProtocolError::ResetWithoutClosingHandshake.into()),
+                Ok(_) => None,
+                Err(error) => Some(error.into()),
+            };
+            if let Some(error) = end {
+                self.is_over = true;
+                return Poll::Ready(Err(error));
             }
         }
         match self.codec.read(&mut Wire { source: &mut self.source, stream, cx }) {
@@ -140,11 +143,9 @@ impl Inbox {
     /// Reads what still comes only to forget it, until the peer ends its direction.
     pub(super) fn poll_discard(&mut self, cx: &mut Context<'_>, stream: &Stream) -> Poll<()> {
         loop {
-            match self.source.fill(cx, stream) {
-                Ok(0) => return Poll::Ready(()),
+            match ready!(self.source.poll_fill(cx, stream)) {
+                Ok(0) | Err(_) => return Poll::Ready(()),
                 Ok(_) => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Poll::Pending,
-                Err(_) => return Poll::Ready(()),
             }
         }
     }
@@ -190,10 +191,10 @@ impl Source {
     ///
     /// A peer that sends without end has its next turn behind the other tasks', also if what it sends makes no
     /// messages.
-    fn fill(&mut self, cx: &mut Context<'_>, stream: &Stream) -> io::Result<usize> {
+    fn poll_fill(&mut self, cx: &mut Context<'_>, stream: &Stream) -> Poll<io::Result<usize>> {
         if self.reads == 0 {
             cx.waker().wake_by_ref();
-            return Err(ErrorKind::WouldBlock.into());
+            return Poll::Pending;
         }
         self.reads -= 1;
         if self.read.len() < SCRATCH {
@@ -201,12 +202,9 @@ impl Source {
             self.read.resize(SCRATCH, 0);
         }
         (self.from, self.to) = (0, 0);
-        let Poll::Ready(result) = stream.poll_read_once(cx, &mut self.read) else {
-            return Err(ErrorKind::WouldBlock.into());
-        };
-        self.to = result?;
+        self.to = ready!(stream.poll_read_once(cx, &mut self.read))?;
         self.bytes += self.to as u64;
-        Ok(self.to)
+        Poll::Ready(Ok(self.to))
     }
 }
 
@@ -221,7 +219,10 @@ impl Read for Wire<'_, '_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let source = &mut *self.source;
         if source.from == source.to {
-            source.fill(self.cx, self.stream)?;
+            match source.poll_fill(self.cx, self.stream) {
+                Poll::Ready(filled) => drop(filled?),
+                Poll::Pending => return Err(ErrorKind::WouldBlock.into()),
+            }
         }
         let bite = buffer.len().min(source.to - source.from);
         let bite = source.boundary.advance(&source.read[source.from..source.from + bite]);

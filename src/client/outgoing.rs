@@ -125,7 +125,7 @@ impl Outgoing {
             scratch.extend_from_slice(&self.control);
         }
         for text in self.outbox.iter() {
-            let (header, length) = header(text.len());
+            let (header, length) = header_bytes(text.len());
             scratch.extend_from_slice(&header[begun.min(length)..length]);
             let payload = &text.as_bytes()[begun.saturating_sub(length)..];
             if payload.len() >= LARGE {
@@ -153,7 +153,7 @@ impl Outgoing {
                 bytes -= control;
             }
             let Some(payload) = self.outbox.iter().next().map(|text| text.len()) else { return };
-            let frame = frame_header().len(payload as u64) + payload;
+            let frame = text_header().len(payload as u64) + payload;
             let part = bytes.min(frame - self.begun);
             self.begun += part;
             bytes -= part;
@@ -168,13 +168,13 @@ impl Outgoing {
 }
 
 /// The header of an unmasked text frame, and its length (RFC 6455, section 5.2).
-fn header(payload: usize) -> ([u8; LONGEST_HEADER], usize) {
-    let (header, mut bytes) = (frame_header(), [0; LONGEST_HEADER]);
+fn header_bytes(payload: usize) -> ([u8; LONGEST_HEADER], usize) {
+    let (header, mut bytes) = (text_header(), [0; LONGEST_HEADER]);
     header.format(payload as u64, &mut &mut bytes[..]).expect("ten bytes hold every unmasked header");
     (bytes, header.len(payload as u64))
 }
 
-fn frame_header() -> FrameHeader {
+fn text_header() -> FrameHeader {
     FrameHeader { is_final: true, opcode: OpCode::Data(Data::Text), ..FrameHeader::default() }
 }
 

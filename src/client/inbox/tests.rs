@@ -1,7 +1,9 @@
 use super::*;
 use std::io::Write;
 use std::os::unix::net::UnixStream as Peer;
-use std::task::Waker;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::task::{Wake, Waker};
 use tokio::net::UnixStream;
 
 async fn connected() -> (Stream, Peer) {
@@ -92,4 +94,40 @@ async fn a_codec_that_has_failed_is_nobody_elses() {
     peer.write_all(&frame(0xf1, b"reserved bits")).unwrap();
     assert!(std::future::poll_fn(|cx| inbox.poll_message(cx, &stream)).await.is_err());
     assert!(inbox.put_away().is_some());
+}
+
+#[tokio::test]
+async fn the_end_of_the_stream_is_read_once() {
+    let whole = frame(0x81, b"hello");
+    for early in [&[][..], &whole[..8]] {
+        let (stream, peer) = connected().await;
+        let mut inbox = Inbox::with_early(early, codec_config(1024));
+        drop(peer);
+        assert!(!std::future::poll_fn(|cx| stream.poll_first_byte(cx)).await.unwrap());
+        let end = poll(&mut inbox, &stream);
+        let is_reset = matches!(end, Poll::Ready(Err(Error::Protocol(ProtocolError::ResetWithoutClosingHandshake))));
+        assert!(is_reset, "{end:?}");
+        assert_eq!(inbox.source.reads, READS_PER_POLL - 1);
+        assert!(inbox.put_away().is_some(), "its codec is nobody else's");
+    }
+}
+
+#[derive(Default)]
+struct Wakes(AtomicUsize);
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, SeqCst);
+    }
+}
+
+#[tokio::test]
+async fn who_has_read_enough_is_woken_again() {
+    let (stream, _peer) = connected().await;
+    let mut inbox = Inbox::spare(codec_config(1024));
+    inbox.source.reads = 0;
+    let wakes = Arc::<Wakes>::default();
+    let waker = wakes.clone().into();
+    assert!(inbox.poll_message(&mut Context::from_waker(&waker), &stream).is_pending());
+    assert_eq!(wakes.0.load(SeqCst), 1);
 }

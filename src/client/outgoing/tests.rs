@@ -12,7 +12,7 @@ fn filled() -> (Box<Outgoing>, Vec<u8>) {
     outgoing.push_control(PONG);
     for length in LENGTHS {
         let text = "x".repeat(length);
-        let (header, header_length) = header(length);
+        let (header, header_length) = header_bytes(length);
         expected.extend(&header[..header_length]);
         expected.extend(text.as_bytes());
         outgoing.push(text.into(), &BOUNDS).unwrap();
