@@ -57,9 +57,9 @@ impl Peak {
 pub struct Gauge(AtomicU64);
 
 impl Gauge {
-    /// Raises the value by `n`.
-    pub fn add(&self, n: u64) {
-        self.0.fetch_add(n, Relaxed);
+    /// Raises the value by `n`, and returns what it is then.
+    pub fn add(&self, n: u64) -> u64 {
+        self.0.fetch_add(n, Relaxed) + n
     }
 
     /// Lowers the value by `n`, which must have been added before.
@@ -214,7 +214,7 @@ mod tests {
     #[test]
     fn a_gauge_falls_and_a_peak_does_not() {
         let gauge = Gauge::default();
-        gauge.add(3);
+        assert_eq!(gauge.add(3), 3);
         gauge.sub(2);
         assert_eq!(gauge.get(), 1);
         let peak = Peak::default();

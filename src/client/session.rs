@@ -93,6 +93,7 @@ impl Session {
         let inbox = (!early.is_empty()).then(|| Inbox::with_early(early, context.codec));
         let stream = Arc::new(stream);
         client.sender.open(stream.clone());
+        context.stats.most_sessions.reach(context.stats.sessions.add(1));
         context.stats.bytes_in.add(early.len() as u64);
         Session {
             stream,

@@ -6,6 +6,10 @@ use crate::counters::{Counter, Gauge, Peak, RecentHistogram, Tally};
 /// Totals over all connections since the start.
 #[derive(Debug)]
 pub struct Stats {
+    /// Sessions that there are,
+    pub sessions: Gauge,
+    /// and the most that there ever were at once.
+    pub most_sessions: Peak,
     /// Text messages received.
     pub messages_in: Counter,
     /// Text messages handed to the socket.
@@ -35,6 +39,8 @@ pub struct Stats {
 impl Default for Stats {
     fn default() -> Self {
         Stats {
+            sessions: Gauge::default(),
+            most_sessions: Peak::default(),
             messages_in: Counter::default(),
             messages_out: Counter::default(),
             bytes_in: Counter::default(),

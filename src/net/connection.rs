@@ -117,7 +117,6 @@ fn connect(gateway: &Gateway, upgraded: Upgraded, remote_addr: RemoteAddr) -> (S
     let Accepted { conn_id, auth } = upgraded.accepted;
     let client = Arc::new(GatewayClient::new(conn_id, sender, remote_addr, auth));
     let registration = gateway.registry.on_connect(client.clone());
-    gateway.peak.reach(gateway.registry.len() as u64);
     let watch = gateway.heartbeat.watch(&client);
     debug!("connected conn_id={conn_id} presence_key={} remote_addr={remote_addr}", client.auth.presence_key);
     // After the registration: either the drain finds this client in the registry, or the client finds the drain.

@@ -30,8 +30,9 @@ pub(super) async fn drain(gateway: &Gateway, mut shutdown: watch::Receiver<Shutd
     let deadline = Instant::now() + gateway.config.shutdown.drain_timeout;
     let gentle = async {
         close_paced(gateway).await;
-        // Plain connections don't count: they go with the last client.
-        while !gateway.registry.is_empty() || gateway.handshakes.in_progress.get() > 0 {
+        // Plain connections don't count: they go with the last client. Handshakes first: what ends one meanwhile is in the
+        // registry when that is looked at.
+        while gateway.handshakes.in_progress.get() > 0 || !gateway.registry.is_empty() {
             sleep(STEP).await;
         }
     };

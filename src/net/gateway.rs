@@ -5,7 +5,6 @@ use super::answer::Refusal;
 use super::phase::{Phase, Phases};
 use crate::client::{Bounds, ClientRegistry, Handler, SenderContext, SessionContext, Stats};
 use crate::config::Config;
-use crate::counters::Peak;
 use crate::heartbeat::Heartbeat;
 use crate::ops::{self, Handshakes, ProcessProbe};
 use crate::rpc::Router;
@@ -27,8 +26,6 @@ pub enum Shutdown {
 pub struct Gateway {
     pub(super) config: Config,
     pub(super) registry: Arc<ClientRegistry>,
-    /// The most clients that there ever were at once.
-    pub(super) peak: Peak,
     pub(super) heartbeat: Arc<Heartbeat>,
     pub(super) sessions: Arc<SessionContext>,
     pub(super) senders: Arc<SenderContext>,
@@ -62,7 +59,6 @@ impl Gateway {
             admission: Admission::new(config.limits.max_connections),
             process: ProcessProbe::default(),
             phases: Phases::new(),
-            peak: Peak::default(),
             started: Instant::now(),
             registry,
             stats,
@@ -80,7 +76,6 @@ impl Gateway {
         ops::report(&ops::Sources {
             config: &self.config,
             registry: &self.registry,
-            peak: &self.peak,
             stats: &self.stats,
             handshakes: &self.handshakes,
             heartbeat: &self.heartbeat,

@@ -5,7 +5,7 @@ use super::process::Process;
 use super::{Handshakes, ProcessProbe};
 use crate::client::{ClientRegistry, HealthSnapshot, Stats};
 use crate::config::Config;
-use crate::counters::{Counter, Peak, Tally};
+use crate::counters::{Counter, Tally};
 use crate::heartbeat::Heartbeat;
 use crate::logging;
 use serde::Serialize;
@@ -17,8 +17,6 @@ pub struct Sources<'a> {
     pub config: &'a Config,
     /// For who is there.
     pub registry: &'a ClientRegistry,
-    /// The most that were there at once.
-    pub peak: &'a Peak,
     /// What sessions count.
     pub stats: &'a Stats,
     /// What comes before them.
@@ -83,7 +81,7 @@ pub fn report(sources: &Sources<'_>) -> String {
         version: env!("CARGO_PKG_VERSION"),
         uptime_seconds: sources.uptime.as_secs(),
         clients: sources.registry.health_snapshot(),
-        peak_connections: sources.peak.get(),
+        peak_connections: stats.most_sessions.get(),
         max_connections: config.limits.max_connections,
         accepted_total: &sources.handshakes.accepted,
         handshakes: sources.handshakes,

@@ -51,6 +51,17 @@ fn leaves_nothing(reason: &str, settings: &str, life: impl FnOnce(&Gateway)) {
 }
 
 #[test]
+fn the_peak_counts_those_who_were_there_at_once() {
+    let gateway = Gateway::start("");
+    let mut clients: Vec<_> = (0..3).map(|_| gateway.connect()).collect();
+    gateway.wait_for_clients(3);
+    clients.pop();
+    gateway.wait_for_clients(2);
+    clients.push(gateway.connect());
+    assert_eq!(gateway.wait_for_clients(3)["peak_connections"], 3);
+}
+
+#[test]
 fn by_a_close_frame() {
     ends_as("normal", "", |_, mut raw| {
         raw.send(&frame(FIN | CLOSE, b"\x03\xe8"));

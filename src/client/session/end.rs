@@ -99,6 +99,7 @@ impl Drop for Session {
         self.client.close(reason);
         let (messages_out, bytes_out) = self.client.sender.end();
         let (client, stats) = (&*self.client, &self.context.stats);
+        stats.sessions.sub(1);
         stats.closed.add(reason.label());
         let counter = if self.is_clean { &stats.closed_cleanly } else { &stats.cut };
         counter.add(1);
