@@ -5,7 +5,7 @@
 
 use aisopod_gateway::{
     AuthInfo, Authenticator, ClientRegistry, Config, Credential, Gateway, GatewayClient, Handler, ListenAddr, Listener,
-    Role, SecretDigest, Shutdown, Utf8Bytes, broadcast, descriptor_limit,
+    Role, SecretDigest, Shutdown, Utf8Bytes, broadcast, descriptor_limit, runtime,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -17,7 +17,7 @@ use std::process::{Command, exit};
 use std::sync::Arc;
 use std::time::Duration;
 use std::{env, thread};
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
 /// What its clients show.
@@ -64,6 +64,8 @@ pub fn command(under: Option<Command>, heartbeat: Option<Duration>) -> Command {
         None => Command::new(program),
     };
     command.args(["--quiet", "--ignored", "--exact", "serve::the_counted_process"]);
+    // One worker: while it counts, it does nothing else.
+    command.env("TOKIO_WORKER_THREADS", "1");
     command.env(HEARTBEAT_SECONDS, heartbeat.unwrap_or(PRACTICALLY_NEVER).as_secs().to_string());
     command
 }
@@ -76,8 +78,7 @@ fn the_counted_process() {
         thread::sleep(LIFETIME);
         exit(1);
     });
-    // One worker: while it counts, it does nothing else.
-    let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
+    let runtime = runtime().expect("a runtime");
     let gateway = Gateway::with_handler(config(&seconds), |registry| Arc::new(Echo { registry }));
     let (_stop, shutdown) = watch::channel(Shutdown::No);
     let listener = {
