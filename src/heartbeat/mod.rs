@@ -175,8 +175,7 @@ impl Heartbeat {
                 wheel.schedule(key, deadline);
             }
         }
-        // Whoever waits for it has the lock next. It would lose it to the next piece otherwise, until the turn is over.
-        MutexGuard::unlock_fair(wheel);
+        hand_over(wheel);
     }
 
     /// Takes a piece's worth of those who are due from the wheel.
@@ -190,7 +189,7 @@ impl Heartbeat {
             let watched = wheel.get(key)?;
             Some((key, watched.client.upgrade()?, watched.next))
         }));
-        MutexGuard::unlock_fair(wheel);
+        hand_over(wheel);
     }
 
     /// Does what is due and says what is next and when; nothing for one that ends.
@@ -249,6 +248,11 @@ impl Heartbeat {
     fn tick_after(&self, instant: Instant) -> u64 {
         instant.duration_since(self.started).as_nanos().div_ceil(self.tick.as_nanos()) as u64
     }
+}
+
+/// Whoever waits for the lock has it next. Woken only, it would come too late each time, until the turn is over.
+fn hand_over<T>(lock: MutexGuard<'_, T>) {
+    MutexGuard::unlock_fair(lock);
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ pub fn resident_bytes() -> f64 {
     kilobytes * 1024.0
 }
 
-/// One thread's CPU time, for other threads to read.
+/// One thread's time, in CPU and in line for it, for any thread to read.
 pub struct ThreadTimes(File);
 
 impl ThreadTimes {
@@ -25,10 +25,19 @@ impl ThreadTimes {
 
     /// CPU time so far, as of the kernel's last tick.
     pub fn cpu(&self) -> Duration {
+        self.read()[0]
+    }
+
+    /// For how long it could have run, and another had the processor.
+    pub fn in_line(&self) -> Duration {
+        self.read()[1]
+    }
+
+    fn read(&self) -> [Duration; 2] {
         let mut buffer = [0; 128];
         let length = self.0.read_at(&mut buffer, 0).expect("a thread that is there");
         let text = str::from_utf8(&buffer[..length]).expect("digits");
-        let first = text.split_ascii_whitespace().next().and_then(|first| first.parse().ok());
-        Duration::from_nanos(first.expect("nanoseconds"))
+        let mut numbers = text.split_ascii_whitespace().map(|number| number.parse().expect("nanoseconds"));
+        [(); 2].map(|()| Duration::from_nanos(numbers.next().expect("two numbers")))
     }
 }

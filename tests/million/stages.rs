@@ -66,9 +66,9 @@ pub fn measure(count: usize, report: &mut Report) {
     interval(&beating, &registry, &clients, report);
     let sessions = Sessions::start(&registry);
     eprintln!("turns, for {TURNS:?}");
-    turns("a task's wait for its turn", &beating, report);
+    turns("a task's wait for its turn", &beating).report(report);
     eprintln!("turns with nobody there, for {TURNS:?}");
-    turns("a task's wait where nobody is", &Beating::start(Arc::default()), report);
+    turns("a task's wait where nobody is", &Beating::start(Arc::default())).report_without_limit(report);
     eprintln!("coming and going");
     churn(&beating, &clients, report);
     list(&registry, &clients, report);
@@ -106,7 +106,7 @@ fn register(registry: &Arc<ClientRegistry>, clients: &[Arc<GatewayClient>], repo
 }
 
 fn watch(beating: &Beating, clients: &[Arc<GatewayClient>], report: &mut Report) -> Vec<Watch> {
-    let mut pauses = Pauses::new("watch, one after the other");
+    let mut pauses = Pauses::behind("watch, one after the other", beating.times());
     let watches = weigh("place in the wheel, and its guard", clients.len(), report, |index| {
         pauses.time(|| beating.heartbeat.watch(&clients[index]))
     });
@@ -118,7 +118,7 @@ fn watch(beating: &Beating, clients: &[Arc<GatewayClient>], report: &mut Report)
 fn interval(beating: &Beating, registry: &Arc<ClientRegistry>, clients: &[Arc<GatewayClient>], report: &mut Report) {
     // Whoever was pinged meanwhile is heard.
     Sessions::start(registry).end();
-    let mut watches = Pauses::new("watch and drop, beside the heartbeat");
+    let mut watches = Pauses::behind("watch and drop, beside the heartbeat", beating.times());
     let mut gets = Pauses::new("get, beside the heartbeat");
     let mut snapshots = Pauses::new("health_snapshot");
     let times = beating.times();
@@ -145,22 +145,21 @@ fn interval(beating: &Beating, registry: &Arc<ClientRegistry>, clients: &[Arc<Ga
 
 /// How long a task on the heartbeat's thread has to wait for it: the longest turn without a break. With nobody there, what
 /// the machine adds to that.
-fn turns(what: &'static str, beating: &Beating, report: &mut Report) {
-    let pauses = on(&beating.runtime, async move {
+fn turns(what: &'static str, beating: &Beating) -> Pauses {
+    on(&beating.runtime, async move {
         let (mut pauses, began) = (Pauses::new(what), Instant::now());
         while began.elapsed() < TURNS {
-            let before = Instant::now();
+            let before = pauses.before();
             tokio::task::yield_now().await;
-            pauses.add(before.elapsed());
+            pauses.add(&before);
         }
         pauses
-    });
-    pauses.report(report);
+    })
 }
 
 /// As many come and go again as there are.
 fn churn(beating: &Beating, clients: &[Arc<GatewayClient>], report: &mut Report) {
-    let mut pauses = Pauses::new("watch and drop, as many as there are");
+    let mut pauses = Pauses::behind("watch and drop, as many as there are", beating.times());
     let began = Instant::now();
     for client in clients {
         let watch = pauses.time(|| beating.heartbeat.watch(client));
@@ -176,8 +175,11 @@ fn list(registry: &Arc<ClientRegistry>, clients: &[Arc<GatewayClient>], report: 
     let mould = Mould::new(Arc::default());
     let ended = AtomicBool::new(false);
     let (times, lists) = thread::scope(|scope| {
+        let (sender, receiver) = mpsc::channel();
         let ended = &ended;
         let listing = scope.spawn(move || {
+            // The receiver waits below.
+            let _ = sender.send(ThreadTimes::of_this_thread());
             let mut pauses = Pauses::new("list");
             while !ended.load(Relaxed) {
                 let listed = pauses.time(|| registry.list());
@@ -185,7 +187,7 @@ fn list(registry: &Arc<ClientRegistry>, clients: &[Arc<GatewayClient>], report: 
             }
             pauses
         });
-        let mut pauses = Pauses::new("on_connect, while others are listed");
+        let mut pauses = Pauses::behind("on_connect, while others are listed", receiver.recv().expect("a thread"));
         let began = Instant::now();
         while began.elapsed() < LISTING {
             let client = mould.client();
@@ -195,5 +197,5 @@ fn list(registry: &Arc<ClientRegistry>, clients: &[Arc<GatewayClient>], report: 
         (pauses, listing.join().expect("no panic"))
     });
     times.report(report);
-    lists.report_times(report);
+    lists.report_without_limit(report);
 }
