@@ -1,7 +1,6 @@
 //! What is measured of the gateway alone: starting, sizes, and whether everybody is pinged.
 
-use crate::gateway;
-use crate::gateway::Gateway;
+use crate::gateway::{self, Gateway};
 use crate::load;
 use crate::plan::Plan;
 use crate::programs::Programs;

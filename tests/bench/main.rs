@@ -78,7 +78,7 @@ fn measure(plan: &Plan, words: &[String], programs: &Programs, report: &mut Repo
     for work in works::all(plan).iter().filter(|work| wanted(&work.name)) {
         rounds::run(work, programs, report);
     }
-    if wanted("pings") {
+    if wanted("pinged") {
         figures::pings(plan, programs, report).unwrap_or_else(|error| report.fail(format!("pings: {error}")));
     }
     if wanted("growth") {

@@ -12,7 +12,7 @@ pub fn descriptors() -> usize {
 }
 
 /// How many connections at once a process here may have.
-pub fn most_connections() -> usize {
+fn most_connections() -> usize {
     descriptors().saturating_sub(RESERVED).max(1)
 }
 

@@ -82,7 +82,7 @@ const STRIDE: usize = 7919;
 
 /// The gateway's.
 #[derive(Default)]
-pub struct Registry(Arc<ClientRegistry>);
+pub struct Registry(ClientRegistry);
 
 impl Clients for Registry {
     type Key = ConnId;

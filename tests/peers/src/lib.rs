@@ -22,7 +22,7 @@ pub const BROADCAST: u8 = b'!';
 pub const UNANSWERED: u8 = 2;
 
 /// Practically never: for measurements without pings.
-const NO_PINGS: Duration = Duration::from_secs(3600);
+const NO_PINGS: Duration = Duration::from_secs(1_000_000);
 
 /// After a failed accept, which mostly means that descriptors have run out.
 const BACK_OFF: Duration = Duration::from_millis(10);

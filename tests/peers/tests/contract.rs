@@ -42,6 +42,14 @@ impl Peer {
 
     /// Sends a message right with the request, and hears what has this in it.
     fn connect_and_hear(&self, expected: &str) -> Client {
+        let mut client = self.connect_and_say(b"early");
+        let (first, answer) = client.hear();
+        let answer = String::from_utf8(answer).unwrap();
+        assert!(first == TEXT && answer.contains(expected), "{first} {answer}");
+        client
+    }
+
+    fn connect_and_say(&self, early: &[u8]) -> Client {
         let mut stream = TcpStream::connect(&self.addr).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let request = format!(
@@ -49,8 +57,7 @@ impl Peer {
              Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nAuthorization: Bearer ignored\r\n\r\n",
             self.addr
         );
-        let early = frame(TEXT, b"early");
-        stream.write_all(&[request.as_bytes(), &early].concat()).unwrap();
+        stream.write_all(&[request.as_bytes(), &frame(TEXT, early)].concat()).unwrap();
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             let mut byte = [0];
@@ -59,11 +66,7 @@ impl Peer {
         }
         let head = String::from_utf8(head).unwrap();
         assert!(head.starts_with("HTTP/1.1 101 ") && head.contains("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="), "{head}");
-        let mut client = Client(stream);
-        let (first, answer) = client.hear();
-        let answer = String::from_utf8(answer).unwrap();
-        assert!(first == TEXT && answer.contains(expected), "{first} {answer}");
-        client
+        Client(stream)
     }
 }
 
@@ -230,6 +233,15 @@ fn fast() {
 #[test]
 fn floor() {
     keeps_the_contract(program(env!("CARGO_BIN_EXE_floor")), &[]);
+}
+
+#[test]
+fn the_deaf_floor_only_pings() {
+    let peer = Peer::start(Command::new(env!("CARGO_BIN_EXE_floor")), &["--deaf", "--ping-interval", "0.1"]);
+    let mut client = peer.connect_and_say(b"unheard");
+    for _ in 0..3 {
+        assert_eq!(client.hear(), (PING, vec![0, 0, 0, 1]));
+    }
 }
 
 #[test]

@@ -18,11 +18,12 @@ const TIMES: usize = 10;
 const FEW: usize = 50;
 /// How often everybody is looked up.
 const LOOKUPS: usize = 5;
+const THREADS: usize = 4;
 const ROUNDS: usize = 15;
 
 /// Compares each measure.
 pub fn measure(scores: &mut Scores) {
-    let (all, extra) = (clients(MANY), clients(4 * COMING));
+    let (all, extra) = (clients(MANY), clients(THREADS * COMING));
     let (registry, by_id) = (Rival::<Registry>::new(&all, &extra), Rival::<DashById>::new(&all, &extra));
     let counted = Rival::<DashRegistry>::new(&all, &extra);
     let (by_text, one_lock) = (Rival::<DashByText>::new(&all, &extra), Rival::<OneLock>::new(&all, &extra));
@@ -38,8 +39,8 @@ pub fn measure(scores: &mut Scores) {
             scores.contest($what, $unit, ROUNDS, contenders);
         };
     }
-    compare!("registry: get, threads 4", "ns", [1.0, 2.0], |rival| get(rival, 4));
-    compare!("registry: insert and remove, threads 4", "ns", [1.0, 1.5], |rival| come_and_go(rival, 4));
+    compare!(format!("registry: get, threads {THREADS}"), "ns", [1.0, 2.0], get);
+    compare!(format!("registry: insert and remove, threads {THREADS}"), "ns", [1.0, 1.5], come_and_go);
     compare!("registry: list of 100,000", "us", [3.0, 4.0], list);
     compare!("registry: counts of 100,000", "ns", [1.0, 1.0], counts);
 }
@@ -57,27 +58,31 @@ impl<M: Clients> Rival<M> {
     }
 }
 
-/// Nanoseconds of each of so many calls in all, when these threads begin together.
-fn share(threads: usize, calls: usize, work: impl Fn(usize) + Sync) -> f64 {
-    let (barrier, work) = (Barrier::new(threads + 1), &work);
-    let time = thread::scope(|scope| {
-        for thread in 0..threads {
-            let barrier = &barrier;
-            scope.spawn(move || {
-                barrier.wait();
-                work(thread);
-            });
-        }
-        barrier.wait();
-        Instant::now()
-    })
-    .elapsed();
+/// Nanoseconds of each of so many calls in all, when all threads begin together: until the last has ended.
+fn share(calls: usize, work: impl Fn(usize) + Sync) -> f64 {
+    let (barrier, work) = (Barrier::new(THREADS), &work);
+    let times: Vec<(Instant, Instant)> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..THREADS)
+            .map(|thread| {
+                let barrier = &barrier;
+                scope.spawn(move || {
+                    barrier.wait();
+                    let began = Instant::now();
+                    work(thread);
+                    (began, Instant::now())
+                })
+            })
+            .collect();
+        threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
+    });
+    let (first, last) = (times.iter().map(|(began, _)| *began).min(), times.iter().map(|(_, ended)| *ended).max());
+    let time = last.zip(first).map(|(last, first)| last - first).expect("a thread");
     time.as_secs_f64() * 1e9 / calls as f64
 }
 
-fn get<M: Clients>(rival: &Rival<M>, threads: usize) -> f64 {
-    share(threads, LOOKUPS * MANY, |thread| {
-        let share = MANY / threads;
+fn get<M: Clients>(rival: &Rival<M>) -> f64 {
+    share(LOOKUPS * MANY, |thread| {
+        let share = MANY / THREADS;
         let mine = &rival.full.keys[thread * share..(thread + 1) * share];
         for key in (0..LOOKUPS).flat_map(|_| mine) {
             black_box(rival.full.map.get(key).expect("it is there"));
@@ -85,9 +90,9 @@ fn get<M: Clients>(rival: &Rival<M>, threads: usize) -> f64 {
     })
 }
 
-fn come_and_go<M: Clients>(rival: &Rival<M>, threads: usize) -> f64 {
+fn come_and_go<M: Clients>(rival: &Rival<M>) -> f64 {
     let map = &rival.full.map;
-    share(threads, threads * COMING * TIMES, |thread| {
+    share(THREADS * COMING * TIMES, |thread| {
         let mine = &rival.coming[thread * COMING..(thread + 1) * COMING];
         for few in (0..TIMES).flat_map(|_| mine.chunks(FEW)) {
             // A client that comes has just been made, and one that goes is in use: its memory is at hand.

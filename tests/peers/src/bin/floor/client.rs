@@ -1,6 +1,6 @@
 //! One client: its socket, and what the socket had no room for.
 
-use crate::frames::{FINAL_PING, encode};
+use crate::frames::{FINAL_PING, PING_PAYLOAD, encode};
 use crate::lock;
 use aisopod_peers::UNANSWERED;
 use socket2::SockRef;
@@ -83,8 +83,8 @@ impl Client {
             self.cut();
             return;
         }
-        let mut frame = Vec::with_capacity(2);
-        encode(FINAL_PING, &[], &mut frame);
+        let mut frame = Vec::new();
+        encode(FINAL_PING, PING_PAYLOAD, &mut frame);
         // One that is broken finds out by itself.
         let _ = self.send(&frame);
     }

@@ -7,9 +7,6 @@ use std::sync::Mutex;
 use std::time::Duration;
 use tokio::time::interval;
 
-/// As long as the gateway's.
-const PAYLOAD: &[u8] = &[0, 0, 0, 1];
-
 /// The clients.
 #[derive(Default)]
 pub struct Deaf(Mutex<Vec<TcpStream>>);
@@ -26,7 +23,7 @@ impl Deaf {
     /// Pings everybody once in each period, for ever.
     pub async fn ping(&self, period: Duration) {
         let mut ping = Vec::new();
-        frames::encode(frames::FINAL_PING, PAYLOAD, &mut ping);
+        frames::encode(frames::FINAL_PING, frames::PING_PAYLOAD, &mut ping);
         let mut parts = interval(period / PARTS as u32);
         for part in (0..PARTS).cycle() {
             parts.tick().await;

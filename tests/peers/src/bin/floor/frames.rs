@@ -8,6 +8,8 @@ pub const FINAL_TEXT: u8 = 0x81;
 pub const FINAL_CLOSE: u8 = 0x88;
 /// Of a ping.
 pub const FINAL_PING: u8 = 0x89;
+/// As long as the gateway's.
+pub const PING_PAYLOAD: &[u8] = &[0, 0, 0, 1];
 /// Of a pong.
 pub const FINAL_PONG: u8 = 0x8a;
 
