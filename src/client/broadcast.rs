@@ -10,9 +10,10 @@ const PER_TASK: usize = 128;
 
 /// Sends a text to each of these clients, behind what waits for it. Never waits.
 ///
-/// The text is shared; until it is written, each client beyond the first hundred or so takes about 200 bytes. It is queued for everybody before this returns, so whatever is sent later comes later; the
-/// writing is spread over the runtime's workers. Who is full is closed as
-/// [`CloseReason::SlowConsumer`](super::CloseReason::SlowConsumer), who is closed is passed over.
+/// The text is shared; until it is written, each client beyond the first hundred or so takes about 200 bytes. It is queued
+/// for everybody before this returns, so whatever is sent later comes later; the writing is spread over the runtime's
+/// workers. Who is full is closed as [`CloseReason::SlowConsumer`](super::CloseReason::SlowConsumer), who is closed is passed
+/// over.
 pub fn broadcast(mut clients: Vec<Arc<GatewayClient>>, text: Utf8Bytes) {
     let mut others = clients.split_off(clients.len().min(PER_TASK));
     // The session of a client that is full closes it; one that is closed has no need of the text. Where a task is on its
