@@ -128,18 +128,16 @@ fn memory(plan: &Plan) -> Vec<Work> {
 const EACH: &str = "/resident_bytes_per_connection";
 const KEPT: &str = "/resident_bytes_per_connection_after_leaving";
 
-const P99: &str = "time of one, p99";
-
-/// What is looked at where messages are answered; `musts` are for how many.
+/// What is looked at where messages are answered; `musts` are for how many, `p99` is for how long one takes.
 ///
 /// They are for how many in each second of CPU that the server used: with a core to itself that is the same as in each
 /// second, and when others run on that core too, it still tells of the server.
-fn messages(musts: &[(Kind, Must)]) -> Vec<Figure> {
+fn messages(musts: &[(Kind, Must)], p99: Vec<(Kind, Must)>) -> Vec<Figure> {
     let by_cpu = Figure::new("messages, in a second of its CPU", "", "/server_cpu_microseconds_per_message");
     vec![
         Figure { is_inverse: true, musts: musts.to_vec(), ..by_cpu },
         Figure::new("messages, in a second", "", "/messages_per_second"),
-        Figure::new(P99, "µs", "/latency_microseconds/p99"),
+        Figure { musts: p99, ..Figure::new("time of one, p99", "µs", "/latency_microseconds/p99") },
     ]
 }
 
@@ -150,22 +148,16 @@ fn echo(plan: &Plan, connections: usize) -> Work {
     // How they compare with the others is seen at the first.
     work.servers.retain(|kind| connections == 100 || !kind.is_script());
     work.options.extend(words(&format!("--size 64 --warmup {} --seconds {}", plan.warmup, plan.span)));
-    work.figures = messages(&[(Predecessor, AtLeast(least)), (Fast, AtLeast(0.9))]);
-    if connections == 1000 {
-        // More than a worker's queue holds: nobody is to wait while others have their second turn.
-        work.figures.iter_mut().for_each(|figure| {
-            if figure.name == P99 {
-                figure.musts.push((Predecessor, AtMost(0.5)));
-            }
-        });
-    }
+    // A thousand are more than a worker's queue holds: nobody is to wait while others have their second turn.
+    let p99 = if connections == 1000 { vec![(Predecessor, AtMost(0.5))] } else { Vec::new() };
+    work.figures = messages(&[(Predecessor, AtLeast(least)), (Fast, AtLeast(0.9))], p99);
     work
 }
 
 fn rpc(plan: &Plan) -> Work {
     let mut work = timed(plan, "gateway.echo by JSON-RPC, 100 connections".to_owned(), Rpc, "echo", 100);
     work.options.extend(words(&format!("--rpc --warmup {} --seconds {}", plan.warmup, plan.span)));
-    work.figures = messages(&[(Predecessor, AtLeast(1.5))]);
+    work.figures = messages(&[(Predecessor, AtLeast(1.5))], Vec::new());
     work
 }
 
@@ -174,7 +166,7 @@ fn pipelined(plan: &Plan) -> Work {
     let mut work = timed(plan, name, Raw, "pipelined", 100);
     work.servers.retain(|kind| !kind.is_script());
     work.options.extend(words(&format!("--size 64 --depth 16 --warmup {} --seconds {}", plan.warmup, plan.span)));
-    work.figures = messages(&[(Predecessor, AtLeast(6.0))]);
+    work.figures = messages(&[(Predecessor, AtLeast(6.0))], Vec::new());
     work
 }
 
