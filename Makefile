@@ -89,7 +89,7 @@ ws := $(TOOLS)/node/node_modules/.package-lock.json
 
 # A command and the Debian package that has it.
 SYSTEM_TOOLS := python3:python3 pip3:python3-pip node:nodejs npm:npm chromium:chromium ip:iproute2 \
-	systemd-analyze:systemd strace:strace valgrind:valgrind
+	curl:curl systemd-analyze:systemd strace:strace valgrind:valgrind
 
 .PHONY: tools system-tools
 

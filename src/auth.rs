@@ -65,6 +65,11 @@ impl AuthInfo {
         AuthInfo { name: name.into(), role, scopes: scopes.into_iter().collect(), presence_key }
     }
 
+    /// Whether it may do what needs this scope.
+    pub fn may(&self, scope: &str) -> bool {
+        self.scopes.iter().any(|has| **has == *scope || &**has == "*")
+    }
+
     /// Everybody, where no authentication is configured: an operator with every scope.
     pub fn anonymous() -> Self {
         AuthInfo::new("anonymous", Role::Operator, ["*".into()])

@@ -29,7 +29,11 @@ async fn serve(config: Config) -> io::Result<()> {
     let signals = [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?];
     let listeners =
         config.listen.iter().map(|addr| bind(addr, config.listen_reuse_port)).collect::<Result<Vec<_>, _>>()?;
-    announce(&config, &listeners);
+    let operators =
+        config.ops.listen.iter().map(|addr| bind(addr, config.listen_reuse_port)).collect::<Result<Vec<_>, _>>()?;
+    announce(&config, &listeners, &operators);
+    let operators = operators.into_iter().map(Listener::for_operators);
+    let listeners = listeners.into_iter().chain(operators).collect();
     let gateway = Gateway::new(config);
     let (stop, shutdown) = watch::channel(Shutdown::No);
     tokio::spawn(stop_on_signals(signals, stop));
@@ -44,13 +48,14 @@ fn bind(addr: &ListenAddr, reuse_port: bool) -> io::Result<Listener> {
     Listener::bind(addr, reuse_port).map_err(|error| io::Error::other(format!("{addr}: {error}")))
 }
 
-fn announce(config: &Config, listeners: &[Listener]) {
+fn announce(config: &Config, listeners: &[Listener], operators: &[Listener]) {
     let (version, places) = (env!("CARGO_PKG_VERSION"), config.limits.max_connections);
     info!("starting version={version} auth={} max_connections={places}", config.auth.mode());
-    if config.auth.is_open() && !config.listen.iter().all(ListenAddr::is_local) {
+    if config.auth.is_open() && !config.listen.iter().chain(&config.ops.listen).all(ListenAddr::is_local) {
         warn!("anybody who can reach it is let in with every scope: auth.mode is none, auth.allow_insecure is true");
     }
     listeners.iter().for_each(|listener| info!("listening addr={}", listener.addr()));
+    operators.iter().for_each(|listener| info!("listening for=operators addr={}", listener.addr()));
 }
 
 async fn report(gateway: Arc<Gateway>) {

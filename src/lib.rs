@@ -34,6 +34,7 @@
 
 mod auth;
 mod client;
+mod clock;
 mod config;
 mod counters;
 mod heartbeat;

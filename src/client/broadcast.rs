@@ -15,19 +15,58 @@ const PER_TASK: usize = 128;
 /// workers. Who is full is closed as [`CloseReason::SlowConsumer`](super::CloseReason::SlowConsumer), who is closed is passed
 /// over.
 pub fn broadcast(mut clients: Vec<Arc<GatewayClient>>, text: Utf8Bytes) {
-    let mut others = clients.split_off(clients.len().min(PER_TASK));
-    // The session of a client that is full closes it; one that is closed has no need of the text. Where a task is on its
-    // way already, it takes this text too: there are never more tasks than it takes for all clients.
-    others.retain(|client| client.sender.queue(text.clone()).unwrap_or(false));
-    while !others.is_empty() {
-        let part = others.split_off(others.len().saturating_sub(PER_TASK));
-        let write = move || part.iter().for_each(|client| client.sender.write_queued());
-        match Handle::try_current() {
-            Ok(runtime) => drop(runtime.spawn(async move { write() })),
-            Err(_) => write(),
-        }
-    }
+    let others = clients.split_off(clients.len().min(PER_TASK));
+    let (_, unwritten) = queue_for(&others, &text);
+    unwritten.write_in_tasks();
     for client in clients {
         let _ = client.send(text.clone());
     }
+}
+
+/// Queues a text for each of these clients, behind what waits for it, and writes nothing, so that a lock that keeps the order
+/// may be held. Returns for how many, and what is to be written once it isn't held any more.
+pub fn queue_for<'a>(
+    clients: impl IntoIterator<Item = &'a Arc<GatewayClient>>,
+    text: &Utf8Bytes,
+) -> (usize, Unwritten) {
+    let (mut queued, mut unwritten) = (0, Vec::new());
+    for client in clients {
+        // The session of a client that is full closes it; one that is closed has no need of the text.
+        let Ok(needs_writer) = client.sender.queue(text.clone()) else { continue };
+        queued += 1;
+        // Where a task is on its way already, it takes this text too: there are never more tasks than it takes for all
+        // clients.
+        if needs_writer {
+            unwritten.push(client.clone());
+        }
+    }
+    (queued, Unwritten(unwritten))
+}
+
+/// Clients for which something was queued that nobody writes yet.
+#[must_use = "what is queued waits until it is written"]
+pub struct Unwritten(Vec<Arc<GatewayClient>>);
+
+impl Unwritten {
+    /// Writes to the first of them, and has the others written to by tasks.
+    pub fn write(mut self) {
+        let others = Unwritten(self.0.split_off(self.0.len().min(PER_TASK)));
+        others.write_in_tasks();
+        write_queued(&self.0);
+    }
+
+    /// Writes nothing itself.
+    pub fn write_in_tasks(mut self) {
+        while !self.0.is_empty() {
+            let part = self.0.split_off(self.0.len().saturating_sub(PER_TASK));
+            match Handle::try_current() {
+                Ok(runtime) => drop(runtime.spawn(async move { write_queued(&part) })),
+                Err(_) => write_queued(&part),
+            }
+        }
+    }
+}
+
+fn write_queued(clients: &[Arc<GatewayClient>]) {
+    clients.iter().for_each(|client| client.sender.write_queued());
 }

@@ -71,6 +71,12 @@ close_reasons! {
     MaxLifetime = "max_lifetime", 4200;
 }
 
+impl CloseReason {
+    /// What an operator's words about a close may take at most: a close frame's reason has 123 bytes (RFC 6455, section
+    /// 5.5), and the label stands before them.
+    pub const NOTE_BYTES: usize = 100;
+}
+
 impl fmt::Display for CloseReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.label())

@@ -5,41 +5,58 @@
 mod boundary;
 mod broadcast;
 mod close;
+mod closed;
+mod handler;
+mod health;
 mod inbox;
+mod index;
 mod outbox;
 mod outgoing;
+mod presence;
 mod registry;
 mod sender;
 mod session;
 mod stats;
 mod stream;
 
-pub use broadcast::broadcast;
+pub use broadcast::{Unwritten, broadcast, queue_for};
 pub use close::CloseReason;
+pub use closed::{Closed, ClosedLog, Side};
+pub use handler::Handler;
+pub use health::Health;
+pub use index::{ByClient, ByName, IdMap};
 pub use outbox::Bounds;
+pub use presence::{Presence, PresenceKey, Reservation, newest};
 pub use registry::{ClientRegistry, HealthSnapshot, Registration};
-pub use sender::{SendError, Sender, SenderContext};
+pub use sender::{SendError, Sender, SenderContext, SenderState};
 pub use session::{Session, SessionContext};
 pub use stats::Stats;
 pub use stream::Stream;
 pub use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use crate::auth::AuthInfo;
+use crate::clock::Moment;
+use health::Received;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 /// A connection's unique ID, a UUIDv4, new for every connection.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ConnId(Uuid);
 
 impl ConnId {
     /// A new random ID.
     pub fn random() -> Self {
         ConnId(Uuid::new_v4())
+    }
+
+    /// The ID that a text shows in hexadecimal digits with hyphens.
+    pub fn parse(text: &str) -> Option<Self> {
+        // The parser takes other forms too.
+        (text.len() == 36).then(|| Uuid::try_parse(text).ok().map(ConnId)).flatten()
     }
 
     /// 64 bits that differ from ID to ID: both halves folded, because a UUIDv4 has fixed bits in each.
@@ -79,15 +96,6 @@ impl fmt::Display for RemoteAddr {
     }
 }
 
-/// What to do with a message from a client.
-///
-/// Called on the session's task, one message at a time and in order: it must not block. Answers go through
-/// [`GatewayClient::send`]. A panic closes this client with [`CloseReason::InternalError`] and no other.
-pub trait Handler: Send + Sync + 'static {
-    /// One text message has come.
-    fn on_message(&self, client: &Arc<GatewayClient>, text: Utf8Bytes);
-}
-
 /// One authenticated WebSocket connection as the rest of the process sees it.
 #[derive(Debug)]
 pub struct GatewayClient {
@@ -100,24 +108,15 @@ pub struct GatewayClient {
     /// The peer's address.
     pub remote_addr: RemoteAddr,
     /// When the WebSocket was opened.
-    pub connected_at: Instant,
-    health: Health,
-}
-
-/// What is known of a client being alive. The heartbeat asks, the session answers.
-#[derive(Debug, Default)]
-struct Health {
-    /// Something was received since the last ping was asked for.
-    heard: AtomicBool,
-    /// The last measured round trip in microseconds; 0: none yet.
-    round_trip: AtomicU32,
+    pub connected_at: Moment,
+    received: Received,
 }
 
 impl GatewayClient {
     /// A client that connects now.
     pub fn new(conn_id: ConnId, sender: Sender, remote_addr: RemoteAddr, auth: Arc<AuthInfo>) -> Self {
-        let (connected_at, health) = (Instant::now(), Health::default());
-        GatewayClient { conn_id, sender, auth, remote_addr, connected_at, health }
+        let connected_at = Moment::now();
+        GatewayClient { conn_id, sender, auth, remote_addr, connected_at, received: Received::new(connected_at) }
     }
 
     /// Sends a text message, behind those that wait: writes it if the socket takes it, else queues it. Never waits for the
@@ -137,6 +136,12 @@ impl GatewayClient {
         self.sender.close(reason)
     }
 
+    /// Asks the session to close as [`CloseReason::Kicked`], and to tell the client why in these words, of which the
+    /// close frame takes [`CloseReason::NOTE_BYTES`]. Whether it wasn't being closed already.
+    pub fn kick(&self, note: &str) -> bool {
+        self.sender.kick(note)
+    }
+
     /// Why it is being closed, or was; `None` while it is open.
     pub fn close_reason(&self) -> Option<CloseReason> {
         self.sender.close_reason()
@@ -144,39 +149,43 @@ impl GatewayClient {
 
     /// Sends a ping, before all messages. Until it is written, [`ping_sent_at`](Self::ping_sent_at) is `None`.
     pub fn ping(&self) {
-        self.health.heard.store(false, Relaxed);
+        self.received.unheard();
         self.sender.ping();
     }
 
     /// Whether anything was received since the last ping was asked for.
     pub fn is_heard(&self) -> bool {
-        self.health.heard.load(Relaxed)
+        self.received.is_heard()
     }
 
     /// When the ping that waits for its pong was really written to the socket.
     pub fn ping_sent_at(&self) -> Option<Instant> {
-        self.sender.ping_sent_at()
+        self.sender.state().ping_sent_at.map(Moment::instant)
     }
 
     /// The last round trip measured by a ping and its pong.
     pub fn round_trip(&self) -> Option<Duration> {
-        match self.health.round_trip.load(Relaxed) {
-            0 => None,
-            micros => Some(Duration::from_micros(micros.into())),
-        }
+        self.received.round_trip()
+    }
+
+    /// How long it has sent no message, in whole seconds; since it came, if it never did.
+    pub fn idle(&self) -> Duration {
+        self.received.idle()
+    }
+
+    /// Text messages, and bytes with frame headers, that came from it.
+    pub fn received(&self) -> (u64, u64) {
+        self.received.totals()
+    }
+
+    /// How it is doing now.
+    pub fn health(&self) -> Health {
+        Health::of(self)
     }
 
     /// The session received something. Others only play a session's part, to measure the heartbeat.
     #[doc(hidden)]
     pub fn heard(&self) {
-        if !self.is_heard() {
-            self.health.heard.store(true, Relaxed);
-        }
-    }
-
-    /// The session received the pong for the ping that was sent last.
-    fn measured(&self, round_trip: Duration) {
-        let micros = u32::try_from(round_trip.as_micros()).unwrap_or(u32::MAX).max(1);
-        self.health.round_trip.store(micros, Relaxed);
+        self.received.heard();
     }
 }

@@ -82,6 +82,11 @@ impl<T: AsRef<[u8]>> Outbox<T> {
         self.queue.is_empty()
     }
 
+    /// Messages queued.
+    pub fn len(&self) -> usize {
+        self.queue.len()
+    }
+
     /// Payload bytes queued.
     pub fn bytes(&self) -> usize {
         self.bytes

@@ -31,6 +31,8 @@ pub(super) struct Outgoing {
     begun: usize,
     /// Whole control frames, but for what the socket has taken. They go before any message that isn't begun.
     control: Vec<u8>,
+    /// Words for the close frame, which waits until all else is out.
+    pub(super) note: Option<Box<str>>,
 }
 
 /// What the socket has taken.
@@ -51,7 +53,7 @@ impl Outgoing {
 
     /// Keeps an empty one for the next connection that this thread writes to.
     pub(super) fn give_back(self: Box<Self>) {
-        debug_assert!(self.is_empty());
+        debug_assert!(self.is_empty() && self.note.is_none());
         SPARE.set(Some(self));
     }
 

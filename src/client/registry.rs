@@ -1,13 +1,12 @@
 //! Every client of this process, by `conn_id`.
 
+use super::index::IdMap;
 use super::{ConnId, GatewayClient};
 use crate::auth::Role;
 use crate::config::MAX_CONNECTIONS;
 use parking_lot::RwLock;
 use serde::Serialize;
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::hash::{BuildHasherDefault, Hash, Hasher};
 use std::hint::black_box;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -22,29 +21,7 @@ const ROLE_BITS: u32 = 21;
 const ROLE_MASK: usize = (1 << ROLE_BITS) - 1;
 const _: () = assert!(MAX_CONNECTIONS <= ROLE_MASK, "a count would run into the next");
 
-/// A random ID is its own hash.
-#[derive(Default)]
-struct IdHasher(u64);
-
-impl Hasher for IdHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-    fn write(&mut self, _: &[u8]) {
-        unreachable!("an ID hashes as one u64")
-    }
-    fn write_u64(&mut self, bits: u64) {
-        self.0 = bits;
-    }
-}
-
-impl Hash for ConnId {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64(self.bits());
-    }
-}
-
-type Map = HashMap<ConnId, Arc<GatewayClient>, BuildHasherDefault<IdHasher>>;
+type Map = IdMap<Arc<GatewayClient>>;
 
 /// Some of the clients. What comes and goes in one shard touches nothing that the others touch.
 #[derive(Default)]
@@ -65,7 +42,7 @@ impl Shard {
 
     /// Forgets a client, if it is this one that is registered under its ID; says whether it was.
     ///
-    /// The guard's drop is the only call of it.
+    /// The guard's end is the only call of it.
     fn on_disconnect(&self, client: &Arc<GatewayClient>) -> bool {
         let mut clients = self.clients.write();
         match clients.entry(client.conn_id) {
@@ -111,7 +88,7 @@ impl ClientRegistry {
     pub fn on_connect(&self, client: Arc<GatewayClient>) -> Registration {
         let shard = self.shard(client.conn_id);
         shard.on_connect(&client);
-        Registration { shard: shard.clone(), client }
+        Registration { shard: Some(shard.clone()), client }
     }
 
     /// The client with this ID.
@@ -128,6 +105,16 @@ impl ClientRegistry {
             // processor fetches many at a time.
             shard.values().for_each(|client| _ = black_box(Arc::strong_count(client)));
             clients.extend(shard.values().cloned());
+        }
+        clients
+    }
+
+    /// The clients that `fits` holds for, in no order, as [`list`](Self::list). It is asked under a shard's lock: it must not
+    /// take long, or another lock.
+    pub fn select(&self, fits: impl Fn(&GatewayClient) -> bool) -> Vec<Arc<GatewayClient>> {
+        let mut clients = Vec::new();
+        for shard in &self.shards {
+            clients.extend(shard.clients.read().values().filter(|client| fits(client)).cloned());
         }
         clients
     }
@@ -178,8 +165,18 @@ fn unpack(counts: u64) -> [usize; 3] {
 /// A client's place in the registry; dropping it is the client's `on_disconnect`.
 #[must_use = "dropping it forgets the client"]
 pub struct Registration {
-    shard: Arc<Shard>,
+    /// `None` once the client is forgotten.
+    shard: Option<Arc<Shard>>,
     client: Arc<GatewayClient>,
+}
+
+impl Registration {
+    /// Forgets the client now.
+    pub fn end(&mut self) {
+        if let Some(shard) = self.shard.take() {
+            shard.on_disconnect(&self.client);
+        }
+    }
 }
 
 impl Deref for Registration {
@@ -192,7 +189,7 @@ impl Deref for Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        self.shard.on_disconnect(&self.client);
+        self.end();
     }
 }
 

@@ -10,12 +10,13 @@ use super::close::CloseReason;
 use super::outbox::Bounds;
 use super::stats::Stats;
 use super::stream::Stream;
+use crate::clock::Moment;
 use line::{Line, Ping};
 use parking_lot::Mutex;
 use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::task::coop;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
@@ -41,6 +42,27 @@ pub struct SenderContext {
 pub struct Sender {
     line: Mutex<Line>,
     context: Arc<SenderContext>,
+}
+
+/// What others may know of a client's way out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SenderState {
+    /// Why it is being closed, or was.
+    pub close_reason: Option<CloseReason>,
+    /// The socket takes no more of what waits.
+    pub is_blocked: bool,
+    /// When the ping was written that waits for its pong.
+    pub ping_sent_at: Option<Moment>,
+    /// Text messages that the socket took.
+    pub messages_out: u64,
+    /// Bytes that it took, with frame headers.
+    pub bytes_out: u64,
+    /// Messages that wait,
+    pub outbox_messages: usize,
+    /// their payload bytes,
+    pub outbox_bytes: usize,
+    /// and the most of them that there ever were.
+    pub outbox_highest_bytes: u32,
 }
 
 /// What the session has to know before it goes on.
@@ -102,6 +124,16 @@ impl Sender {
         self.ask(|line| *line.close.get_or_insert(reason))
     }
 
+    /// The same as an operator's request, with words for the close frame. Whether it was the first reason.
+    pub(super) fn kick(&self, note: &str) -> bool {
+        self.ask(|line| line.kick(note))
+    }
+
+    /// What others may know of it, all of one moment.
+    pub fn state(&self) -> SenderState {
+        self.line.lock().state()
+    }
+
     pub(super) fn close_reason(&self) -> Option<CloseReason> {
         self.line.lock().close
     }
@@ -119,15 +151,8 @@ impl Sender {
     /// As if the ping had gone to a socket.
     #[cfg(test)]
     pub(crate) fn ping_sent(&self) {
-        self.line.lock().ping = Ping::Sent(Instant::now());
-    }
-
-    /// When the ping that is under way was written to the socket.
-    pub(super) fn ping_sent_at(&self) -> Option<Instant> {
-        match self.line.lock().ping {
-            Ping::Sent(at) => Some(at),
-            _ => None,
-        }
+        let mut line = self.line.lock();
+        (line.ping, line.ping_sent) = (Ping::Sent, Moment::now());
     }
 
     /// Ends the session at once, without a close handshake, for `reason` unless there is an earlier one.
@@ -220,17 +245,23 @@ impl Sender {
         self.line.lock().bytes_out
     }
 
+    /// The words for the close frame that goes out now.
+    pub(super) fn take_note(&self) -> Option<Box<str>> {
+        self.line.lock().take_note()
+    }
+
     /// Forgets all messages that are not begun.
     pub(super) fn clear(&self) {
         self.line.lock().clear(&self.context.stats);
     }
 
-    /// The session has ended: gives the stream back. Returns messages and bytes that the socket took.
-    pub(super) fn end(&self) -> (u64, u64) {
+    /// The session has ended: gives the stream back. Returns what was known of it last.
+    pub(super) fn end(&self) -> SenderState {
         let mut line = self.line.lock();
+        let state = line.state();
         line.forget(&self.context.stats);
         (line.stream, line.waker) = (None, None);
-        (line.messages_out, line.bytes_out)
+        state
     }
 }
 

@@ -8,13 +8,14 @@ mod end;
 use super::inbox::{Inbox, codec_config};
 use super::sender::{Reading, Requests};
 use super::stream::Stream;
-use super::{CloseReason, Handler, Registration, Stats};
+use super::{CloseReason, Handler, Presence, Registration, Stats};
 use crate::config::Limits;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
+use tokio::task::coop;
 use tokio::time::{Instant, Sleep, sleep};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
@@ -26,6 +27,7 @@ const MESSAGES_PER_POLL: usize = 256;
 /// What all sessions of a gateway share.
 pub struct SessionContext {
     handler: Arc<dyn Handler>,
+    presence: Arc<Presence>,
     stats: Arc<Stats>,
     codec: WebSocketConfig,
     write_timeout: Duration,
@@ -33,10 +35,11 @@ pub struct SessionContext {
 }
 
 impl SessionContext {
-    /// Sessions that pass their messages to `handler`, count in `stats` and keep within `limits`.
-    pub fn new(handler: Arc<dyn Handler>, stats: Arc<Stats>, limits: &Limits) -> Self {
+    /// Sessions that pass their messages to `handler`, are in `presence`, count in `stats` and keep within `limits`.
+    pub fn new(handler: Arc<dyn Handler>, presence: Arc<Presence>, stats: Arc<Stats>, limits: &Limits) -> Self {
         let (write_timeout, close_timeout) = (limits.write_timeout, limits.close_timeout);
-        SessionContext { handler, stats, codec: codec_config(limits.max_message_bytes), write_timeout, close_timeout }
+        let codec = codec_config(limits.max_message_bytes);
+        SessionContext { handler, presence, stats, codec, write_timeout, close_timeout }
     }
 }
 
@@ -63,8 +66,6 @@ pub struct Session {
     inbox: Option<Box<Inbox>>,
     /// Armed while the socket takes no more, and from the close on.
     patience: Option<Pin<Box<Sleep>>>,
-    messages_in: u64,
-    bytes_in: u64,
     /// Bytes that the socket had taken when patience was last renewed.
     progress: u64,
     state: State,
@@ -78,11 +79,12 @@ impl Future for Session {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let (messages, bytes) = (self.messages_in, self.bytes_in);
+        let (messages, bytes) = self.client.received();
         let poll = self.poll_end(cx);
         self.inbox = self.inbox.take().and_then(Inbox::put_away);
-        self.context.stats.messages_in.add(self.messages_in - messages);
-        self.context.stats.bytes_in.add(self.bytes_in - bytes);
+        let (messages_now, bytes_now) = self.client.received();
+        self.context.stats.messages_in.add(messages_now - messages);
+        self.context.stats.bytes_in.add(bytes_now - bytes);
         poll
     }
 }
@@ -95,14 +97,15 @@ impl Session {
         client.sender.open(stream.clone());
         context.stats.most_sessions.reach(context.stats.sessions.add(1));
         context.stats.bytes_in.add(early.len() as u64);
+        client.received.add_bytes(early.len() as u64);
+        context.presence.enter(&client, &*context.handler);
+        context.handler.on_connect(&client);
         Session {
             stream,
             context,
             client,
             inbox,
             patience: None,
-            messages_in: 0,
-            bytes_in: early.len() as u64,
             progress: 0,
             state: State::Open,
             close_sent: false,
@@ -174,7 +177,7 @@ impl Session {
             let inbox = self.inbox.get_or_insert_with(|| Inbox::spare(self.context.codec));
             let polled = inbox.poll_message(cx, &self.stream);
             let bytes = inbox.take_bytes();
-            self.bytes_in += bytes;
+            self.client.received.add_bytes(bytes);
             if bytes > 0 || polled.is_ready() {
                 self.client.heard();
             }
@@ -182,7 +185,8 @@ impl Session {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Err(error)) => return Poll::Ready(self.fail(error)),
                 Poll::Ready(Ok(message)) => {
-                    *budget -= 1;
+                    // A message that was written to many others has had its turn.
+                    *budget = if coop::has_budget_remaining() { *budget - 1 } else { 0 };
                     if let Some(state) = self.handle(message) {
                         return Poll::Ready(state);
                     }
@@ -195,7 +199,7 @@ impl Session {
     fn handle(&mut self, message: Message) -> Option<State> {
         match message {
             Message::Text(text) => {
-                self.messages_in += 1;
+                self.client.received.add_message();
                 let handler = AssertUnwindSafe(|| self.context.handler.on_message(&self.client, text));
                 if catch_unwind(handler).is_err() {
                     self.client.close(CloseReason::InternalError);
@@ -222,7 +226,7 @@ impl Session {
         let Some(round_trip) = self.client.sender.pong(payload) else { return };
         self.context.stats.pongs_received.add(1);
         self.context.stats.round_trips.record(round_trip.as_micros() as u64);
-        self.client.measured(round_trip);
+        self.client.received.measured(round_trip);
     }
 
     /// Passes on what the codec has written.

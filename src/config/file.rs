@@ -4,7 +4,7 @@ use super::credentials::read_auth;
 use super::error::ConfigError;
 use super::section::{File, Section};
 use super::value::{LISTEN_FORMS, parse_listen, show_duration};
-use super::{Config, ListenAddr};
+use super::{Config, Handshake, Heartbeat, ListenAddr};
 use std::path::Path;
 use std::time::Duration;
 use toml::Spanned;
@@ -39,13 +39,17 @@ pub fn load(path: &Path, descriptors: usize, listen: Vec<ListenAddr>) -> Result<
         if !from_file {
             config.listen = listen;
         }
-        match config.insecurity().filter(|_| auth_is_known) {
+        match config.insecurity_of("listen", &config.listen).filter(|_| auth_is_known) {
             Some(message) if from_file => {
                 let span = root.get_ref().get("listen").map_or(0..0, Spanned::span);
                 file.problem(span, message);
             }
             Some(message) => file.problem_of_flag("--listen", message),
             None => {}
+        }
+        if let Some(message) = config.insecurity_of("ops.listen", &config.ops.listen).filter(|_| auth_is_known) {
+            let ops = root.get_ref().get("ops").and_then(|ops| ops.get_ref().as_table()?.get("listen"));
+            file.problem(ops.map_or(0..0, Spanned::span), message);
         }
     }
     file.finish().map(|()| config)
@@ -57,36 +61,52 @@ fn read_config(file: &mut File<'_>, root: &DeTable<'_>, config: &mut Config, dir
     let listen = top.take("listen");
     top.boolean(file, "listen_reuse_port", &mut config.listen_reuse_port);
     top.level(file, "log_level", &mut config.log_level);
-    top.table("handshake", file, |file, section| {
-        section.duration(file, "timeout", MILLISECOND * 10..=HOUR, &mut config.handshake.timeout);
-        section.duration(file, "idle_timeout", MILLISECOND * 10..=HOUR, &mut config.handshake.idle_timeout);
-        section.integer(file, "max_header_bytes", 8192..=65_536, "", &mut config.handshake.max_header_bytes);
-        section.strings(file, "allowed_origins", is_origin, ORIGIN_FORMS, &mut config.handshake.allowed_origins);
-    });
-    top.table("heartbeat", file, |file, section| {
-        let interval = section.duration(file, "interval", MILLISECOND * 10..=HOUR, &mut config.heartbeat.interval);
-        let timeout = section.duration(file, "timeout", MILLISECOND * 10..=HOUR, &mut config.heartbeat.timeout);
-        let (interval_is, timeout_is) = (config.heartbeat.interval, config.heartbeat.timeout);
-        if let Some(span) = timeout.or(interval).filter(|_| timeout_is > interval_is) {
-            let (interval_is, timeout_is) = (show_duration(interval_is), show_duration(timeout_is));
-            file.problem(
-                span,
-                format!("heartbeat.timeout = \"{timeout_is}\"; allowed: at most heartbeat.interval, \"{interval_is}\""),
-            );
-        }
-    });
+    top.table("handshake", file, |file, section| read_handshake(file, section, &mut config.handshake));
+    top.table("heartbeat", file, |file, section| read_heartbeat(file, section, &mut config.heartbeat));
     top.table("limits", file, |file, section| read_limits(file, section, config, descriptors));
     let before = file.count();
     top.table("auth", file, |file, section| read_auth(file, section, config, dir));
     let auth_is_known = file.count() == before;
+    top.table("presence", file, |file, section| section.presence(file, &mut config.presence));
+    top.table("calls", file, |file, section| {
+        section.duration(file, "timeout", MILLISECOND * 10..=HOUR, &mut config.calls.timeout);
+        section.integer(file, "max_per_caller", 1..=1_000_000, "", &mut config.calls.max_per_caller);
+        section.integer(file, "max_per_node", 1..=1_000_000, "", &mut config.calls.max_per_node);
+    });
+    top.table("ops", file, |file, section| {
+        section.integer(file, "max_failures_per_minute", 1..=1_000_000, "", &mut config.ops.max_failures_per_minute);
+        if let Some(value) = section.take("listen") {
+            read_listen(file, "ops.listen", value, &mut config.ops.listen);
+        }
+    });
     top.table("shutdown", file, |file, section| {
         section.duration(file, "drain_timeout", MILLISECOND..=HOUR, &mut config.shutdown.drain_timeout);
     });
     if let Some(value) = listen {
-        read_listen(file, value, config);
+        read_listen(file, "listen", value, &mut config.listen);
     }
     top.finish(file);
     auth_is_known
+}
+
+fn read_handshake(file: &mut File<'_>, section: &mut Section<'_>, settings: &mut Handshake) {
+    section.duration(file, "timeout", MILLISECOND * 10..=HOUR, &mut settings.timeout);
+    section.duration(file, "idle_timeout", MILLISECOND * 10..=HOUR, &mut settings.idle_timeout);
+    section.integer(file, "max_header_bytes", 8192..=65_536, "", &mut settings.max_header_bytes);
+    section.strings(file, "allowed_origins", is_origin, ORIGIN_FORMS, &mut settings.allowed_origins);
+}
+
+fn read_heartbeat(file: &mut File<'_>, section: &mut Section<'_>, settings: &mut Heartbeat) {
+    let interval = section.duration(file, "interval", MILLISECOND * 10..=HOUR, &mut settings.interval);
+    let timeout = section.duration(file, "timeout", MILLISECOND * 10..=HOUR, &mut settings.timeout);
+    let (interval_is, timeout_is) = (settings.interval, settings.timeout);
+    if let Some(span) = timeout.or(interval).filter(|_| timeout_is > interval_is) {
+        let (interval_is, timeout_is) = (show_duration(interval_is), show_duration(timeout_is));
+        file.problem(
+            span,
+            format!("heartbeat.timeout = \"{timeout_is}\"; allowed: at most heartbeat.interval, \"{interval_is}\""),
+        );
+    }
 }
 
 fn read_limits(file: &mut File<'_>, section: &mut Section<'_>, config: &mut Config, descriptors: usize) {
@@ -99,6 +119,8 @@ fn read_limits(file: &mut File<'_>, section: &mut Section<'_>, config: &mut Conf
     section.integer(file, "max_connections", 1..=most, &why, &mut limits.max_connections);
     section.integer(file, "max_message_bytes", 125..=64 * MIB, "", &mut limits.max_message_bytes);
     section.integer(file, "max_batch_requests", 1..=10_000, "", &mut limits.max_batch_requests);
+    section.integer(file, "max_subscriptions", 1..=10_000, "", &mut limits.max_subscriptions);
+    section.integer(file, "closed_connections", 0..=1_000_000, "", &mut limits.closed_connections);
     section.integer(file, "outbox_max_messages", 2..=1_000_000, "", &mut limits.outbox_max_messages);
     let bytes = section.integer(file, "outbox_max_bytes", 1024..=1024 * MIB, "", &mut limits.outbox_max_bytes);
     section.duration(file, "write_timeout", MILLISECOND * 10..=HOUR, &mut limits.write_timeout);
@@ -114,21 +136,22 @@ fn read_limits(file: &mut File<'_>, section: &mut Section<'_>, config: &mut Conf
     }
 }
 
-fn read_listen(file: &mut File<'_>, value: &Spanned<DeValue<'_>>, config: &mut Config) {
+fn read_listen(file: &mut File<'_>, key: &str, value: &Spanned<DeValue<'_>>, setting: &mut Vec<ListenAddr>) {
     let items: Vec<&Spanned<DeValue<'_>>> = match value.get_ref() {
         DeValue::Array(array) => array.iter().collect(),
         _ => vec![value],
     };
     let parsed: Vec<Option<ListenAddr>> =
         items.iter().map(|item| item.get_ref().as_str().and_then(parse_listen)).collect();
-    if parsed.is_empty() {
-        file.refuse("listen", value, LISTEN_FORMS);
+    // Operators need no address of their own.
+    if parsed.is_empty() && key == "listen" {
+        file.refuse(key, value, LISTEN_FORMS);
     }
     for (item, _) in items.iter().zip(&parsed).filter(|(_, addr)| addr.is_none()) {
-        file.refuse("listen", item, LISTEN_FORMS);
+        file.refuse(key, item, LISTEN_FORMS);
     }
     if parsed.iter().all(Option::is_some) && !parsed.is_empty() {
-        config.listen = parsed.into_iter().flatten().collect();
+        *setting = parsed.into_iter().flatten().collect();
     }
 }
 

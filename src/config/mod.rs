@@ -13,7 +13,7 @@ pub use error::{ConfigError, Problem};
 pub use file::load;
 pub use value::{LISTEN_FORMS, NAME_FORMS, SCOPE_FORMS, is_name, is_scope, parse_level, parse_listen};
 
-use crate::auth::Authenticator;
+use crate::auth::{Authenticator, Role};
 use log::LevelFilter;
 use std::fmt;
 use std::net::SocketAddr;
@@ -70,6 +70,12 @@ pub struct Config {
     pub auth: Authenticator,
     /// `auth.allow_insecure`: listen beyond this machine though anybody is let in.
     pub allow_insecure: bool,
+    /// `[presence]`
+    pub presence: Presence,
+    /// `[calls]`
+    pub calls: Calls,
+    /// `[ops]`
+    pub ops: Ops,
     /// `[shutdown]`
     pub shutdown: Shutdown,
 }
@@ -105,6 +111,10 @@ pub struct Limits {
     pub max_message_bytes: usize,
     /// Requests in one JSON-RPC batch.
     pub max_batch_requests: usize,
+    /// Topics that one client may subscribe to.
+    pub max_subscriptions: usize,
+    /// Ended connections that are remembered.
+    pub closed_connections: usize,
     /// Messages waiting for one client.
     pub outbox_max_messages: usize,
     /// Payload bytes waiting for one client.
@@ -113,6 +123,61 @@ pub struct Limits {
     pub write_timeout: Duration,
     /// From our close frame to the end, whatever the peer does.
     pub close_timeout: Duration,
+}
+
+/// What a second connection with the same presence key means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PresencePolicy {
+    /// Both stay.
+    Allow,
+    /// The older is closed.
+    Replace,
+    /// It is refused.
+    Reject,
+}
+
+impl PresencePolicy {
+    /// The policy that a word of the configuration means.
+    pub fn parse(word: &str) -> Option<Self> {
+        match word {
+            "allow" => Some(PresencePolicy::Allow),
+            "replace" => Some(PresencePolicy::Replace),
+            "reject" => Some(PresencePolicy::Reject),
+            _ => None,
+        }
+    }
+}
+
+/// The policy of each role; of roles that aren't named, [`PresencePolicy::Allow`].
+#[derive(Clone, Debug)]
+pub struct Presence(pub Vec<(Role, PresencePolicy)>);
+
+impl Presence {
+    /// The policy of a role.
+    pub fn of(&self, role: &Role) -> PresencePolicy {
+        let named = self.0.iter().find(|(named, _)| named == role);
+        named.map_or(PresencePolicy::Allow, |(_, policy)| *policy)
+    }
+}
+
+/// Calls of methods on nodes.
+#[derive(Clone, Debug)]
+pub struct Calls {
+    /// How long a node may take, unless its caller says otherwise.
+    pub timeout: Duration,
+    /// Calls under way of one caller.
+    pub max_per_caller: usize,
+    /// Calls under way to one node.
+    pub max_per_node: usize,
+}
+
+/// The operators' HTTP.
+#[derive(Clone, Debug)]
+pub struct Ops {
+    /// Where it is served; empty: where clients connect.
+    pub listen: Vec<ListenAddr>,
+    /// Failed authentications of one address in a minute, beyond which it is refused.
+    pub max_failures_per_minute: usize,
 }
 
 /// How the gateway ends.
@@ -145,6 +210,8 @@ impl Config {
                 max_connections: Self::most_connections(descriptors),
                 max_message_bytes: 1024 * 1024,
                 max_batch_requests: 100,
+                max_subscriptions: 100,
+                closed_connections: 1000,
                 outbox_max_messages: 1024,
                 outbox_max_bytes: 4 * 1024 * 1024,
                 write_timeout: Duration::from_secs(10),
@@ -152,6 +219,9 @@ impl Config {
             },
             auth: Authenticator::none(),
             allow_insecure: false,
+            presence: Presence(vec![(Role::Operator, PresencePolicy::Allow), (Role::Node, PresencePolicy::Replace)]),
+            calls: Calls { timeout: Duration::from_secs(30), max_per_caller: 1000, max_per_node: 1000 },
+            ops: Ops { listen: Vec::new(), max_failures_per_minute: 10 },
             shutdown: Shutdown { drain_timeout: Duration::from_secs(20) },
         }
     }
@@ -163,11 +233,15 @@ impl Config {
 
     /// What is wrong if others than this machine could reach an address although anybody is let in.
     pub fn insecurity(&self) -> Option<String> {
+        self.insecurity_of("listen", &self.listen).or_else(|| self.insecurity_of("ops.listen", &self.ops.listen))
+    }
+
+    fn insecurity_of(&self, setting: &str, addrs: &[ListenAddr]) -> Option<String> {
         let exposed = self.auth.is_open() && !self.allow_insecure;
-        let addr = self.listen.iter().find(|addr| exposed && !addr.is_local())?;
+        let addr = addrs.iter().find(|addr| exposed && !addr.is_local())?;
         Some(format!(
-            "listen \"{addr}\" would let anybody in; allowed while auth.mode is \"none\": 127.0.0.1, [::1], unix: paths, \
-             or auth.allow_insecure = true"
+            "{setting} \"{addr}\" would let anybody in; allowed while auth.mode is \"none\": 127.0.0.1, [::1], unix: \
+             paths, or auth.allow_insecure = true"
         ))
     }
 }

@@ -1,7 +1,9 @@
 //! A configuration file while it is being read: its tables, their keys, and what is wrong so far.
 
 use super::error::{ConfigError, Problem};
-use super::value::{parse_duration, parse_level, show_duration};
+use super::value::{NAME_FORMS, is_name, parse_duration, parse_level, show_duration};
+use super::{Presence, PresencePolicy};
+use crate::auth::Role;
 use log::LevelFilter;
 use std::ops::{Range, RangeInclusive};
 use std::time::Duration;
@@ -57,11 +59,12 @@ pub(super) struct Section<'a> {
     name: &'static str,
     table: &'a DeTable<'a>,
     known: Vec<&'static str>,
+    takes_any_key: bool,
 }
 
 impl<'a> Section<'a> {
     pub(super) fn new(name: &'static str, table: &'a DeTable<'a>) -> Self {
-        Section { name, table, known: Vec::new() }
+        Section { name, table, known: Vec::new(), takes_any_key: false }
     }
 
     /// The value of a key that this table may have.
@@ -94,7 +97,8 @@ impl<'a> Section<'a> {
 
     /// Complains of every key that nothing asked for.
     pub(super) fn finish(self, file: &mut File<'_>) {
-        for key in self.table.keys().filter(|key| !self.known.contains(&key.get_ref().as_ref())) {
+        for key in self.table.keys().filter(|key| !self.takes_any_key && !self.known.contains(&key.get_ref().as_ref()))
+        {
             let (shown, known) = (self.full(key.get_ref()), self.known.join(", "));
             file.problem(key.span(), format!("unknown key {shown}; allowed here: {known}"));
         }
@@ -140,6 +144,23 @@ impl<'a> Section<'a> {
         let Some(value) = self.take(key) else { return };
         let forms = "allowed: \"off\", \"error\", \"warn\", \"info\", \"debug\", \"trace\"";
         self.accept(file, key, value, value.get_ref().as_str().and_then(parse_level), forms, setting);
+    }
+
+    /// A policy for each role that is named.
+    pub(super) fn presence(&mut self, file: &mut File<'_>, setting: &mut Presence) {
+        for (key, value) in self.table.iter() {
+            let (shown, role) = (self.full(key.get_ref()), Role::from(key.get_ref().as_ref()));
+            let policy = value.get_ref().as_str().and_then(PresencePolicy::parse);
+            match policy.filter(|_| is_name(key.get_ref())) {
+                Some(policy) => {
+                    setting.0.retain(|(known, _)| *known != role);
+                    setting.0.push((role, policy));
+                }
+                None if policy.is_some() => file.problem(key.span(), format!("{shown}; a role is {NAME_FORMS}")),
+                None => file.refuse(&shown, value, "allowed: \"allow\", \"replace\", \"reject\""),
+            }
+        }
+        self.takes_any_key = true;
     }
 
     /// A list of texts that `check` accepts.

@@ -31,7 +31,7 @@ const LATE_TICKS: u64 = 3;
 
 /// The wheel of all clients, and the rules by which it turns.
 pub struct Heartbeat {
-    wheel: Mutex<TimerWheel<Watched>>,
+    wheel: Mutex<TimerWheel<Entry>>,
     /// Tick 0.
     started: Instant,
     tick: Duration,
@@ -47,9 +47,12 @@ pub struct Heartbeat {
     watched: Notify,
 }
 
-struct Watched {
-    client: Weak<GatewayClient>,
-    next: Visit,
+/// What is in the wheel.
+enum Entry {
+    /// A client, to be visited.
+    Watched { client: Weak<GatewayClient>, next: Visit },
+    /// What is to be done once.
+    Alarm(Box<dyn FnOnce() + Send>),
 }
 
 /// What the heartbeat does when a client's deadline comes.
@@ -71,12 +74,13 @@ struct Turn {
     lenient_until: u64,
     due: Vec<Key>,
     visits: Vec<(Key, Arc<GatewayClient>, Visit)>,
+    alarms: Vec<Box<dyn FnOnce() + Send>>,
     /// What came of the visits: what is next, and when.
     visited: Vec<(Key, u64, Visit)>,
 }
 
-/// A client's place in the wheel; dropping it takes the client out.
-#[must_use = "dropping it ends the pings"]
+/// A client's place in the wheel, or an alarm's; dropping it takes that out.
+#[must_use = "dropping it ends the pings, or the alarm"]
 pub struct Watch {
     heartbeat: Arc<Heartbeat>,
     key: Key,
@@ -117,8 +121,17 @@ impl Heartbeat {
 
     fn watch_from(self: &Arc<Self>, now: u64, client: &Arc<GatewayClient>) -> Watch {
         let first = self.next_ping(client, now);
-        let watched = Watched { client: Arc::downgrade(client), next: Visit::Ping };
-        let key = self.wheel.lock().insert(watched, first);
+        self.insert(Entry::Watched { client: Arc::downgrade(client), next: Visit::Ping }, first)
+    }
+
+    /// Does something after a time, at most a tick (100 ms or less) later, unless the returned guard is dropped before. It
+    /// is done on the heartbeat's task: it must not take long.
+    pub fn alarm(self: &Arc<Self>, after: Duration, ring: impl FnOnce() + Send + 'static) -> Watch {
+        self.insert(Entry::Alarm(Box::new(ring)), self.tick_after(Instant::now() + after))
+    }
+
+    fn insert(self: &Arc<Self>, entry: Entry, deadline: u64) -> Watch {
+        let key = self.wheel.lock().insert(entry, deadline);
         self.watched.notify_one();
         Watch { heartbeat: self.clone(), key }
     }
@@ -161,6 +174,9 @@ impl Heartbeat {
         }
         turn.now = now;
         self.collect(turn);
+        for ring in turn.alarms.drain(..) {
+            ring();
+        }
         let mut visits = std::mem::take(&mut turn.visits);
         for (key, client, visit) in visits.drain(..) {
             if let Some((deadline, next)) = self.visit(&client, visit, turn) {
@@ -170,8 +186,8 @@ impl Heartbeat {
         turn.visits = visits;
         let mut wheel = self.wheel.lock();
         for (key, deadline, next) in turn.visited.drain(..) {
-            if let Some(watched) = wheel.get_mut(key) {
-                watched.next = next;
+            if let Some(Entry::Watched { next: visit, .. }) = wheel.get_mut(key) {
+                *visit = next;
                 wheel.schedule(key, deadline);
             }
         }
@@ -184,11 +200,24 @@ impl Heartbeat {
         turn.is_behind = !wheel.advance(turn.now, PIECE, &mut turn.due);
         // Upgrading a handle waits for its client's memory. Looking at all of them first doesn't: the processor fetches many
         // at a time.
-        turn.due.iter().for_each(|key| _ = black_box(wheel.get(*key).map(|watched| watched.client.strong_count())));
-        turn.visits.extend(turn.due.drain(..).filter_map(|key| {
-            let watched = wheel.get(key)?;
-            Some((key, watched.client.upgrade()?, watched.next))
-        }));
+        for key in &turn.due {
+            if let Some(Entry::Watched { client, .. }) = wheel.get(*key) {
+                black_box(client.strong_count());
+            }
+        }
+        for key in turn.due.drain(..) {
+            match wheel.get(key) {
+                Some(Entry::Watched { client, next }) => {
+                    turn.visits.extend(client.upgrade().map(|client| (key, client, *next)));
+                }
+                Some(Entry::Alarm(_)) => {
+                    if let Some(Entry::Alarm(ring)) = wheel.remove(key) {
+                        turn.alarms.push(ring);
+                    }
+                }
+                None => {}
+            }
+        }
         hand_over(wheel);
     }
 

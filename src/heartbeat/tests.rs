@@ -44,7 +44,10 @@ fn turn_from(heartbeat: &Heartbeat, last: u64, now: u64) {
 
 /// What is next for the only client, and when it is due.
 fn next(heartbeat: &Heartbeat, watch: &Watch) -> Visit {
-    heartbeat.wheel.lock().get(watch.key).unwrap().next
+    match heartbeat.wheel.lock().get(watch.key) {
+        Some(Entry::Watched { next, .. }) => *next,
+        _ => panic!("no client there"),
+    }
 }
 
 #[test]
@@ -236,4 +239,24 @@ async fn others_have_their_turn_between_two_pieces() {
     }
     assert!(turns >= 10, "{turns}");
     running.abort();
+}
+
+#[test]
+fn an_alarm_rings_once_and_not_at_all_when_it_was_dropped() {
+    let (heartbeat, rung) = (heartbeat(), Arc::new(Counter::default()));
+    let alarm = |after: Duration| {
+        let rung = rung.clone();
+        heartbeat.alarm(after, move || rung.add(1))
+    };
+    let (hour, day) = (Duration::from_secs(3600), Duration::from_secs(86_400));
+    let (_kept, dropped, later) = (alarm(hour), alarm(hour), alarm(day));
+    drop(dropped);
+    let due = heartbeat.tick_after(Instant::now() + hour);
+    turn_from(&heartbeat, 0, due - 1_000);
+    assert_eq!(rung.get(), 0);
+    turn_from(&heartbeat, due - 1_000, due);
+    turn_from(&heartbeat, due, due + 1_000);
+    assert_eq!(rung.get(), 1);
+    drop(later);
+    assert!(heartbeat.wheel.lock().is_empty());
 }

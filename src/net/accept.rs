@@ -22,7 +22,7 @@ pub(super) async fn accept_all(gateway: Arc<Gateway>, listener: Listener) {
             Ok((stream, remote_addr)) => {
                 trouble.backoff = None;
                 gateway.handshakes.accepted.add(1);
-                match gateway.admission.try_enter() {
+                match gateway.admission.try_enter(listener.door) {
                     Some(place) => {
                         if !place.may_upgrade && full.is_due() {
                             warn!("full, refusing clients max_connections={}", gateway.config.limits.max_connections);

@@ -1,5 +1,6 @@
 //! How many connections there may be.
 
+use super::door::Door;
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -24,6 +25,8 @@ pub(super) struct Place {
     permit: OwnedSemaphorePermit,
     /// Whether the connection may become a client.
     pub(super) may_upgrade: bool,
+    /// What is served to it.
+    pub(super) door: Door,
 }
 
 impl Place {
@@ -47,10 +50,10 @@ impl Admission {
     }
 
     /// A place for a new connection, if there is one left.
-    pub(super) fn try_enter(&self) -> Option<Place> {
+    pub(super) fn try_enter(&self, door: Door) -> Option<Place> {
         let place = |semaphore: &Arc<Semaphore>, may_upgrade| {
             let permit = semaphore.clone().try_acquire_owned().ok()?;
-            Some(Place { permit, may_upgrade })
+            Some(Place { permit, may_upgrade, door })
         };
         place(&self.places, true).or_else(|| place(&self.overflow, false))
     }

@@ -6,6 +6,7 @@ use hyper::header::{
 };
 use hyper::{Response, StatusCode};
 use std::fmt::Write;
+use std::time::Duration;
 
 /// When somebody who was refused for want of room may ask again.
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("5");
@@ -41,6 +42,7 @@ impl Refusal {
         "version_not_supported",
         "unauthorized",
         "origin_not_allowed",
+        "presence_taken",
         "header_too_large",
         "full",
         "draining",
@@ -97,14 +99,39 @@ impl Refusal {
         Self::new(StatusCode::FORBIDDEN, "origin_not_allowed", message)
     }
 
-    pub(super) fn not_found() -> Self {
-        let message = "there is /ws, /status, /healthz and /readyz";
-        Self::new(StatusCode::NOT_FOUND, "not_found", message)
+    pub(super) fn host_not_allowed() -> Self {
+        let message = "without credentials the gateway is asked by its IP address or as localhost, by no other name";
+        Self::new(StatusCode::FORBIDDEN, "host_not_allowed", message)
     }
 
-    pub(super) fn method_not_allowed() -> Self {
-        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "only GET and HEAD are allowed here")
-            .with(ALLOW, HeaderValue::from_static("GET, HEAD"))
+    pub(super) fn presence_taken() -> Self {
+        let message = "there is a connection with the same presence key, and its role may have one only";
+        Self::new(StatusCode::CONFLICT, "presence_taken", message)
+    }
+
+    pub(super) fn too_many_failures(wait: Duration) -> Self {
+        let message = "too many failed authentications from this address";
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_failures", message)
+            .with(RETRY_AFTER, HeaderValue::from(wait.as_secs() + 1))
+    }
+
+    pub(super) fn body_too_large() -> Self {
+        let message = "the body is larger than limits.max_message_bytes";
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", message)
+    }
+
+    pub(super) fn body_timeout() -> Self {
+        Self::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", "the body wasn't there within handshake.timeout")
+    }
+
+    pub(super) fn not_found() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not_found", "there is nothing at this path")
+    }
+
+    pub(super) fn method_not_allowed(allow: &'static str) -> Self {
+        let message = "the header Allow lists the methods that are allowed here";
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message)
+            .with(ALLOW, HeaderValue::from_static(allow))
     }
 
     pub(super) fn full() -> Self {

@@ -19,7 +19,7 @@ use hyper::service::{HttpService, service_fn};
 use hyper_util::rt::TokioIo;
 use log::{debug, info};
 use std::convert::Infallible;
-use std::future::{self, Future, poll_fn};
+use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -114,7 +114,7 @@ fn establish(
 /// Takes a client in.
 fn connect(gateway: &Gateway, upgraded: Upgraded, remote_addr: RemoteAddr) -> (Session, Watch) {
     let sender = Sender::new(gateway.senders.clone());
-    let Accepted { conn_id, auth } = upgraded.accepted;
+    let Accepted { conn_id, auth, reservation: _reservation } = upgraded.accepted;
     let client = Arc::new(GatewayClient::new(conn_id, sender, remote_addr, auth));
     let registration = gateway.registry.on_connect(client.clone());
     let watch = gateway.heartbeat.watch(&client);
@@ -161,8 +161,7 @@ async fn http(
     exchange: Arc<Exchange>,
 ) -> Option<Upgraded> {
     let io = TokioIo::new(Answering::new(stream, exchange.clone()));
-    let answer =
-        |request| future::ready(Ok::<_, Infallible>(service::answer(gateway, &exchange, place, remote_addr, request)));
+    let answer = |request| service::answer(gateway, &exchange, place, remote_addr, request);
     let mut connection = http1::Builder::new()
         .max_buf_size(gateway.config.handshake.max_header_bytes)
         // The buffer alone is no limit: it grows by doubling.

@@ -28,6 +28,7 @@ pub(super) async fn drain(gateway: &Gateway, mut shutdown: watch::Receiver<Shutd
     let stats = &gateway.stats;
     let before = Drained { closed: stats.closed_cleanly.get(), cut: stats.cut.get() };
     let deadline = Instant::now() + gateway.config.shutdown.drain_timeout;
+    gateway.handler.on_drain();
     let gentle = async {
         close_paced(gateway).await;
         // Plain connections don't count: they go with the last client. Handshakes first: what ends one meanwhile is in the

@@ -30,6 +30,8 @@ struct State {
     kept_alive: Option<OwnedSemaphorePermit>,
     /// Our service has answered, and not all of it is written.
     answering: bool,
+    /// Our service is at work: what hyper writes meanwhile is part of the answer (100, that the body may come).
+    operating: bool,
     /// There but between a plain answer and a handshake that is agreed to, or the end of all HTTP.
     in_progress: Option<InProgress>,
     /// The handshake was agreed to.
@@ -49,6 +51,7 @@ impl Exchange {
             plain: false,
             kept_alive: None,
             answering: false,
+            operating: false,
             in_progress: Some(in_progress),
             accepted: None,
             answered: false,
@@ -88,6 +91,20 @@ impl Exchange {
         state.kept_alive.is_some()
     }
 
+    /// A request of an operator has come. Its answer, and what hyper says before it, goes out by `deadline`, unless
+    /// [`wait_until`](Self::wait_until) says otherwise.
+    pub(super) fn begin_operation(&self, deadline: Instant) {
+        let mut state = self.state.lock();
+        (state.deadline, state.plain, state.in_progress) = (deadline, true, None);
+        state.answer();
+        state.operating = true;
+    }
+
+    /// The request is there, and its answer takes its time.
+    pub(super) fn wait_until(&self, deadline: Instant) {
+        self.state.lock().deadline = deadline;
+    }
+
     pub(super) fn step(&self) -> Step {
         self.state.lock().step
     }
@@ -118,6 +135,7 @@ impl State {
         self.step = Step::ResponseNotRead;
         self.answering = true;
         self.answered = true;
+        self.operating = false;
     }
 }
 
@@ -169,7 +187,7 @@ impl AsyncWrite for Answering {
         }
         ready!(Pin::new(&mut this.stream).poll_flush(cx))?;
         let mut state = this.exchange.state.lock();
-        if std::mem::take(&mut state.answering) {
+        if !state.operating && std::mem::take(&mut state.answering) {
             state.step = Step::HeaderUnfinished;
         }
         Poll::Ready(Ok(()))

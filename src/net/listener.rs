@@ -1,5 +1,6 @@
 //! Bound sockets: TCP over IPv4 and IPv6, and Unix socket paths.
 
+use super::door::Door;
 use crate::client::{RemoteAddr, Stream};
 use crate::config::ListenAddr;
 use socket2::SockRef;
@@ -25,6 +26,7 @@ const UNIX_MODE: u32 = 0o660;
 pub struct Listener {
     socket: Socket,
     addr: ListenAddr,
+    pub(super) door: Door,
 }
 
 enum Socket {
@@ -45,6 +47,11 @@ impl Listener {
             ListenAddr::Tcp(addr) => bind_tcp(*addr, reuse_port),
             ListenAddr::Unix(path) => bind_unix(path),
         }
+    }
+
+    /// The same for operators only, who are then served by no other: all but `/ws`.
+    pub fn for_operators(self) -> Self {
+        Listener { door: Door::Operators, ..self }
     }
 
     /// The address, with the port that was chosen.
@@ -76,7 +83,7 @@ fn bind_tcp(addr: SocketAddr, reuse_port: bool) -> io::Result<Listener> {
     socket.bind(addr)?;
     let listener = socket.listen(BACKLOG)?;
     let addr = ListenAddr::Tcp(listener.local_addr()?);
-    Ok(Listener { socket: Socket::Tcp(listener), addr })
+    Ok(Listener { socket: Socket::Tcp(listener), addr, door: Door::Both })
 }
 
 fn bind_unix(path: &Path) -> io::Result<Listener> {
@@ -86,7 +93,8 @@ fn bind_unix(path: &Path) -> io::Result<Listener> {
     let listener = UnixListener::bind(path)?;
     let bound = BoundPath { path: path.to_owned(), inode: fs::symlink_metadata(path)?.ino() };
     fs::set_permissions(path, fs::Permissions::from_mode(UNIX_MODE))?;
-    Ok(Listener { socket: Socket::Unix { listener, _path: bound }, addr: ListenAddr::Unix(path.to_owned()) })
+    let (socket, addr) = (Socket::Unix { listener, _path: bound }, ListenAddr::Unix(path.to_owned()));
+    Ok(Listener { socket, addr, door: Door::Both })
 }
 
 /// Whether a path is a socket that was left behind: there, and nobody answers.

@@ -8,7 +8,13 @@ use std::net::IpAddr;
 /// counts only as an IP address or `localhost`: any name can be made to point at this machine (DNS rebinding).
 pub(super) fn is_allowed(origin: &str, host: &str, allowed: &[String], open: bool) -> bool {
     let listed = allowed.iter().any(|entry| entry == "*" || entry.eq_ignore_ascii_case(origin));
-    listed || (is_same_host(origin, host) && !(open && is_name(split_port(host).0)))
+    listed || (is_same_host(origin, host) && is_host_trusted(host, open))
+}
+
+/// Whether a request to this host (the `Host` header) can't be one that a page of a made-up name was tricked into: where
+/// anybody is let in, a name is no proof of where the page comes from.
+pub(super) fn is_host_trusted(host: &str, open: bool) -> bool {
+    host.is_empty() || !(open && is_name(split_port(host).0))
 }
 
 fn is_same_host(origin: &str, host: &str) -> bool {

@@ -1,6 +1,7 @@
 //! A gateway's run, from the first accept to the end of the drain.
 
 use super::accept::accept_all;
+use super::door::Door;
 use super::drain::{Drained, drain};
 use super::gateway::{Gateway, Shutdown};
 use super::listener::Listener;
@@ -21,7 +22,11 @@ impl Gateway {
         let mut background = JoinSet::new();
         background.spawn(async move { heartbeat.run().await });
         let mut acceptors = JoinSet::new();
-        for listener in listeners {
+        let has_operators = listeners.iter().any(|listener| listener.door == Door::Operators);
+        for mut listener in listeners {
+            if has_operators && listener.door == Door::Both {
+                listener.door = Door::Clients;
+            }
             acceptors.spawn(accept_all(self.clone(), listener));
         }
         // Whoever told it has gone: nobody can tell it to end any more, so it does.

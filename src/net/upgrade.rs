@@ -5,7 +5,7 @@ use super::headers::{only, tokens};
 use super::origin;
 use super::proof::{BEARER_PROTOCOL, PROTOCOL, Proof};
 use crate::auth::AuthInfo;
-use crate::client::ConnId;
+use crate::client::{ConnId, Presence, Reservation};
 use crate::config::Config;
 use hyper::header::{
     CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN, SEC_WEBSOCKET_ACCEPT,
@@ -22,10 +22,16 @@ const X_CONN_ID: HeaderName = HeaderName::from_static("x-conn-id");
 pub(super) struct Accepted {
     pub(super) conn_id: ConnId,
     pub(super) auth: Arc<AuthInfo>,
+    /// Its presence key's place, until it is there itself.
+    pub(super) reservation: Reservation,
 }
 
 /// Checks a request for an upgrade, and who sends it.
-pub(super) fn accept(request: &Parts, config: &Config) -> Result<(Accepted, Response<String>), Refusal> {
+pub(super) fn accept(
+    request: &Parts,
+    config: &Config,
+    presence: &Arc<Presence>,
+) -> Result<(Accepted, Response<String>), Refusal> {
     let headers = &request.headers;
     check_upgrade(request)?;
     let key = check_key(headers)?;
@@ -35,8 +41,9 @@ pub(super) fn accept(request: &Parts, config: &Config) -> Result<(Accepted, Resp
     let auth = config.auth.authenticate(&proof.presented());
     let auth = auth.ok_or_else(|| Refusal::unauthorized(config.auth.scheme()))?;
     let protocol = choose_protocol(headers)?;
+    let reservation = presence.reserve(&auth).ok_or(Refusal::presence_taken())?;
     let conn_id = ConnId::random();
-    Ok((Accepted { conn_id, auth }, switching_protocols(conn_id, key, protocol)))
+    Ok((Accepted { conn_id, auth, reservation }, switching_protocols(conn_id, key, protocol)))
 }
 
 /// The address must carry no token.

@@ -8,6 +8,7 @@ use crate::config::Config;
 use crate::counters::{Counter, Tally};
 use crate::heartbeat::Heartbeat;
 use crate::logging;
+use crate::rpc::{CallCounts, Router};
 use serde::Serialize;
 use std::time::Duration;
 
@@ -23,6 +24,8 @@ pub struct Sources<'a> {
     pub handshakes: &'a Handshakes,
     /// For clients that didn't answer.
     pub heartbeat: &'a Heartbeat,
+    /// For calls and events, where there are any.
+    pub router: Option<&'a Router>,
     /// For what the kernel says.
     pub process: &'a ProcessProbe,
     /// Since the start.
@@ -46,6 +49,8 @@ struct Report<'a> {
     messages: InOut<'a>,
     bytes: InOut<'a>,
     outbox: OutboxReport,
+    #[serde(flatten)]
+    rpc: Option<RpcReport<'a>>,
     log_lines_dropped: u64,
     process: Process,
 }
@@ -59,6 +64,18 @@ struct HeartbeatReport<'a> {
     timeouts: u64,
     round_trip_p50_microseconds: Option<u64>,
     round_trip_p99_microseconds: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct RpcReport<'a> {
+    calls: &'a CallCounts,
+    events: EventsReport<'a>,
+}
+
+#[derive(Serialize)]
+struct EventsReport<'a> {
+    published: &'a Counter,
+    queued: &'a Counter,
 }
 
 #[derive(Serialize)]
@@ -98,6 +115,10 @@ pub fn report(sources: &Sources<'_>) -> String {
         messages: InOut { r#in: &stats.messages_in, out: &stats.messages_out },
         bytes: InOut { r#in: &stats.bytes_in, out: &stats.bytes_out },
         outbox: OutboxReport { bytes_queued: stats.outbox_bytes.get(), largest_bytes: stats.outbox_largest.get() },
+        rpc: sources.router.map(|router| {
+            let [published, queued] = router.event_counts();
+            RpcReport { calls: router.call_counts(), events: EventsReport { published, queued } }
+        }),
         log_lines_dropped: logging::dropped(),
         process: sources.process.read(),
     };

@@ -1,57 +1,60 @@
 //! The JSON-RPC 2.0 envelope (<https://www.jsonrpc.org/specification>): requests parsed without copying, ids and
 //! params kept byte for byte.
 
-use serde::Deserialize;
+use super::error::{ErrorKind, RpcError};
+use super::params::Text;
 use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
-use std::fmt::{self, Write};
+use std::fmt;
 
-/// The codes of section 5.1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ErrorCode {
-    /// Not JSON.
-    ParseError = -32700,
-    /// JSON, but no request.
-    InvalidRequest = -32600,
-    /// No such method.
-    MethodNotFound = -32601,
-    /// Params that the method doesn't take.
-    InvalidParams = -32602,
-}
-
-/// An error answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RpcError {
-    /// Its code.
-    pub code: ErrorCode,
-    /// What is wrong, in words.
-    pub message: Cow<'static, str>,
-}
-
-impl RpcError {
-    pub(super) fn new(code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
-        RpcError { code, message: message.into() }
-    }
-
-    /// The answer with this error; an id that couldn't be read is null.
-    pub(super) fn answer(&self, id: Option<&RawValue>) -> String {
-        let message = serde_json::Value::from(&*self.message);
-        let mut answer = String::from(r#"{"jsonrpc":"2.0","error":{"code":"#);
-        let id = id.filter(|id| is_id(id)).map_or("null", RawValue::get);
-        let _ = write!(answer, r#"{},"message":{message}}},"id":{id}}}"#, self.code as i32);
-        answer
-    }
+/// A value as JSON.
+pub(super) fn to_json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("what is shown has string keys only")
 }
 
 /// The answer with a method's result, which is JSON.
-pub(super) fn answer(id: &RawValue, result: &str) -> String {
-    let id = id.get();
-    let mut answer = String::with_capacity(36 + id.len() + result.len());
-    for part in [r#"{"jsonrpc":"2.0","result":"#, result, r#","id":"#, id, "}"] {
+pub(super) fn answer(id: &str, result: &str) -> String {
+    join(r#"{"jsonrpc":"2.0","result":"#, result, id)
+}
+
+/// The answer with an error object, which is JSON.
+pub(super) fn error_answer(id: &str, error: &str) -> String {
+    join(r#"{"jsonrpc":"2.0","error":"#, error, id)
+}
+
+fn join(start: &str, member: &str, id: &str) -> String {
+    let mut answer = String::with_capacity(36 + id.len() + member.len());
+    for part in [start, member, r#","id":"#, id, "}"] {
         answer.push_str(part);
     }
     answer
+}
+
+/// A request of the gateway's own.
+pub(super) fn request(id: u64, method: &str, params: Option<&str>) -> String {
+    let mut request = format!(r#"{{"jsonrpc":"2.0","id":{id},"#);
+    push_method(&mut request, method, params);
+    request
+}
+
+/// A notification. `method` is JSON, with its quotes.
+pub(super) fn notification(method: &str, params: Option<&str>) -> String {
+    let mut notification = String::from(r#"{"jsonrpc":"2.0","#);
+    push_method(&mut notification, method, params);
+    notification
+}
+
+fn push_method(text: &mut String, method: &str, params: Option<&str>) {
+    text.reserve(24 + method.len() + params.map_or(0, str::len));
+    for part in [r#""method":"#, method] {
+        text.push_str(part);
+    }
+    for part in params.into_iter().flat_map(|params| [r#","params":"#, params]) {
+        text.push_str(part);
+    }
+    text.push('}');
 }
 
 /// What one message holds.
@@ -74,6 +77,20 @@ pub(super) struct Request<'a> {
     method: Option<&'a RawValue>,
     #[serde(borrow, default, deserialize_with = "even_null")]
     pub(super) params: Option<&'a RawValue>,
+    /// A response's.
+    #[serde(borrow, default, deserialize_with = "even_null")]
+    result: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "even_null")]
+    error: Option<&'a RawValue>,
+}
+
+/// What came of a request to a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Response<'a> {
+    Result(&'a str),
+    Error(&'a str),
+    /// Both of them, or an error that is no object.
+    Invalid,
 }
 
 /// What is there is there, even if it is `null`.
@@ -82,28 +99,41 @@ fn even_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de R
 }
 
 impl<'a> Request<'a> {
+    /// If this is a response, which is never answered: the ID that it is for, if it can be one of ours, and what it says.
+    pub(super) fn as_response(&self) -> Option<(Option<u64>, Response<'a>)> {
+        let response = match (self.result, self.error) {
+            _ if self.method.is_some() => return None,
+            (None, None) => return None,
+            (Some(result), None) => Response::Result(result.get()),
+            (None, Some(error)) if first_byte(error) == b'{' => Response::Error(error.get()),
+            _ => Response::Invalid,
+        };
+        let is_valid = self.jsonrpc.map(RawValue::get) == Some(VERSION);
+        let response = if is_valid { response } else { Response::Invalid };
+        Some((self.id.and_then(|id| id.get().parse().ok()), response))
+    }
+
     /// The method, if this is a request.
     pub(super) fn check(&self) -> Result<Cow<'a, str>, RpcError> {
-        let invalid = |message: &'static str| RpcError::new(ErrorCode::InvalidRequest, message);
-        if self.jsonrpc.map(RawValue::get) != Some(r#""2.0""#) {
-            return Err(invalid(r#"Invalid Request: jsonrpc must be "2.0""#));
-        }
-        if self.id.is_some_and(|id| !is_id(id)) {
-            return Err(invalid("Invalid Request: id must be a string, a number or null"));
+        if self.jsonrpc.map(RawValue::get) != Some(VERSION) || self.id.is_some_and(|id| !is_id(id)) {
+            return Err(invalid_request());
         }
         let method = self.method.map(|method| method.get()).unwrap_or_default();
-        let method = serde_json::from_str::<Text<'a>>(method);
-        let method = method.map_err(|_| invalid("Invalid Request: method must be a string"))?.0;
+        let Text(method) = serde_json::from_str(method).map_err(|_| invalid_request())?;
         match self.params.map(first_byte) {
             None | Some(b'{' | b'[') => Ok(method),
-            Some(_) => Err(RpcError::new(ErrorCode::InvalidParams, "Invalid params: an object or an array")),
+            Some(_) => Err(RpcError::new(ErrorKind::InvalidParams, "Invalid params: an object or an array")),
         }
+    }
+
+    /// The ID that an error answer has; one that can't be read is null.
+    pub(super) fn id_or_null(&self) -> &'a str {
+        self.id.filter(|id| is_id(id)).map_or("null", RawValue::get)
     }
 }
 
-/// A string that is borrowed unless it has escapes.
-#[derive(Deserialize)]
-struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+/// The version that every message names.
+const VERSION: &str = r#""2.0""#;
 
 fn is_id(id: &RawValue) -> bool {
     matches!(first_byte(id), b'"' | b'n' | b'-' | b'0'..=b'9')
@@ -115,7 +145,6 @@ fn first_byte(value: &RawValue) -> u8 {
 
 /// Reads one message.
 pub(super) fn parse(text: &str, max_batch_requests: usize) -> Result<Incoming<'_>, RpcError> {
-    let invalid = |message: String| Err(RpcError::new(ErrorCode::InvalidRequest, message));
     if !text.trim_ascii_start().starts_with('[') {
         return parse_request(text).map(Incoming::Single);
     }
@@ -123,8 +152,9 @@ pub(super) fn parse(text: &str, max_batch_requests: usize) -> Result<Incoming<'_
     let requests = deserializer.deserialize_seq(BatchVisitor { max: max_batch_requests });
     match requests.and_then(|requests| deserializer.end().map(|()| requests)) {
         Err(_) => Err(not_json()),
-        Ok(None) => invalid(format!("Invalid Request: a batch of more than {max_batch_requests}")),
-        Ok(Some(requests)) if requests.is_empty() => invalid("Invalid Request: an empty batch".to_owned()),
+        Ok(None) => Err(RpcError::new(ErrorKind::BatchTooLarge, "Invalid Request: a batch of too many requests")
+            .with("most", max_batch_requests)),
+        Ok(Some(requests)) if requests.is_empty() => Err(invalid_request()),
         Ok(Some(requests)) => Ok(Incoming::Batch(requests)),
     }
 }
@@ -161,10 +191,15 @@ pub(super) fn parse_request(text: &str) -> Result<Request<'_>, RpcError> {
     match serde_json::from_str(text) {
         Ok(request) if object => Ok(request),
         _ if serde_json::from_str::<IgnoredAny>(text).is_err() => Err(not_json()),
-        _ => Err(RpcError::new(ErrorCode::InvalidRequest, "Invalid Request: not a request object")),
+        _ => Err(invalid_request()),
     }
 }
 
 fn not_json() -> RpcError {
-    RpcError::new(ErrorCode::ParseError, "Parse error: not JSON")
+    RpcError::new(ErrorKind::ParseError, "Parse error")
+}
+
+/// In the specification's words.
+fn invalid_request() -> RpcError {
+    RpcError::new(ErrorKind::InvalidRequest, "Invalid Request")
 }

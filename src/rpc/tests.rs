@@ -1,17 +1,28 @@
 use super::*;
 use crate::auth::AuthInfo;
 use crate::client::{Bounds, ConnId, RemoteAddr, Sender, SenderContext};
+use call::CallResult;
 use serde_json::{Value, json};
 
-fn client() -> GatewayClient {
+mod specification;
+
+fn client() -> Arc<GatewayClient> {
     let context = SenderContext { bounds: Bounds { messages: 8, bytes: 8192 }, stats: Arc::default() };
     let (sender, auth) = (Sender::new(context.into()), AuthInfo::anonymous().into());
     let remote_addr = RemoteAddr::Tcp(([192, 0, 2, 1], 4711).into());
-    GatewayClient::new(ConnId::random(), sender, remote_addr, auth)
+    Arc::new(GatewayClient::new(ConnId::random(), sender, remote_addr, auth))
+}
+
+fn router() -> Router {
+    let mut config = Config::new(1024);
+    config.limits.max_batch_requests = 3;
+    let (presence, heartbeat) =
+        (Presence::new(config.presence.clone()), Heartbeat::new(&config.heartbeat, Arc::default()));
+    Router::new(&config, Arc::default(), presence.into(), heartbeat.into())
 }
 
 fn answer(text: &str) -> Option<String> {
-    Router::new(Arc::default(), 3).answer(&client(), text)
+    router().answer(&client(), text)
 }
 
 fn error_of(text: &str) -> (i64, Value) {
@@ -55,10 +66,8 @@ fn methods_answer() {
     assert_eq!((&me["role"], &me["presence_key"]), (&json!("operator"), &json!("operator:anonymous")));
     assert_eq!(me["scopes"], json!(["*"]));
     let methods = result("gateway.methods");
-    assert_eq!(methods.as_array().unwrap().len(), 5);
-    for method in methods.as_array().unwrap() {
-        assert!(!result(method.as_str().unwrap()).is_null() || method == "gateway.echo");
-    }
+    let names: Vec<_> = methods.as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
+    assert!(names.len() == METHODS.len() && names.is_sorted(), "{names:?}");
 }
 
 #[test]
@@ -147,15 +156,53 @@ fn batches_are_answered_as_one_up_to_a_bound() {
     assert_eq!(mixed.as_array().unwrap().len(), 2);
     assert_eq!((&mixed[0]["id"], &mixed[1]["error"]["code"]), (&json!(1), &json!(-32600)));
     assert_eq!(answer(&format!(" [{note}, {note}]")), None);
-    assert_eq!(error_of(&format!("[{},{},{},{}]", ping(1), ping(2), ping(3), ping(4))), (-32600, Value::Null));
+    let many = answer(&format!("[{},{},{},{}]", ping(1), ping(2), ping(3), ping(4))).unwrap();
+    let many: Value = serde_json::from_str(&many).unwrap();
+    assert_eq!((&many["id"], &many["error"]["code"]), (&Value::Null, &json!(-32600)));
+    assert_eq!(many["error"]["data"], json!({"reason": "batch_too_large", "most": 3}));
 }
+
+#[test]
+fn responses_are_not_answered() {
+    for response in [
+        r#"{"jsonrpc":"2.0","id":1,"result":null}"#,
+        r#"{"jsonrpc":"2.0","id":1,"error":{"code":1,"message":"x"}}"#,
+        r#"{"jsonrpc":"2.0","id":1,"error":"x"}"#,
+        r#"{"id":"x","result":1,"error":1}"#,
+        r#"[{"jsonrpc":"2.0","id":1,"result":1}]"#,
+        r#"{"jsonrpc":"2.0","result":1}"#,
+    ] {
+        let router = router();
+        assert_eq!(router.answer(&client(), response), None, "{response}");
+        assert_eq!(serde_json::to_value(router.call_counts()).unwrap()["answers_ignored"], 1, "{response}");
+    }
+}
+
+/// Pieces of messages, more of them good than bad.
+const PIECES: &str = r#"([\[\]{}:,"0-9a-z\\ ]|"jsonrpc":"2\.0",?|"method":"(gateway\.(echo|ping|subscribe|publish|health)|clients\.(list|get|send|disconnect|closed)|node\.(list|invoke|announce)|x)",?|"id":(1|null|"a"),?|"params":|"(result|error|topics|topic|data|target|role|limit|cursor)":){0,40}"#;
 
 proptest::proptest! {
     /// Whatever comes: no panic, and an answer that is JSON if there is one.
     #[test]
-    fn any_text_is_survived(text in r#"([\[\]{}:,"0-9a-z\\ ]|"jsonrpc":"2\.0"|"method":"gateway\.echo"|"id":|"params":){0,40}"#) {
+    fn any_text_is_survived(text in PIECES) {
         if let Some(answer) = answer(&text) {
             proptest::prop_assert!(serde_json::from_str::<Value>(&answer).is_ok(), "{}", answer);
         }
+    }
+
+    /// Whatever is asked, a notification, alone or among others, has no answer.
+    #[test]
+    fn no_notification_is_answered(
+        methods in proptest::collection::vec(0..METHODS.len() + 1, 1..4),
+        params in r#"(null|1|"x"|\[\]|\[1\]|\{\}|\{"(topics|topic|data|target|method|role|conn_id|limit|capabilities)":(1|"x"|\[\]|\["a"\]|null)\})?"#,
+    ) {
+        let note = |method: &usize| {
+            let method = METHODS.get(*method).map_or("nope", |method| method.name);
+            let params = if params.is_empty() { String::new() } else { format!(r#","params":{params}"#) };
+            format!(r#"{{"jsonrpc":"2.0","method":"{method}"{params}}}"#)
+        };
+        let notes: Vec<_> = methods.iter().map(note).collect();
+        proptest::prop_assert_eq!(answer(&notes[0]), None);
+        proptest::prop_assert_eq!(answer(&format!("[{}]", notes.join(","))), None);
     }
 }

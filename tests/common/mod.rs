@@ -1,6 +1,7 @@
 //! A real gateway on a free port, and clients for it.
 
 pub mod credential;
+pub mod fleet;
 pub mod frames;
 pub mod process;
 pub mod tools;

@@ -71,7 +71,7 @@ const BAD: &[(&str, &[&str])] = &[
     ("\nlog_level = \"loud\"",                &["2: log_level = \"loud\"; LEVELS"]),
     ("log_level = \"INFO\"",                  &["1: log_level = \"INFO\"; LEVELS"]),
     ("log_level = 3",                         &["1: log_level = 3; LEVELS"]),
-    ("\n\nlisten_on = \"127.0.0.1:0\"",       &["3: unknown key listen_on; allowed here: listen, listen_reuse_port, log_level, handshake, heartbeat, limits, auth, shutdown"]),
+    ("\n\nlisten_on = \"127.0.0.1:0\"",       &["3: unknown key listen_on; allowed here: listen, listen_reuse_port, log_level, handshake, heartbeat, limits, auth, presence, calls, ops, shutdown"]),
     ("handshake = 5",                         &["1: handshake = 5; allowed: a table, [handshake]"]),
     ("[[limits]]\n",                          &["1: limits = [[limits]]; allowed: a table, [limits]"]),
     // Who can reach it.
@@ -117,7 +117,17 @@ const BAD: &[(&str, &[&str])] = &[
     ("[limits]\n\nmax_message_bytes = 2097153", &["3: limits.outbox_max_bytes = 4194304; allowed: at least twice limits.max_message_bytes, 4194306"]),
     ("[limits]\nwrite_timeout = \"2h\"",      &["2: limits.write_timeout = \"2h\"; TIME"]),
     ("[limits]\nclose_timeout = true",        &["2: limits.close_timeout = true; TIME"]),
-    ("[limits]\nmax_clients = 5",             &["2: unknown key limits.max_clients; allowed here: max_connections, max_message_bytes, max_batch_requests, outbox_max_messages, outbox_max_bytes, write_timeout, close_timeout"]),
+    ("[limits]\nmax_clients = 5",             &["2: unknown key limits.max_clients; allowed here: max_connections, max_message_bytes, max_batch_requests, max_subscriptions, closed_connections, outbox_max_messages, outbox_max_bytes, write_timeout, close_timeout"]),
+    // [presence], [calls], [ops]
+    ("[presence]\nnode = \"keep\"",          &["2: presence.node = \"keep\"; allowed: \"allow\", \"replace\", \"reject\""]),
+    ("[presence]\noperator = true",          &["2: presence.operator = true; allowed: \"allow\", \"replace\", \"reject\""]),
+    ("[presence]\n\"a b\" = \"allow\"",      &["2: presence.a b; a role is 1 to 64 letters, digits and . _ @ -"]),
+    ("[calls]\ntimeout = 5",                 &["2: calls.timeout = 5; allowed: \"10ms\" to \"1h\", a whole number with ms, s, m or h"]),
+    ("[calls]\nmax_per_node = 0",            &["2: calls.max_per_node = 0; allowed: 1 to 1000000"]),
+    ("[calls]\nlimit = 1",                   &["2: unknown key calls.limit; allowed here: timeout, max_per_caller, max_per_node"]),
+    ("[ops]\nmax_failures_per_minute = 0",   &["2: ops.max_failures_per_minute = 0; allowed: 1 to 1000000"]),
+    ("[ops]\nlisten = \"nowhere\"",          &["2: ops.listen = \"nowhere\"; allowed: an IP address with a port, as \"127.0.0.1:8080\" or \"[::1]:8080\", or a Unix socket, as \"unix:/run/aisopod-gateway/gateway.sock\""]),
+    ("[ops]\nlisten = \"0.0.0.0:81\"",       &["2: ops.listen \"0.0.0.0:81\" would let anybody in; allowed while auth.mode is \"none\": 127.0.0.1, [::1], unix: paths, or auth.allow_insecure = true"]),
     // [shutdown]
     ("[shutdown]\ndrain_timeout = \"0s\"",    &["2: shutdown.drain_timeout = \"0s\"; allowed: \"1ms\" to \"1h\", a whole number with ms, s, m or h"]),
     ("[shutdown]\ntimeout = \"1s\"",          &["2: unknown key shutdown.timeout; allowed here: drain_timeout"]),
@@ -128,7 +138,7 @@ const BAD: &[(&str, &[&str])] = &[
     // All of it at once.
     ("log_level = \"loud\"\nfoo = 1\n[handshake]\ntimeout = 1\nbar = 2\n[limits]\nmax_batch_requests = 0\n[auth]\nmode = \"x\"\n", &[
         "1: log_level = \"loud\"; LEVELS",
-        "2: unknown key foo; allowed here: listen, listen_reuse_port, log_level, handshake, heartbeat, limits, auth, shutdown",
+        "2: unknown key foo; allowed here: listen, listen_reuse_port, log_level, handshake, heartbeat, limits, auth, presence, calls, ops, shutdown",
         "4: handshake.timeout = 1; TIME",
         "5: unknown key handshake.bar; allowed here: timeout, idle_timeout, max_header_bytes, allowed_origins",
         "7: limits.max_batch_requests = 0; allowed: 1 to 10000",
@@ -174,7 +184,7 @@ fn a_wrong_file_does_not_start_the_gateway() {
         &run(dir.path(), &["--config", "config.toml"]),
         "a file to run with",
         &[
-            "2: unknown key foo; allowed here: listen, listen_reuse_port, log_level, handshake, heartbeat, limits, auth, shutdown",
+            "2: unknown key foo; allowed here: listen, listen_reuse_port, log_level, handshake, heartbeat, limits, auth, presence, calls, ops, shutdown",
         ],
     );
 }

@@ -4,13 +4,18 @@
 mod common;
 
 mod browser;
+mod calls;
+mod clients;
 mod config;
+mod conversation;
 mod credentials;
 mod embedded;
+mod events;
 mod foreign;
 mod frames;
 mod handshake;
 mod lifecycle;
+mod operators;
 mod plain;
 mod ports;
 mod raw;

@@ -1,15 +1,17 @@
 //! What is behind a sender's lock: the socket's writing side, what waits for it, and the flags.
 
+use super::SenderState;
 use super::{Requests, SendError, SenderContext};
 use crate::client::close::CloseReason;
-use crate::client::outbox::Bounds;
+use crate::client::outbox::{Bounds, Outbox};
 use crate::client::outgoing::{Outgoing, Taken};
 use crate::client::stats::Stats;
 use crate::client::stream::Stream;
+use crate::clock::Moment;
 use std::io::ErrorKind;
 use std::sync::Arc;
 use std::task::Waker;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 /// A ping's header: final, opcode 9, four bytes of payload (RFC 6455, section 5.5.2).
@@ -27,7 +29,8 @@ pub(super) enum Ping {
     Asked,
     /// Among the control frames that the socket hasn't taken yet.
     Waiting,
-    Sent(Instant),
+    /// Written at [`Line::ping_sent`].
+    Sent,
 }
 
 /// One connection's way out.
@@ -48,6 +51,10 @@ pub(super) struct Line {
     pub(super) ping: Ping,
     /// Pings so far: the payload of the last one.
     pings: u32,
+    /// When the last one was written.
+    pub(super) ping_sent: Moment,
+    /// The most payload bytes that ever waited.
+    highest_bytes: u32,
     /// There only while the session waits: what a session asks of itself wakes nobody.
     pub(super) waker: Option<Waker>,
     pub(super) messages_out: u64,
@@ -57,6 +64,39 @@ pub(super) struct Line {
 impl Line {
     pub(super) fn requests(&self) -> Requests {
         Requests { close: self.close, cut: self.cut, blocked: self.blocked }
+    }
+
+    /// What others may know of it.
+    pub(super) fn state(&self) -> SenderState {
+        let outbox = self.waiting.as_ref().map(|waiting| waiting.outbox());
+        SenderState {
+            close_reason: self.close,
+            is_blocked: self.blocked && self.has_more(),
+            ping_sent_at: (self.ping == Ping::Sent).then_some(self.ping_sent),
+            messages_out: self.messages_out,
+            bytes_out: self.bytes_out,
+            outbox_messages: outbox.map_or(0, Outbox::len),
+            outbox_bytes: outbox.map_or(0, Outbox::bytes),
+            outbox_highest_bytes: self.highest_bytes,
+        }
+    }
+
+    /// Begins the close, with words for the close frame. Whether it was not begun before.
+    pub(super) fn kick(&mut self, note: &str) -> bool {
+        if self.close.is_some() {
+            return false;
+        }
+        self.close = Some(CloseReason::Kicked);
+        if !note.is_empty() {
+            let end = note.floor_char_boundary(CloseReason::NOTE_BYTES);
+            self.waiting().note = Some(note[..end].into());
+        }
+        true
+    }
+
+    /// The words for the close frame.
+    pub(super) fn take_note(&mut self) -> Option<Box<str>> {
+        self.waiting.as_mut()?.note.take()
     }
 
     pub(super) fn cut(&mut self, reason: CloseReason) {
@@ -75,7 +115,10 @@ impl Line {
             self.close.get_or_insert(CloseReason::SlowConsumer);
             return Err(SendError::Full);
         }
-        stats.outbox_largest.reach(waiting.outbox().bytes() as u64);
+        let waiting_bytes = waiting.outbox().bytes();
+        // A bound is far below 4 GiB.
+        self.highest_bytes = self.highest_bytes.max(waiting_bytes as u32);
+        stats.outbox_largest.reach(waiting_bytes as u64);
         stats.outbox_bytes.add(bytes as u64);
         Ok(())
     }
@@ -98,7 +141,7 @@ impl Line {
 
     /// Whether the socket has not taken everything.
     pub(super) fn has_more(&self) -> bool {
-        self.waiting.is_some() || self.asks_ping()
+        self.waiting.as_ref().is_some_and(|waiting| !waiting.is_empty()) || self.asks_ping()
     }
 
     /// No ping goes behind a close frame.
@@ -141,11 +184,15 @@ impl Line {
         let written = waiting.write(&mut taken, |first, second| stream.try_write(first, second));
         self.count(&taken, stats);
         if self.ping == Ping::Waiting && waiting.control_bytes() == 0 {
-            self.ping = Ping::Sent(Instant::now());
+            (self.ping, self.ping_sent) = (Ping::Sent, Moment::now());
             stats.pings_sent.add(1);
         }
         match written {
-            Ok(()) => return waiting.give_back(),
+            Ok(()) if waiting.note.is_none() => return waiting.give_back(),
+            Ok(()) => {
+                self.waiting = Some(waiting);
+                return;
+            }
             Err(error) if error.kind() == ErrorKind::WouldBlock => {}
             Err(_) => self.cut(CloseReason::Abnormal),
         }
@@ -164,9 +211,9 @@ impl Line {
     /// The round trip, if this is the payload of the ping that was sent last.
     pub(super) fn pong(&mut self, payload: &[u8]) -> Option<Duration> {
         match self.ping {
-            Ping::Sent(at) if payload == self.pings.to_be_bytes() => {
+            Ping::Sent if payload == self.pings.to_be_bytes() => {
                 self.ping = Ping::None;
-                Some(at.elapsed())
+                Some(self.ping_sent.elapsed())
             }
             _ => None,
         }

@@ -126,13 +126,13 @@ async fn a_ping_is_answered_once_and_never_follows_a_close() {
     let (sender, _peer) = open().await;
     assert!(park(&sender));
     sender.ping();
-    assert!(sender.ping_sent_at().is_some());
+    assert!(sender.state().ping_sent_at.is_some());
     assert_eq!(sender.pong(&[0, 0, 0, 2]), None);
     assert!(sender.pong(&[0, 0, 0, 1]).is_some());
-    assert_eq!((sender.pong(&[0, 0, 0, 1]), sender.ping_sent_at()), (None, None));
+    assert_eq!((sender.pong(&[0, 0, 0, 1]), sender.state().ping_sent_at), (None, None));
     sender.close(CloseReason::Kicked);
     sender.ping();
-    assert_eq!((sender.ping_sent_at(), sender.is_flushed()), (None, true));
+    assert_eq!((sender.state().ping_sent_at, sender.is_flushed()), (None, true));
 }
 
 #[tokio::test]

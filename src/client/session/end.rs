@@ -1,10 +1,11 @@
 //! The session's end: the close frames, and what is counted and logged of it.
 
 use super::{Session, State};
-use crate::client::CloseReason;
 use crate::client::inbox::Inbox;
+use crate::client::{CloseReason, Closed, Health, SenderState, Side};
 use log::info;
 use std::task::{Context, Poll};
+use std::time::SystemTime;
 use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Error, Utf8Bytes};
@@ -64,9 +65,9 @@ impl Session {
             return Poll::Pending;
         }
         if !self.close_sent {
-            let reason = self.reason();
-            let reason = CloseFrame { code: reason.code().into(), reason: Utf8Bytes::from_static(reason.label()) };
-            self.send_close(Some(reason));
+            let (reason, note) = (self.reason(), self.client.sender.take_note());
+            let text = note.map_or(Utf8Bytes::from_static(reason.label()), |note| format!("{reason}: {note}").into());
+            self.send_close(Some(CloseFrame { code: reason.code().into(), reason: text }));
             return Poll::Ready(self.state);
         }
         if self.peer_closed {
@@ -82,7 +83,7 @@ impl Session {
             }
             _ => inbox.poll_close(cx, &self.stream).map(|closed| self.is_clean = closed),
         };
-        self.bytes_in += inbox.take_bytes();
+        self.client.received.add_bytes(inbox.take_bytes());
         end.map(|()| State::Ended)
     }
 
@@ -94,30 +95,66 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
+        let health = self.client.health();
         let reason = self.reason();
         // From here on whoever still holds the client is told that it is gone.
         self.client.close(reason);
-        let (messages_out, bytes_out) = self.client.sender.end();
-        let (client, stats) = (&*self.client, &self.context.stats);
+        let state = self.client.sender.end();
+        let stats = &self.context.stats;
         stats.sessions.sub(1);
         stats.closed.add(reason.label());
         let counter = if self.is_clean { &stats.closed_cleanly } else { &stats.cut };
         counter.add(1);
+        self.client.end();
+        let closed = self.closed(reason, health, &state);
+        self.log(&closed, &state);
+        let (client, context) = (&*self.client, &*self.context);
+        context.presence.leave(client, &*context.handler);
+        context.handler.on_disconnect(client, closed);
+    }
+}
+
+impl Session {
+    fn closed(&self, reason: CloseReason, health: Health, state: &SenderState) -> Closed {
+        let client = &*self.client;
+        let side = match reason {
+            CloseReason::Abnormal => Side::Network,
+            CloseReason::Normal | CloseReason::GoingAway => Side::Client,
+            CloseReason::ProtocolError if self.peer_closed => Side::Client,
+            _ => Side::Gateway,
+        };
+        Closed {
+            conn_id: client.conn_id,
+            auth: client.auth.clone(),
+            remote_addr: client.remote_addr,
+            at: SystemTime::now(),
+            connected: client.connected_at.elapsed(),
+            idle: client.idle(),
+            health,
+            reason,
+            side,
+            round_trip: client.round_trip(),
+            outbox_highest_bytes: state.outbox_highest_bytes,
+        }
+    }
+
+    fn log(&self, closed: &Closed, state: &SenderState) {
+        let (messages_in, bytes_in) = self.client.received();
         info!(
             "disconnected conn_id={} role={} presence_key={} remote_addr={} seconds={:.3} reason={} code={} clean={} \
              messages_in={} messages_out={} bytes_in={} bytes_out={}",
-            client.conn_id,
-            client.auth.role,
-            client.auth.presence_key,
-            client.remote_addr,
-            client.connected_at.elapsed().as_secs_f64(),
-            reason,
-            reason.code(),
+            closed.conn_id,
+            closed.auth.role,
+            closed.auth.presence_key,
+            closed.remote_addr,
+            closed.connected.as_secs_f64(),
+            closed.reason,
+            closed.reason.code(),
             self.is_clean,
-            self.messages_in,
-            messages_out,
-            self.bytes_in,
-            bytes_out,
+            messages_in,
+            state.messages_out,
+            bytes_in,
+            state.bytes_out,
         );
     }
 }

@@ -1,0 +1,88 @@
+//! Points in time: small ones, to keep with each client, and how one is written.
+
+use std::sync::LazyLock;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// Moment 0.
+static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+/// A point in time in 8 bytes: nanoseconds since this process first asked for one. Monotonic, as [`Instant`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment(u64);
+
+impl Moment {
+    /// This one.
+    pub fn now() -> Self {
+        Moment(START.elapsed().as_nanos() as u64)
+    }
+
+    /// Nanoseconds since moment 0.
+    pub fn nanos(self) -> u64 {
+        self.0
+    }
+
+    /// Whole seconds since moment 0.
+    pub fn seconds(self) -> u64 {
+        self.0 / 1_000_000_000
+    }
+
+    /// How long ago it was.
+    pub fn elapsed(self) -> Duration {
+        Duration::from_nanos(Self::now().0.saturating_sub(self.0))
+    }
+
+    /// The same point for what reckons in instants.
+    pub fn instant(self) -> Instant {
+        *START + Duration::from_nanos(self.0)
+    }
+
+    /// By the clock on the wall, as that goes now.
+    pub fn utc(self) -> SystemTime {
+        SystemTime::now() - self.elapsed()
+    }
+}
+
+/// RFC 3339 in UTC, to the millisecond.
+pub fn rfc_3339(time: SystemTime) -> String {
+    let since_epoch = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let (days, seconds) = (since_epoch.as_secs() / 86_400, since_epoch.as_secs() % 86_400);
+    let (year, month, day) = civil_date(days);
+    let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    let millis = since_epoch.subsec_millis();
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
+}
+
+/// Year, month and day of a day since 1970-01-01, in the proleptic Gregorian calendar (Howard Hinnant's
+/// `civil_from_days`: years begin in March, so that the leap day is the last).
+fn civil_date(days: u64) -> (u64, u64, u64) {
+    let days = days + 719_468;
+    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let march_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * march_month + 2) / 5 + 1;
+    let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
+    (era * 400 + year_of_era + u64::from(month <= 2), month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_is_rfc_3339() {
+        let at = |seconds| rfc_3339(UNIX_EPOCH + Duration::from_secs(seconds));
+        assert_eq!(at(0), "1970-01-01T00:00:00.000Z");
+        assert_eq!(at(951_782_400), "2000-02-29T00:00:00.000Z");
+        assert_eq!(at(1_709_251_199), "2024-02-29T23:59:59.000Z");
+        assert_eq!(at(1_709_251_200), "2024-03-01T00:00:00.000Z");
+        assert_eq!(at(4_102_444_799), "2099-12-31T23:59:59.000Z");
+    }
+
+    #[test]
+    fn a_moment_is_an_instant() {
+        let (before, moment, after) = (Instant::now(), Moment::now(), Instant::now());
+        assert!(before <= moment.instant() && moment.instant() <= after);
+        assert!(moment.utc() <= SystemTime::now() && moment <= Moment::now());
+    }
+}

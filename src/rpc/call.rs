@@ -1,0 +1,153 @@
+//! One call of a method: by whom, with what, and where its answer goes.
+
+use super::calls::{CallKey, Caller};
+use super::envelope::to_json;
+use super::error::{ErrorKind, RpcError};
+use super::hub::Hub;
+use super::params::Params;
+use super::reply::{Batch, Outcome, Reply};
+use crate::auth::AuthInfo;
+use crate::client::GatewayClient;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+use std::cell::{Cell, OnceCell};
+use std::sync::Arc;
+use tokio::sync::oneshot::Receiver;
+
+/// What a caller may be allowed, beside what everybody may.
+pub(super) mod scope {
+    pub const READ: &str = "clients:read";
+    pub const WRITE: &str = "clients:write";
+    pub const PUBLISH: &str = "events:publish";
+    pub const INVOKE: &str = "nodes:invoke";
+}
+
+/// One method.
+pub(super) struct Method {
+    pub(super) name: &'static str,
+    /// What the caller must be allowed.
+    scope: Option<&'static str>,
+    run: for<'a> fn(&Call<'a>) -> CallResult<'a>,
+}
+
+impl Method {
+    pub(super) const fn new(
+        name: &'static str,
+        scope: Option<&'static str>,
+        run: for<'a> fn(&Call<'a>) -> CallResult<'a>,
+    ) -> Self {
+        Method { name, scope, run }
+    }
+}
+
+/// One call of a method.
+pub(super) struct Call<'a> {
+    pub(super) hub: &'a Hub,
+    /// All that there are.
+    pub(super) methods: &'a [Method],
+    pub(super) origin: Origin<'a>,
+    /// An object or an array, or nothing.
+    pub(super) params: Option<&'a RawValue>,
+}
+
+/// Where a call comes from.
+pub(super) enum Origin<'a> {
+    /// A client's message; in a batch, which is there once one of its answers comes later.
+    Client { client: &'a Arc<GatewayClient>, id: Option<&'a RawValue>, batch: Option<&'a OnceCell<Arc<Batch>>> },
+    /// A request over HTTP, which waits for an answer that comes later.
+    Http { auth: &'a Arc<AuthInfo>, later: &'a Later },
+}
+
+/// An answer over HTTP that comes later, and the call that it is for.
+#[derive(Default)]
+pub(super) struct Later {
+    pub(super) answer: Cell<Option<Receiver<Outcome<'static>>>>,
+    pub(super) key: Cell<Option<CallKey>>,
+}
+
+/// What a method does: a result as JSON text, or nothing yet, when the answer will come by [`Call::reply`].
+pub(super) type CallResult<'a> = Result<Option<Cow<'a, str>>, RpcError>;
+
+/// A result that is there now.
+pub(super) fn now<'a>(result: &impl Serialize) -> CallResult<'a> {
+    Ok(Some(to_json(result).into()))
+}
+
+impl<'a> Call<'a> {
+    /// Does what the method of this name does.
+    pub(super) fn run(&self, name: &str) -> CallResult<'a> {
+        let Some(method) = self.methods.iter().find(|method| method.name == name) else {
+            return Err(RpcError::new(ErrorKind::MethodNotFound, "Method not found"));
+        };
+        method.scope.map_or(Ok(()), |scope| self.check_scope(scope))?;
+        (method.run)(self)
+    }
+
+    /// Who calls.
+    pub(super) fn auth(&self) -> &'a AuthInfo {
+        match &self.origin {
+            Origin::Client { client, .. } => &client.auth,
+            Origin::Http { auth, .. } => auth,
+        }
+    }
+
+    /// The client that calls; over HTTP there is none.
+    pub(super) fn client(&self) -> Result<&'a Arc<GatewayClient>, RpcError> {
+        match &self.origin {
+            Origin::Client { client, .. } => Ok(client),
+            Origin::Http { .. } => Err(RpcError::new(ErrorKind::Forbidden, "only over a WebSocket")),
+        }
+    }
+
+    /// Who calls, for bounds.
+    pub(super) fn caller(&self) -> Caller {
+        match &self.origin {
+            Origin::Client { client, .. } => Caller::Client(client.conn_id),
+            Origin::Http { auth, .. } => Caller::Credential(auth.presence_key.clone()),
+        }
+    }
+
+    /// The way back for an answer that comes later.
+    pub(super) fn reply(&self) -> Reply {
+        match &self.origin {
+            Origin::Client { client, id, batch: None } => Reply::to_client(client, *id),
+            Origin::Client { client, id, batch: Some(batch) } => {
+                Reply::to_batch(batch.get_or_init(|| Batch::new(client)), *id)
+            }
+            Origin::Http { later, .. } => {
+                let (reply, answer) = Reply::to_http();
+                later.answer.set(Some(answer));
+                reply
+            }
+        }
+    }
+
+    /// The call that the later answer is for.
+    pub(super) fn waits_for(&self, key: CallKey) {
+        if let Origin::Http { later, .. } = &self.origin {
+            later.key.set(Some(key));
+        }
+    }
+
+    /// Its params.
+    pub(super) fn params(&self) -> Result<Params<'a>, RpcError> {
+        Params::of(self.params)
+    }
+
+    /// For methods that take none.
+    pub(super) fn no_params(&self) -> Result<(), RpcError> {
+        self.params()?.finish()
+    }
+
+    /// That the caller may do what needs this scope.
+    pub(super) fn check_scope(&self, scope: &'static str) -> Result<(), RpcError> {
+        match self.auth().may(scope) {
+            true => Ok(()),
+            false => {
+                let message = format!("forbidden: it needs the scope {scope}");
+                Err(RpcError::new(ErrorKind::Forbidden, message).with("scope", scope))
+            }
+        }
+    }
+}

@@ -1,0 +1,317 @@
+//! Calls of methods on nodes: under way until the node answers, or can't any more, or its time is over.
+//!
+//! Whoever takes a call out of its node's table answers it, so it is answered once. No lock is held over another, nor
+//! while anything is sent.
+
+use super::envelope::{self, Response};
+use super::error::{ErrorKind, RpcError};
+use super::reply::{Outcome, Reply};
+use crate::client::{ByClient, ByName, ConnId, GatewayClient};
+use crate::config;
+use crate::counters::{Counter, Gauge, Tally};
+use crate::heartbeat::{Heartbeat, Watch};
+use serde::ser::{Serialize, SerializeStruct, Serializer};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+/// Who calls, for the bound.
+#[derive(Clone)]
+pub(super) enum Caller {
+    Client(ConnId),
+    /// Over HTTP: all requests with a credential together, by its presence key.
+    Credential(Arc<str>),
+}
+
+/// Names one call.
+#[derive(Clone, Copy)]
+pub(super) struct CallKey {
+    node: ConnId,
+    id: u64,
+}
+
+/// A call that waits for its answer.
+struct Pending {
+    caller: Caller,
+    reply: Reply,
+    /// Ends it when its time is over.
+    deadline: Option<Watch>,
+}
+
+/// What is called: a method, as JSON, and its params.
+pub(super) struct Request<'a> {
+    pub(super) method: &'a str,
+    pub(super) params: Option<&'a str>,
+    pub(super) timeout: Duration,
+}
+
+/// All calls under way.
+pub(super) struct Calls {
+    heartbeat: Arc<Heartbeat>,
+    bounds: config::Calls,
+    last_id: AtomicU64,
+    is_draining: AtomicBool,
+    /// By the node that is to answer.
+    by_node: ByClient<HashMap<u64, Pending>>,
+    /// By the client that has called: which node.
+    by_caller: ByClient<HashMap<u64, ConnId>>,
+    /// Those over HTTP.
+    by_credential: ByName<usize>,
+    pub(super) counts: CallCounts,
+}
+
+impl Calls {
+    pub(super) fn new(bounds: config::Calls, heartbeat: Arc<Heartbeat>) -> Arc<Self> {
+        Arc::new(Calls {
+            heartbeat,
+            bounds,
+            last_id: AtomicU64::new(0),
+            is_draining: AtomicBool::new(false),
+            by_node: ByClient::default(),
+            by_caller: ByClient::default(),
+            by_credential: ByName::default(),
+            counts: CallCounts::default(),
+        })
+    }
+
+    /// How long a call may take unless its caller says.
+    pub(super) fn default_timeout(&self) -> Duration {
+        self.bounds.timeout
+    }
+
+    /// Sends a request to a node. The answer, or why there is none, goes to `reply`.
+    pub(super) fn start(
+        self: &Arc<Self>,
+        node: &Arc<GatewayClient>,
+        request: &Request<'_>,
+        caller: Caller,
+        reply: Reply,
+    ) -> CallKey {
+        let key = CallKey { node: node.conn_id, id: self.last_id.fetch_add(1, Ordering::Relaxed) + 1 };
+        self.counts.started.add(1);
+        if let Err((kind, reply)) = self.enter(key, caller, reply) {
+            self.fail(reply, kind);
+            return key;
+        }
+        let calls = Arc::downgrade(self);
+        let expire = move || {
+            if let Some(calls) = calls.upgrade() {
+                calls.end(key, ErrorKind::Timeout);
+            }
+        };
+        let mut deadline = Some(self.heartbeat.alarm(request.timeout, expire));
+        self.by_node.change(key.node, |pending| {
+            if let Some(pending) = pending.get_mut(&key.id) {
+                pending.deadline = deadline.take();
+            }
+        });
+        // Whoever drains or ends the node from here on finds the call; whoever has done so already is seen here.
+        if self.is_draining.load(Ordering::SeqCst) {
+            self.end(key, ErrorKind::Draining);
+        } else if node.send(envelope::request(key.id, request.method, request.params)).is_err() {
+            self.end(key, ErrorKind::NodeDisconnected);
+        }
+        key
+    }
+
+    /// Takes in a call, within the bounds.
+    fn enter(&self, key: CallKey, caller: Caller, reply: Reply) -> Result<(), (ErrorKind, Reply)> {
+        if !self.claim(key, &caller) {
+            return Err((ErrorKind::CallerBusy, reply));
+        }
+        let pending = Pending { caller, reply, deadline: None };
+        let refused = self.by_node.change(key.node, |calls| {
+            if calls.len() >= self.bounds.max_per_node {
+                return Some(pending);
+            }
+            calls.insert(key.id, pending);
+            None
+        });
+        match refused {
+            None => {
+                self.counts.in_flight.add(1);
+                Ok(())
+            }
+            Some(pending) => {
+                self.release(key, &pending.caller);
+                Err((ErrorKind::NodeBusy, pending.reply))
+            }
+        }
+    }
+
+    /// Counts one more call of a caller, if it may have one more.
+    fn claim(&self, key: CallKey, caller: &Caller) -> bool {
+        let most = self.bounds.max_per_caller;
+        match caller {
+            Caller::Client(conn_id) => self.by_caller.change(*conn_id, |calls| {
+                let may = calls.len() < most;
+                if may {
+                    calls.insert(key.id, key.node);
+                }
+                may
+            }),
+            Caller::Credential(name) => {
+                let mut counts = self.by_credential.lock(name);
+                let count = counts.entry(name.clone()).or_default();
+                let may = *count < most;
+                *count += usize::from(may);
+                may
+            }
+        }
+    }
+
+    fn release(&self, key: CallKey, caller: &Caller) {
+        match caller {
+            Caller::Client(conn_id) => drop(self.by_caller.change(*conn_id, |calls| calls.remove(&key.id))),
+            Caller::Credential(name) => {
+                let mut counts = self.by_credential.lock(name);
+                if let Some(count) = counts.get_mut(name) {
+                    *count -= 1;
+                    if *count == 0 {
+                        counts.remove(name);
+                    }
+                }
+            }
+        }
+    }
+
+    /// A node has answered something. What isn't the answer to a call of its own is ignored.
+    pub(super) fn answered(&self, node: ConnId, id: Option<u64>, response: Response<'_>) {
+        let pending = id.and_then(|id| self.take(CallKey { node, id }));
+        let Some(pending) = pending else { return self.counts.ignored.add(1) };
+        let (label, outcome) = match response {
+            Response::Result(result) => (CallCounts::ANSWERED, Outcome::Result(result.into())),
+            Response::Error(error) => (CallCounts::REFUSED, Outcome::NodeError(error.into())),
+            Response::Invalid => return self.fail(pending.reply, ErrorKind::InvalidAnswer),
+        };
+        self.counts.ended.add(label);
+        pending.reply.give(outcome);
+    }
+
+    /// A client has gone: nothing waits for its answers any more, nor for answers to it.
+    pub(super) fn forget(&self, conn_id: ConnId) {
+        for (id, pending) in self.by_node.take(conn_id) {
+            self.left(CallKey { node: conn_id, id }, &pending);
+            self.fail(pending.reply, ErrorKind::NodeDisconnected);
+        }
+        for (id, node) in self.by_caller.take(conn_id) {
+            self.cancel(CallKey { node, id });
+        }
+    }
+
+    /// The caller doesn't wait any more.
+    pub(super) fn cancel(&self, key: CallKey) {
+        if let Some(pending) = self.take(key) {
+            self.counts.ended.add(CallCounts::CANCELLED);
+            pending.reply.discard();
+        }
+    }
+
+    /// From here on there are no calls.
+    pub(super) fn drain(&self) {
+        self.is_draining.store(true, Ordering::SeqCst);
+        for (node, calls) in self.by_node.take_all() {
+            for (id, pending) in calls {
+                self.left(CallKey { node, id }, &pending);
+                self.fail(pending.reply, ErrorKind::Draining);
+            }
+        }
+    }
+
+    /// Calls that wait for this client's answers, and those that it waits for.
+    pub(super) fn counts_of(&self, conn_id: ConnId) -> (usize, usize) {
+        (self.by_node.read(conn_id, HashMap::len), self.by_caller.read(conn_id, HashMap::len))
+    }
+
+    fn end(&self, key: CallKey, kind: ErrorKind) {
+        if let Some(pending) = self.take(key) {
+            self.fail(pending.reply, kind);
+        }
+    }
+
+    fn take(&self, key: CallKey) -> Option<Pending> {
+        let pending = self.by_node.change(key.node, |calls| calls.remove(&key.id))?;
+        self.left(key, &pending);
+        Some(pending)
+    }
+
+    /// A call is out of its node's table.
+    fn left(&self, key: CallKey, pending: &Pending) {
+        self.counts.in_flight.sub(1);
+        self.release(key, &pending.caller);
+    }
+
+    fn fail(&self, reply: Reply, kind: ErrorKind) {
+        self.counts.ended.add(kind.reason());
+        let (message, most) = match kind {
+            ErrorKind::CallerBusy => {
+                ("as many calls under way as one caller may have", Some(self.bounds.max_per_caller))
+            }
+            ErrorKind::NodeBusy => ("as many calls under way as one node takes", Some(self.bounds.max_per_node)),
+            ErrorKind::Timeout => ("the node didn't answer in time", None),
+            ErrorKind::NodeDisconnected => ("the node went away before it answered", None),
+            ErrorKind::InvalidAnswer => ("the node's answer is neither a result nor an error", None),
+            _ => ("the gateway is shutting down", None),
+        };
+        let error = RpcError::new(kind, message);
+        reply.give(Outcome::Failed(match most {
+            Some(most) => error.with("most", most),
+            None => error,
+        }));
+    }
+
+    /// Whether no table holds anything.
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_node.len() == 0
+            && self.by_caller.len() == 0
+            && self.by_credential.lock_each().all(|part| part.is_empty())
+    }
+}
+
+/// What became of all calls.
+pub struct CallCounts {
+    in_flight: Gauge,
+    started: Counter,
+    ended: Tally,
+    ignored: Counter,
+}
+
+impl CallCounts {
+    const ANSWERED: &'static str = "answered";
+    const REFUSED: &'static str = "node_error";
+    const CANCELLED: &'static str = "cancelled";
+    const LABELS: &'static [&'static str] = &[
+        Self::ANSWERED,
+        Self::REFUSED,
+        Self::CANCELLED,
+        ErrorKind::Timeout.reason(),
+        ErrorKind::NodeDisconnected.reason(),
+        ErrorKind::Draining.reason(),
+        ErrorKind::InvalidAnswer.reason(),
+        ErrorKind::CallerBusy.reason(),
+        ErrorKind::NodeBusy.reason(),
+    ];
+}
+
+impl Default for CallCounts {
+    fn default() -> Self {
+        let (in_flight, ended) = (Gauge::default(), Tally::new(Self::LABELS));
+        CallCounts { in_flight, started: Counter::default(), ended, ignored: Counter::default() }
+    }
+}
+
+impl Serialize for CallCounts {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields = serializer.serialize_struct("CallCounts", 4)?;
+        fields.serialize_field("in_flight", &self.in_flight.get())?;
+        fields.serialize_field("started", &self.started)?;
+        fields.serialize_field("ended", &self.ended)?;
+        fields.serialize_field("answers_ignored", &self.ignored)?;
+        fields.end()
+    }
+}
+
+#[cfg(test)]
+mod tests;

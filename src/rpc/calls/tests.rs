@@ -1,0 +1,200 @@
+use super::*;
+use crate::auth::{AuthInfo, Role};
+use crate::client::{Bounds, CloseReason, RemoteAddr, Sender, SenderContext};
+use proptest::prelude::*;
+use tokio::sync::oneshot::Receiver;
+use tokio::sync::oneshot::error::TryRecvError;
+
+const PER_CALLER: usize = 3;
+const PER_NODE: usize = 4;
+
+fn calls() -> Arc<Calls> {
+    let bounds =
+        config::Calls { timeout: Duration::from_secs(3600), max_per_caller: PER_CALLER, max_per_node: PER_NODE };
+    let heartbeat = config::Heartbeat { interval: Duration::from_secs(30), timeout: Duration::from_secs(10) };
+    Calls::new(bounds, Arc::new(Heartbeat::new(&heartbeat, Arc::default())))
+}
+
+/// A client without a socket: what it is sent waits.
+fn client() -> Arc<GatewayClient> {
+    let context = SenderContext { bounds: Bounds { messages: 1000, bytes: 1_000_000 }, stats: Arc::default() };
+    let auth = AuthInfo::new("test", Role::Node, []).into();
+    Arc::new(GatewayClient::new(ConnId::random(), Sender::new(context.into()), RemoteAddr::Unix, auth))
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Call {
+        caller: usize,
+        node: usize,
+    },
+    /// By a node of its own or of somebody else's.
+    Answer {
+        call: usize,
+        is_own: bool,
+    },
+    Expire(usize),
+    Cancel(usize),
+    /// A node or a caller goes, and another comes in its place.
+    Leave(usize),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        6 => (0..5usize, 0..3usize).prop_map(|(caller, node)| Step::Call { caller, node }),
+        3 => (any::<usize>(), any::<bool>()).prop_map(|(call, is_own)| Step::Answer { call, is_own }),
+        1 => any::<usize>().prop_map(Step::Expire),
+        1 => any::<usize>().prop_map(Step::Cancel),
+        1 => (0..6usize).prop_map(Step::Leave),
+    ];
+    prop::collection::vec(step, 0..150)
+}
+
+/// A call as its caller knows it.
+struct Asked {
+    key: CallKey,
+    /// 3 and 4 are over HTTP.
+    caller: usize,
+    answer: Receiver<Outcome<'static>>,
+    is_open: bool,
+}
+
+impl Asked {
+    /// Notes an end that must have come now.
+    fn ended(&mut self) -> Outcome<'static> {
+        assert!(std::mem::take(&mut self.is_open), "it had ended before");
+        self.answer.try_recv().expect("an answer")
+    }
+}
+
+fn kind_of(outcome: &Outcome<'_>) -> Option<ErrorKind> {
+    match outcome {
+        Outcome::Failed(error) => Some(error.kind),
+        _ => None,
+    }
+}
+
+/// Nodes are 0 to 2, callers over WebSockets 3 to 5.
+fn caller(clients: &[Arc<GatewayClient>], index: usize) -> Caller {
+    match index {
+        0..=2 => Caller::Client(clients[3 + index].conn_id),
+        _ => Caller::Credential(format!("operator:{index}").into()),
+    }
+}
+
+fn ask(calls: &Arc<Calls>, clients: &[Arc<GatewayClient>], who: usize, node: usize) -> Asked {
+    let (reply, answer) = Reply::to_http();
+    let request = Request { method: r#""x""#, params: None, timeout: Duration::from_secs(3600) };
+    let key = calls.start(&clients[node], &request, caller(clients, who), reply);
+    Asked { key, caller: who, answer, is_open: true }
+}
+
+proptest! {
+    /// Whatever happens, in whatever order: each call is answered once, bounds hold, and nothing is left.
+    #[test]
+    fn every_call_ends_once(steps in steps()) {
+        let calls = calls();
+        let mut clients: Vec<_> = (0..6).map(|_| client()).collect();
+        let mut all: Vec<Asked> = Vec::new();
+        for step in steps {
+            let open = |all: &[Asked], fits: &dyn Fn(&Asked) -> bool| {
+                all.iter().filter(|asked| asked.is_open && fits(asked)).count()
+            };
+            match step {
+                Step::Call { caller, node } => {
+                    let of_caller = open(&all, &|asked| asked.caller == caller);
+                    let of_node = open(&all, &|asked| asked.key.node == clients[node].conn_id);
+                    let mut asked = ask(&calls, &clients, caller, node);
+                    if of_caller == PER_CALLER || of_node == PER_NODE {
+                        let kind = if of_caller == PER_CALLER { ErrorKind::CallerBusy } else { ErrorKind::NodeBusy };
+                        prop_assert_eq!(kind_of(&asked.ended()), Some(kind));
+                    }
+                    all.push(asked);
+                }
+                Step::Answer { call, is_own } if !all.is_empty() => {
+                    let index = call % all.len();
+                    let asked = &mut all[index];
+                    let node = if is_own { asked.key.node } else { clients[5].conn_id };
+                    calls.answered(node, Some(asked.key.id), Response::Result("7"));
+                    if is_own && asked.is_open {
+                        prop_assert!(matches!(asked.ended(), Outcome::Result(result) if result == "7"));
+                    }
+                }
+                Step::Expire(call) if !all.is_empty() => {
+                    let index = call % all.len();
+                    calls.end(all[index].key, ErrorKind::Timeout);
+                    if all[index].is_open {
+                        prop_assert_eq!(kind_of(&all[index].ended()), Some(ErrorKind::Timeout));
+                    }
+                }
+                Step::Cancel(call) if !all.is_empty() => {
+                    let index = call % all.len();
+                    calls.cancel(all[index].key);
+                    if std::mem::take(&mut all[index].is_open) {
+                        prop_assert_eq!(all[index].answer.try_recv().unwrap_err(), TryRecvError::Closed);
+                    }
+                }
+                Step::Leave(index) => {
+                    let gone = std::mem::replace(&mut clients[index], client());
+                    gone.close(CloseReason::Normal);
+                    calls.forget(gone.conn_id);
+                    for asked in all.iter_mut().filter(|asked| asked.is_open) {
+                        if asked.key.node == gone.conn_id {
+                            prop_assert_eq!(kind_of(&asked.ended()), Some(ErrorKind::NodeDisconnected));
+                        } else if index >= 3 && asked.caller == index - 3 {
+                            asked.is_open = false;
+                        }
+                    }
+                }
+                _ => {}
+            }
+            let under_way = open(&all, &|_| true) as u64;
+            prop_assert_eq!(calls.counts.in_flight.get(), under_way);
+            for asked in all.iter_mut().filter(|asked| asked.is_open) {
+                prop_assert_eq!(asked.answer.try_recv().unwrap_err(), TryRecvError::Empty);
+            }
+        }
+        calls.drain();
+        for asked in all.iter_mut().filter(|asked| asked.is_open) {
+            prop_assert_eq!(kind_of(&asked.ended()), Some(ErrorKind::Draining));
+        }
+        prop_assert!(calls.is_empty());
+        prop_assert_eq!(kind_of(&ask(&calls, &clients, 0, 0).ended()), Some(ErrorKind::Draining));
+        prop_assert!(calls.is_empty());
+    }
+}
+
+#[test]
+fn a_node_that_has_gone_is_told_at_once() {
+    let (calls, clients) = (calls(), (0..6).map(|_| client()).collect::<Vec<_>>());
+    clients[0].close(CloseReason::Normal);
+    calls.forget(clients[0].conn_id);
+    assert_eq!(kind_of(&ask(&calls, &clients, 0, 0).ended()), Some(ErrorKind::NodeDisconnected));
+    assert!(calls.is_empty());
+}
+
+#[test]
+fn many_threads_end_each_call_once() {
+    let bounds = config::Calls { timeout: Duration::from_secs(3600), max_per_caller: 100_000, max_per_node: 100_000 };
+    let calls = Arc::new(Calls { bounds, ..Arc::into_inner(calls()).unwrap() });
+    let clients: Vec<_> = (0..6).map(|_| client()).collect();
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let (calls, clients) = (&calls, &clients);
+            scope.spawn(move || {
+                for _ in 0..500 {
+                    let mut asked = ask(calls, clients, thread, thread % 3);
+                    std::thread::scope(|scope| {
+                        let key = asked.key;
+                        scope.spawn(move || calls.answered(key.node, Some(key.id), Response::Result("1")));
+                        scope.spawn(move || calls.end(key, ErrorKind::Timeout));
+                        scope.spawn(move || calls.forget(key.node));
+                    });
+                    asked.ended();
+                }
+            });
+        }
+    });
+    assert!(calls.is_empty());
+    assert_eq!(calls.counts.in_flight.get(), 0);
+}

@@ -1,0 +1,64 @@
+//! Calls that come over HTTP: the same methods, with nobody to send a later answer to but the request that waits.
+
+use super::Router;
+use super::call::{Call, Later, Origin};
+use super::calls::CallKey;
+use super::error::{ErrorKind, RpcError};
+use super::hub::Hub;
+use super::reply::Outcome;
+use crate::auth::AuthInfo;
+use serde_json::value::RawValue;
+use std::sync::Arc;
+use tokio::sync::oneshot::Receiver;
+
+/// A call over HTTP.
+pub enum HttpCall {
+    /// It is answered.
+    Done(Outcome<'static>),
+    /// It waits for a node.
+    Waiting(Waiting),
+}
+
+/// A call that waits for a node; dropped, it isn't waited for any more.
+pub struct Waiting {
+    hub: Arc<Hub>,
+    answer: Receiver<Outcome<'static>>,
+    key: Option<CallKey>,
+}
+
+impl Router {
+    /// Calls a method by its name; `params` is a JSON object.
+    pub fn call(&self, auth: &Arc<AuthInfo>, method: &str, params: &RawValue) -> HttpCall {
+        let later = Later::default();
+        let origin = Origin::Http { auth, later: &later };
+        let call = Call { hub: &self.hub, methods: self.methods, origin, params: Some(params) };
+        match call.run(method) {
+            Ok(Some(result)) => HttpCall::Done(Outcome::Result(result.into_owned().into())),
+            Err(error) => HttpCall::Done(Outcome::Failed(error)),
+            Ok(None) => match later.answer.take() {
+                Some(answer) => HttpCall::Waiting(Waiting { hub: self.hub.clone(), answer, key: later.key.take() }),
+                None => HttpCall::Done(internal_error()),
+            },
+        }
+    }
+}
+
+impl Waiting {
+    /// Waits for the answer, which comes within the call's time.
+    pub async fn wait(mut self) -> Outcome<'static> {
+        // Every way back gives an answer when it is dropped.
+        (&mut self.answer).await.unwrap_or_else(|_| internal_error())
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        if let Some(key) = self.key.take() {
+            self.hub.calls.cancel(key);
+        }
+    }
+}
+
+fn internal_error() -> Outcome<'static> {
+    Outcome::Failed(RpcError::new(ErrorKind::InternalError, "Internal error"))
+}

@@ -1,0 +1,150 @@
+//! `clients.*`: who is there, who was, messages to them, and the end of them.
+
+use super::gateway::Queued;
+use crate::client::{CloseReason, GatewayClient, queue_for};
+use crate::rpc::call::{Call, CallResult, now};
+use crate::rpc::envelope::notification;
+use crate::rpc::error::RpcError;
+use crate::rpc::filter::Filter;
+use crate::rpc::page::{Page, take_limit};
+use crate::rpc::params::{Params, Text, required};
+use crate::rpc::view::{CallsView, ClientView, ClosedView, WholeClientView};
+use log::info;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use std::sync::Arc;
+
+#[derive(Serialize)]
+struct Clients<'a> {
+    clients: Vec<ClientView<'a>>,
+    next_cursor: Option<String>,
+}
+
+/// The clients that a filter means, page by page.
+pub(super) fn list<'a>(call: &Call<'a>) -> CallResult<'a> {
+    let mut params = call.params()?;
+    let (filter, page) = (Filter::take(&mut params)?, Page::take(&mut params)?);
+    params.finish()?;
+    let (clients, next_cursor) = page.of(call.hub.select(&filter));
+    now(&Clients { clients: clients.iter().map(|client| ClientView::of(client)).collect(), next_cursor })
+}
+
+/// All that is known of one client.
+pub(super) fn get<'a>(call: &Call<'a>) -> CallResult<'a> {
+    let mut params = call.params()?;
+    let conn_id = required(params.conn_id("conn_id")?, "conn_id")?;
+    params.finish()?;
+    let client = call.hub.registry.get(conn_id).ok_or_else(RpcError::no_client)?;
+    let subscriptions = call.hub.topics.subscriptions(conn_id);
+    let (to_answer, made) = call.hub.calls.counts_of(conn_id);
+    now(&WholeClientView {
+        client: ClientView::of(&client),
+        scopes: &client.auth.scopes,
+        subscriptions: subscriptions.iter().map(|topic| &**topic).collect(),
+        calls: CallsView { to_answer, made },
+    })
+}
+
+#[derive(Serialize)]
+struct ClosedClients<'a> {
+    closed: Vec<ClosedView<'a>>,
+    next_cursor: Option<String>,
+}
+
+/// The connections that ended last, the latest first.
+pub(super) fn closed<'a>(call: &Call<'a>) -> CallResult<'a> {
+    let mut params = call.params()?;
+    let (filter, limit) = (Filter::take_closed(&mut params)?, take_limit(&mut params)?);
+    let cursor = params.checked("cursor", "a next_cursor of the same list", |text| text.parse::<u64>().ok())?;
+    params.finish()?;
+    let before = cursor.unwrap_or(u64::MAX);
+    let mut last = call.hub.closed.latest(before, limit + 1, |closed| filter.fits_closed(closed));
+    let has_more = last.len() > limit;
+    last.truncate(limit);
+    let next_cursor = last.last().filter(|_| has_more).map(|(number, _)| number.to_string());
+    now(&ClosedClients { closed: last.iter().map(|(_, closed)| ClosedView::of(closed)).collect(), next_cursor })
+}
+
+/// A notification to a client, to all of a presence key, or to all of a role.
+pub(super) fn send<'a>(call: &Call<'a>) -> CallResult<'a> {
+    let mut params = call.params()?;
+    let conn_id = params.conn_id("conn_id")?;
+    let filter = match conn_id {
+        Some(_) => Filter::default(),
+        None => Filter::take_names(&mut params)?,
+    };
+    let (method, data) = (take_method(&mut params)?, take_structured(&mut params)?);
+    params.finish()?;
+    let clients = match conn_id {
+        Some(conn_id) => vec![call.hub.registry.get(conn_id).ok_or_else(RpcError::no_client)?],
+        None => call.hub.select(&filter),
+    };
+    let text = notification(method, data).into();
+    let (queued, unwritten) = queue_for(&clients, &text);
+    unwritten.write();
+    now(&Queued { queued })
+}
+
+#[derive(Serialize)]
+struct Disconnected {
+    matched: usize,
+    disconnected: usize,
+    dry_run: bool,
+}
+
+/// Sends clients away. The caller isn't among them: its answer would be lost.
+pub(super) fn disconnect<'a>(call: &Call<'a>) -> CallResult<'a> {
+    let mut params = call.params()?;
+    let (conn_id, filter) = (params.conn_id("conn_id")?, Filter::take(&mut params)?);
+    let dry_run = params.optional::<bool>("dry_run", "true or false")?.unwrap_or(false);
+    let note = params.checked("reason", NOTE_FORMS, |text| is_note(text).then(|| text.to_owned()))?;
+    params.finish()?;
+    let mut clients = match conn_id {
+        Some(conn_id) => vec![call.hub.registry.get(conn_id).ok_or_else(RpcError::no_client)?],
+        None if filter.is_empty() => return Err(RpcError::invalid_member("conn_id", "it or a filter is missing")),
+        None => call.hub.select(&filter),
+    };
+    clients.retain(|client| filter.fits(client) && filter.fits_health(client));
+    if let Ok(own) = call.client() {
+        clients.retain(|client| client.conn_id != own.conn_id);
+    }
+    let note = note.unwrap_or_default();
+    let kicked = |client: &&Arc<GatewayClient>| !dry_run && kick(client, &note, &call.auth().presence_key);
+    let disconnected = clients.iter().filter(kicked).count();
+    now(&Disconnected { matched: clients.len(), disconnected, dry_run })
+}
+
+fn kick(client: &GatewayClient, note: &str, by: &str) -> bool {
+    let is_first = client.kick(note);
+    if is_first {
+        let presence_key = &client.auth.presence_key;
+        info!("kicked conn_id={} presence_key={presence_key} by={by} note={note:?}", client.conn_id);
+    }
+    is_first
+}
+
+const NOTE_FORMS: &str = "at most 100 bytes without control characters";
+
+fn is_note(text: &str) -> bool {
+    text.len() <= CloseReason::NOTE_BYTES && !text.contains(char::is_control)
+}
+
+/// A method's name as JSON, as it came.
+pub(super) fn take_method<'a>(params: &mut Params<'a>) -> Result<&'a str, RpcError> {
+    const WHAT: &str = "a string of 1 to 128 bytes that doesn't begin with gateway. or rpc.";
+    let raw = required(params.raw("method"), "method")?.get();
+    let is_allowed =
+        |name: &str| (1..=128).contains(&name.len()) && !name.starts_with("gateway.") && !name.starts_with("rpc.");
+    match serde_json::from_str::<Text<'_>>(raw) {
+        Ok(Text(name)) if is_allowed(&name) => Ok(raw),
+        _ => Err(RpcError::invalid_member("method", WHAT)),
+    }
+}
+
+/// The params of a request to a client: an object or an array, as it came.
+pub(super) fn take_structured<'a>(params: &mut Params<'a>) -> Result<Option<&'a str>, RpcError> {
+    match params.raw("params").map(RawValue::get) {
+        Some(text) if !text.starts_with(['{', '[']) => Err(RpcError::invalid_member("params", "an object or an array")),
+        text => Ok(text),
+    }
+}

@@ -1,0 +1,116 @@
+//! `gateway.*`: the gateway itself, and events.
+
+use crate::rpc::call::{Call, CallResult, now, scope};
+use crate::rpc::error::RpcError;
+use crate::rpc::params::{Text, required};
+use crate::rpc::topics::{self, HEALTH, TOPIC_FORMS, is_topic};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// Returns its params.
+pub(super) fn echo<'a>(call: &Call<'a>) -> CallResult<'a> {
+    Ok(Some(call.params.map_or("null", RawValue::get).into()))
+}
+
+/// How many clients there are.
+pub(super) fn health<'a>(call: &Call<'a>) -> CallResult<'a> {
+    call.no_params()?;
+    now(&call.hub.registry.health_snapshot())
+}
+
+/// The names of all methods.
+pub(super) fn list_methods<'a>(call: &Call<'a>) -> CallResult<'a> {
+    call.no_params()?;
+    now(&call.methods.iter().map(|method| method.name).collect::<Vec<_>>())
+}
+
+/// Shows that the gateway answers.
+pub(super) fn ping<'a>(call: &Call<'a>) -> CallResult<'a> {
+    call.no_params()?;
+    Ok(Some(r#""pong""#.into()))
+}
+
+#[derive(Serialize)]
+struct WhoAmI<'a> {
+    conn_id: String,
+    role: &'a str,
+    scopes: &'a [Box<str>],
+    presence_key: &'a str,
+    remote_addr: String,
+    connected_seconds: u64,
+}
+
+/// What the gateway knows of the caller.
+pub(super) fn whoami<'a>(call: &Call<'a>) -> CallResult<'a> {
+    call.no_params()?;
+    let client = call.client()?;
+    now(&WhoAmI {
+        conn_id: client.conn_id.to_string(),
+        role: client.auth.role.as_str(),
+        scopes: &client.auth.scopes,
+        presence_key: &client.auth.presence_key,
+        remote_addr: client.remote_addr.to_string(),
+        connected_seconds: client.connected_at.elapsed().as_secs(),
+    })
+}
+
+#[derive(Serialize)]
+struct Subscribed<'a> {
+    topics: Vec<&'a str>,
+}
+
+/// Subscribes the caller to topics; returns all that it is subscribed to.
+pub(super) fn subscribe<'a>(call: &Call<'a>) -> CallResult<'a> {
+    let (client, topics) = (call.client()?, take_topics(call)?);
+    if topics.iter().any(|topic| topics::is_own(topic)) {
+        call.check_scope(scope::READ)?;
+    }
+    if topics.contains(HEALTH) {
+        call.hub.health_events.begin();
+    }
+    call.hub.topics.subscribe(client, &topics)?;
+    subscriptions(call)
+}
+
+/// The same backwards.
+pub(super) fn unsubscribe<'a>(call: &Call<'a>) -> CallResult<'a> {
+    let (client, topics) = (call.client()?, take_topics(call)?);
+    call.hub.topics.unsubscribe(client.conn_id, &topics);
+    subscriptions(call)
+}
+
+fn subscriptions<'a>(call: &Call<'a>) -> CallResult<'a> {
+    let topics = call.hub.topics.subscriptions(call.client()?.conn_id);
+    now(&Subscribed { topics: topics.iter().map(|topic| &**topic).collect() })
+}
+
+fn take_topics(call: &Call<'_>) -> Result<BTreeSet<Arc<str>>, RpcError> {
+    let mut params = call.params()?;
+    let what = format!("a list of topics, each {TOPIC_FORMS}");
+    let topics = required(params.optional::<Vec<Text<'_>>>("topics", &what)?, "topics")?;
+    params.finish()?;
+    if !topics.iter().all(|Text(topic)| is_topic(topic)) {
+        return Err(RpcError::invalid_member("topics", &what));
+    }
+    Ok(topics.iter().map(|Text(topic)| Arc::from(&**topic)).collect())
+}
+
+#[derive(Serialize)]
+pub(super) struct Queued {
+    pub(super) queued: usize,
+}
+
+/// Publishes an event; returns for how many subscribers it was queued.
+pub(super) fn publish<'a>(call: &Call<'a>) -> CallResult<'a> {
+    let mut params = call.params()?;
+    let topic = params.checked("topic", TOPIC_FORMS, |text| is_topic(text).then(|| text.to_owned()))?;
+    let topic = required(topic, "topic")?;
+    let data = required(params.raw("data"), "data")?;
+    params.finish()?;
+    if topics::is_own(&topic) {
+        return Err(RpcError::invalid_member("topic", "only the gateway publishes on it"));
+    }
+    now(&Queued { queued: call.hub.topics.publish(&topic, data.get()) })
+}

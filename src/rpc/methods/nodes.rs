@@ -1,0 +1,128 @@
+//! `node.*`: which nodes are there, what they can do, and calls to them.
+
+use super::clients::{take_method, take_structured};
+use crate::auth::Role;
+use crate::client::{ConnId, GatewayClient, PresenceKey, newest};
+use crate::clock::rfc_3339;
+use crate::rpc::call::{Call, CallResult, now};
+use crate::rpc::calls::Request;
+use crate::rpc::error::{ErrorKind, RpcError};
+use crate::rpc::hub::Hub;
+use crate::rpc::page::take_limit;
+use crate::rpc::params::required;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use std::sync::Arc;
+
+/// What a node may announce: services, and bytes of JSON.
+const MAX_CAPABILITIES: usize = 64;
+const MAX_CAPABILITIES_BYTES: usize = 16 * 1024;
+
+/// Seconds that a call may take.
+const TIMEOUTS: [f64; 2] = [0.001, 3600.0];
+
+/// Checked only: it is shown as it came.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "read to be checked")]
+struct Capability {
+    service: String,
+    methods: Vec<String>,
+    #[serde(default)]
+    description: String,
+}
+
+#[derive(Serialize)]
+struct Announced {
+    capabilities: usize,
+}
+
+/// What the calling node can do, in place of what it announced before.
+pub(super) fn announce<'a>(call: &Call<'a>) -> CallResult<'a> {
+    let client = call.client()?;
+    if client.auth.role != Role::Node {
+        return Err(RpcError::new(ErrorKind::Forbidden, "only a node announces what it can do").with("role", "node"));
+    }
+    let mut params = call.params()?;
+    let raw = required(params.raw("capabilities"), "capabilities")?.get();
+    params.finish()?;
+    let wrong = |what: String| RpcError::invalid_member("capabilities", &what);
+    let all: Vec<Capability> = serde_json::from_str(raw).map_err(|error| wrong(error.to_string()))?;
+    if all.len() > MAX_CAPABILITIES || raw.len() > MAX_CAPABILITIES_BYTES {
+        return Err(wrong(format!("at most {MAX_CAPABILITIES}, of {MAX_CAPABILITIES_BYTES} bytes together")));
+    }
+    let announced = (!all.is_empty()).then(|| Arc::from(raw));
+    call.hub.announced.change(client.conn_id, |kept| *kept = announced);
+    now(&Announced { capabilities: all.len() })
+}
+
+#[derive(Serialize)]
+struct Nodes {
+    nodes: Vec<NodeView>,
+    next_cursor: Option<String>,
+}
+
+#[derive(Serialize)]
+struct NodeView {
+    presence_key: String,
+    name: String,
+    connections: usize,
+    /// The connection that calls by the presence key go to.
+    conn_id: String,
+    since: String,
+    capabilities: Box<RawValue>,
+}
+
+/// The nodes that are there, by presence key.
+pub(super) fn list<'a>(call: &Call<'a>) -> CallResult<'a> {
+    let mut params = call.params()?;
+    let (only, after) = (params.text("presence_key")?, params.text("cursor")?);
+    let limit = take_limit(&mut params)?;
+    params.finish()?;
+    let key_of = |key: &PresenceKey| key.clients[0].auth.presence_key.clone();
+    let mut keys = call.hub.presence.list(&Role::Node);
+    keys.retain(|key| only.as_deref().is_none_or(|only| *key_of(key) == *only));
+    keys.retain(|key| after.as_deref().is_none_or(|after| *key_of(key) > *after));
+    keys.sort_by_cached_key(key_of);
+    let has_more = keys.len() > limit;
+    keys.truncate(limit);
+    let nodes: Vec<_> = keys.iter().map(|key| view(key, call.hub)).collect();
+    let next_cursor = nodes.last().filter(|_| has_more).map(|node| node.presence_key.clone());
+    now(&Nodes { nodes, next_cursor })
+}
+
+fn view(key: &PresenceKey, hub: &Hub) -> NodeView {
+    let client = newest(&key.clients).unwrap_or(&key.clients[0]);
+    let capabilities = hub.announced.read(client.conn_id, |kept| kept.as_deref().unwrap_or("[]").to_owned());
+    NodeView {
+        presence_key: client.auth.presence_key.to_string(),
+        name: client.auth.name.to_string(),
+        connections: key.clients.len(),
+        conn_id: client.conn_id.to_string(),
+        since: rfc_3339(key.since.utc()),
+        capabilities: RawValue::from_string(capabilities).expect("it was read as JSON when it was announced"),
+    }
+}
+
+/// Calls a method on a node; the answer comes when the node has answered.
+pub(super) fn invoke<'a>(call: &Call<'a>) -> CallResult<'a> {
+    let mut params = call.params()?;
+    let target = required(params.text("target")?, "target")?;
+    let (method, data) = (take_method(&mut params)?, take_structured(&mut params)?);
+    let [least, most] = TIMEOUTS;
+    let timeout = params.seconds("timeout", least, most)?.unwrap_or(call.hub.calls.default_timeout());
+    params.finish()?;
+    let node = find_node(call.hub, &target).ok_or(RpcError::new(ErrorKind::NotFound, "no such node"))?;
+    let request = Request { method, params: data, timeout };
+    call.waits_for(call.hub.calls.start(&node, &request, call.caller(), call.reply()));
+    Ok(None)
+}
+
+/// By its connection, or by its presence key the connection that came last.
+fn find_node(hub: &Hub, target: &str) -> Option<Arc<GatewayClient>> {
+    let node = match ConnId::parse(target) {
+        Some(conn_id) => hub.registry.get(conn_id),
+        None => hub.presence.newest_of(target),
+    };
+    node.filter(|node| node.auth.role == Role::Node)
+}

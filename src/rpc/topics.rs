@@ -1,0 +1,192 @@
+//! Who is subscribed to what, and events to them: numbered, in order, encoded once.
+//!
+//! A topic's lock is held while an event is queued for its subscribers, and not while anything is written: publishers of
+//! one topic take turns, so its numbers reach every subscriber in order.
+
+use super::error::{ErrorKind, RpcError};
+use crate::client::{ByClient, ByName, ConnId, GatewayClient, IdMap, Unwritten, Utf8Bytes, queue_for};
+use crate::counters::Counter;
+use parking_lot::Mutex;
+use std::collections::BTreeSet;
+use std::collections::hash_map::Entry;
+use std::sync::Arc;
+
+/// Who comes and who goes.
+pub(super) const PRESENCE: &str = "presence";
+/// How many there are.
+pub(super) const HEALTH: &str = "health";
+
+/// What a topic's name may be.
+pub(super) const TOPIC_FORMS: &str = "1 to 128 letters, digits and . _ @ - : /";
+
+/// Whether a text is a topic's name: it stands in JSON and in paths as it is.
+pub(super) fn is_topic(text: &str) -> bool {
+    (1..=128).contains(&text.len()) && text.bytes().all(|c| c.is_ascii_alphanumeric() || b"._@-:/".contains(&c))
+}
+
+/// Whether only the gateway publishes on it.
+pub(super) fn is_own(topic: &str) -> bool {
+    topic == PRESENCE || topic == HEALTH
+}
+
+/// All topics, and what each client is subscribed to.
+pub(super) struct Topics {
+    presence: Arc<Topic>,
+    health: Arc<Topic>,
+    /// Each is there as long as somebody is subscribed.
+    named: ByName<Arc<Topic>>,
+    /// Changed by the client's own session only.
+    subscribed: ByClient<BTreeSet<Arc<str>>>,
+    max_subscriptions: usize,
+    /// Events published, and how often they were queued for a subscriber.
+    pub(super) published: Counter,
+    pub(super) queued: Counter,
+}
+
+/// One topic.
+pub(super) struct Topic {
+    name: Arc<str>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// The number of the last event.
+    seq: u64,
+    subscribers: IdMap<Arc<GatewayClient>>,
+}
+
+impl Topics {
+    pub(super) fn new(max_subscriptions: usize) -> Self {
+        Topics {
+            presence: Topic::new(PRESENCE.into()),
+            health: Topic::new(HEALTH.into()),
+            named: ByName::default(),
+            subscribed: ByClient::default(),
+            max_subscriptions,
+            published: Counter::default(),
+            queued: Counter::default(),
+        }
+    }
+
+    /// Subscribes a client to these topics, or, if they are too many with those it has, to none of them.
+    pub(super) fn subscribe(&self, client: &Arc<GatewayClient>, topics: &BTreeSet<Arc<str>>) -> Result<(), RpcError> {
+        let has = self.subscriptions(client.conn_id);
+        let all: BTreeSet<_> = has.union(topics).cloned().collect();
+        if all.len() > self.max_subscriptions {
+            let error = RpcError::new(ErrorKind::TooManySubscriptions, "more topics than one client may subscribe to");
+            return Err(error.with("most", self.max_subscriptions));
+        }
+        for name in topics.difference(&has) {
+            match self.own(name) {
+                Some(topic) => topic.enter(client),
+                // Under the table's lock, so that a topic that is found isn't one that is just being forgotten.
+                None => self
+                    .named
+                    .lock(name)
+                    .entry(name.clone())
+                    .or_insert_with_key(|name| Topic::new(name.clone()))
+                    .enter(client),
+            }
+        }
+        self.subscribed.change(client.conn_id, |subscribed| *subscribed = all);
+        Ok(())
+    }
+
+    /// Ends a client's subscriptions to these topics.
+    pub(super) fn unsubscribe(&self, conn_id: ConnId, topics: &BTreeSet<Arc<str>>) {
+        self.subscribed.change(conn_id, |subscribed| subscribed.retain(|name| !topics.contains(name)));
+        topics.iter().for_each(|name| self.leave(conn_id, name));
+    }
+
+    /// Ends all subscriptions of a client that has gone.
+    pub(super) fn forget(&self, conn_id: ConnId) {
+        self.subscribed.take(conn_id).iter().for_each(|name| self.leave(conn_id, name));
+    }
+
+    /// What a client is subscribed to.
+    pub(super) fn subscriptions(&self, conn_id: ConnId) -> BTreeSet<Arc<str>> {
+        self.subscribed.read(conn_id, Clone::clone)
+    }
+
+    /// Publishes an event, which is JSON, and returns for how many it was queued.
+    pub(super) fn publish(&self, name: &str, data: &str) -> usize {
+        let topic = self.named.lock(name).get(name).cloned();
+        self.published.add(1);
+        let Some(topic) = topic else { return 0 };
+        let (queued, unwritten) = topic.publish(data);
+        self.queued.add(queued as u64);
+        unwritten.write();
+        queued
+    }
+
+    /// Publishes an event of the gateway's own. Nothing is written before this returns: the caller may hold a lock that keeps
+    /// the order.
+    pub(super) fn publish_own(&self, name: &str, data: &str) {
+        let Some(topic) = self.own(name).filter(|topic| topic.is_used()) else { return };
+        let (queued, unwritten) = topic.publish(data);
+        self.published.add(1);
+        self.queued.add(queued as u64);
+        unwritten.write_in_tasks();
+    }
+
+    /// Whether anybody is subscribed to one of the gateway's own topics.
+    pub(super) fn is_used(&self, name: &str) -> bool {
+        self.own(name).is_some_and(|topic| topic.is_used())
+    }
+
+    fn own(&self, name: &str) -> Option<&Arc<Topic>> {
+        match name {
+            PRESENCE => Some(&self.presence),
+            HEALTH => Some(&self.health),
+            _ => None,
+        }
+    }
+
+    fn leave(&self, conn_id: ConnId, name: &Arc<str>) {
+        if let Some(topic) = self.own(name) {
+            return topic.leave(conn_id);
+        }
+        if let Entry::Occupied(topic) = self.named.lock(name).entry(name.clone()) {
+            topic.get().leave(conn_id);
+            if !topic.get().is_used() {
+                topic.remove();
+            }
+        }
+    }
+}
+
+impl Topic {
+    fn new(name: Arc<str>) -> Arc<Self> {
+        Arc::new(Topic { name, state: Mutex::default() })
+    }
+
+    fn enter(&self, client: &Arc<GatewayClient>) {
+        self.state.lock().subscribers.insert(client.conn_id, client.clone());
+    }
+
+    fn leave(&self, conn_id: ConnId) {
+        let mut state = self.state.lock();
+        state.subscribers.remove(&conn_id);
+        if state.subscribers.is_empty() {
+            state.subscribers = IdMap::default();
+        }
+    }
+
+    fn is_used(&self) -> bool {
+        !self.state.lock().subscribers.is_empty()
+    }
+
+    fn publish(&self, data: &str) -> (usize, Unwritten) {
+        let mut state = self.state.lock();
+        state.seq += 1;
+        let event = event(&self.name, state.seq, data);
+        queue_for(state.subscribers.values(), &event)
+    }
+}
+
+fn event(topic: &str, seq: u64, data: &str) -> Utf8Bytes {
+    let start = r#"{"jsonrpc":"2.0","method":"gateway.event","params":{"topic":""#;
+    let seq = seq.to_string();
+    [start, topic, r#"","seq":"#, &seq, r#","data":"#, data, "}}"].concat().into()
+}

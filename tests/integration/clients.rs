@@ -1,0 +1,261 @@
+//! Who is there, who was, messages to them, and the end of them.
+
+use crate::common::fleet::{Fleet, Peer};
+use crate::common::wait_until;
+use serde_json::{Value, json};
+use std::collections::HashSet;
+
+const WHO: &[(&str, &str, &str)] = &[
+    ("alice", "operator", "*"),
+    ("bob", "operator", ""),
+    ("kitchen-pi", "node", ""),
+    ("hall-pi", "node", ""),
+    ("one", "sensor", "x:y"),
+];
+
+/// The members' presence keys, in their order.
+fn keys(list: &Value) -> Vec<&str> {
+    let clients = list.get("clients").or(list.get("closed")).unwrap().as_array().unwrap();
+    clients.iter().map(|client| client["presence_key"].as_str().unwrap()).collect()
+}
+
+#[test]
+fn a_filter_means_those_that_all_of_it_holds_for() {
+    let fleet = Fleet::start(WHO, "");
+    let mut alice = fleet.connect("alice");
+    let _others = [fleet.connect("bob"), fleet.connect("kitchen-pi"), fleet.connect("hall-pi"), fleet.connect("one")];
+    #[rustfmt::skip]
+    let cases: &[(Value, &[&str])] = &[
+        (json!({}), &["operator:alice", "operator:bob", "node:kitchen-pi", "node:hall-pi", "sensor:one"]),
+        (json!({"sort": "newest"}), &["sensor:one", "node:hall-pi", "node:kitchen-pi", "operator:bob", "operator:alice"]),
+        (json!({"sort": "presence_key"}), &["node:hall-pi", "node:kitchen-pi", "operator:alice", "operator:bob", "sensor:one"]),
+        (json!({"role": "node"}), &["node:kitchen-pi", "node:hall-pi"]),
+        (json!({"role": "sensor", "address": "127.0.0.0/8"}), &["sensor:one"]),
+        (json!({"role": "nobody"}), &[]),
+        (json!({"presence_key": "operator:bob"}), &["operator:bob"]),
+        (json!({"presence_key": "operator:bob", "role": "node"}), &[]),
+        (json!({"address": "10.0.0.0/8"}), &[]),
+        (json!({"address": "127.0.", "role": "sensor"}), &["sensor:one"]),
+        (json!({"min_connected_seconds": 3600}), &[]),
+        (json!({"min_idle_seconds": 3600}), &[]),
+        (json!({"min_idle_seconds": 0, "role": "sensor"}), &["sensor:one"]),
+        (json!({"health": "ok", "role": "sensor"}), &["sensor:one"]),
+        (json!({"health": "blocked"}), &[]),
+    ];
+    for (filter, expected) in cases {
+        assert_eq!(keys(&alice.call("clients.list", filter.clone())), *expected, "{filter}");
+    }
+}
+
+#[test]
+fn what_is_not_understood_is_named() {
+    let fleet = Fleet::start(WHO, "");
+    let mut alice = fleet.connect("alice");
+    #[rustfmt::skip]
+    let cases = [
+        ("clients.list", json!({"rolle": "node"}), "rolle"),
+        ("clients.list", json!({"role": 1}), "role"),
+        ("clients.list", json!({"limit": 0}), "limit"),
+        ("clients.list", json!({"limit": 1001}), "limit"),
+        ("clients.list", json!({"limit": "5"}), "limit"),
+        ("clients.list", json!({"cursor": "x"}), "cursor"),
+        ("clients.list", json!({"sort": "name"}), "sort"),
+        ("clients.list", json!({"address": "nowhere"}), "address"),
+        ("clients.list", json!({"min_idle_seconds": -1}), "min_idle_seconds"),
+        ("clients.list", json!({"min_connected_seconds": null}), "min_connected_seconds"),
+        ("clients.list", json!({"health": "well"}), "health"),
+        ("clients.list", json!({"reason": "normal"}), "reason"),
+        ("clients.get", json!({}), "conn_id"),
+        ("clients.get", json!({"conn_id": "x"}), "conn_id"),
+        ("clients.closed", json!({"reason": "x"}), "reason"),
+        ("clients.closed", json!({"cursor": "x"}), "cursor"),
+        ("clients.send", json!({"method": "x"}), "conn_id"),
+        ("clients.send", json!({"role": "node", "presence_key": "x", "method": "x"}), "role"),
+        ("clients.send", json!({"role": "node"}), "method"),
+        ("clients.send", json!({"role": "node", "method": "gateway.event"}), "method"),
+        ("clients.send", json!({"role": "node", "method": ""}), "method"),
+        ("clients.send", json!({"role": "node", "method": "x", "params": 1}), "params"),
+        ("clients.disconnect", json!({}), "conn_id"),
+        ("clients.disconnect", json!({"role": "node", "dry_run": "yes"}), "dry_run"),
+        ("clients.disconnect", json!({"role": "node", "reason": "x".repeat(101)}), "reason"),
+        ("clients.disconnect", json!({"role": "node", "reason": "a\nb"}), "reason"),
+        ("gateway.subscribe", json!({}), "topics"),
+        ("gateway.subscribe", json!({"topics": ["a b"]}), "topics"),
+        ("gateway.subscribe", json!({"topics": "a"}), "topics"),
+        ("gateway.publish", json!({"topic": "a"}), "data"),
+        ("gateway.publish", json!({"data": 1}), "topic"),
+        ("gateway.publish", json!({"topic": "", "data": 1}), "topic"),
+        ("node.invoke", json!({"method": "x"}), "target"),
+        ("node.invoke", json!({"target": "x", "method": 1}), "method"),
+        ("node.invoke", json!({"target": "x", "method": "x", "timeout": 0}), "timeout"),
+        ("node.invoke", json!({"target": "x", "method": "x", "timeout": 3601}), "timeout"),
+        ("node.list", json!({"role": "node"}), "role"),
+        ("gateway.ping", json!({"x": 1}), "x"),
+    ];
+    for (method, params, member) in cases {
+        let error = alice.refused(method, params.clone());
+        assert_eq!(error["code"], -32602, "{method} {params}: {error}");
+        assert_eq!(error["data"], json!({"reason": "invalid_params", "member": member}), "{method} {params}: {error}");
+        assert!(error["message"].as_str().unwrap().contains(member), "{method} {params}: {error}");
+    }
+    let mut node = fleet.connect("kitchen-pi");
+    for capabilities in [
+        json!(null),
+        json!([{"service": "x"}]),
+        json!([{"service": "x", "methods": [1]}]),
+        json!([{"service": "x", "methods": [], "more": 1}]),
+        json!(vec![json!({"service": "x", "methods": []}); 65]),
+        json!([{"service": "x", "methods": ["x".repeat(20_000)]}]),
+    ] {
+        let error = node.refused("node.announce", json!({"capabilities": capabilities}));
+        assert_eq!(error["data"]["member"], "capabilities", "{capabilities}: {error}");
+    }
+    let error = alice.refused("node.announce", json!({"capabilities": []}));
+    assert_eq!((&error["code"], &error["data"]["role"]), (&json!(-32003), &json!("node")));
+}
+
+#[test]
+fn pages_list_everybody_once_while_others_come_and_go() {
+    const STAYING: usize = 40;
+    let fleet = Fleet::start(WHO, "");
+    let mut alice = fleet.connect("alice");
+    let mut passing: Vec<Peer> = (0..20).map(|_| fleet.connect("bob")).collect();
+    let staying: Vec<Peer> = (0..STAYING).map(|_| fleet.connect("one")).collect();
+    for sort in ["oldest", "newest", "presence_key"] {
+        let (mut seen, mut cursor) = (Vec::new(), None);
+        loop {
+            let mut params = json!({"sort": sort, "limit": 7});
+            if let Some(cursor) = &cursor {
+                params["cursor"] = Value::clone(cursor);
+            }
+            let page = alice.call("clients.list", params);
+            let clients = page["clients"].as_array().unwrap();
+            seen.extend(clients.iter().map(|client| client["conn_id"].as_str().unwrap().to_owned()));
+            cursor = Some(page["next_cursor"].clone()).filter(|cursor| !cursor.is_null());
+            assert_eq!(clients.len() == 7, cursor.is_some() || clients.len() == 7, "{page}");
+            // Some of those that were listed and some that were not.
+            passing.drain(..passing.len() / 4);
+            passing.push(fleet.connect("bob"));
+            if cursor.is_none() {
+                break;
+            }
+        }
+        let unique: HashSet<_> = seen.iter().collect();
+        assert_eq!(unique.len(), seen.len(), "{sort}: somebody is listed twice");
+        assert!(staying.iter().all(|peer| unique.contains(&peer.conn_id)), "{sort}: somebody is missing");
+    }
+}
+
+#[test]
+fn one_client_is_shown_with_all_that_is_known_of_it() {
+    let fleet = Fleet::start(WHO, "\n[heartbeat]\ninterval = \"100ms\"\ntimeout = \"100ms\"");
+    let (mut alice, mut one) = (fleet.connect("alice"), fleet.connect("one"));
+    one.call("gateway.subscribe", json!({"topics": ["b", "a"]}));
+    one.call("gateway.echo", json!({"text": "x".repeat(1000)}));
+    let mut answers = Value::Null;
+    wait_until("it has answered a ping", || {
+        // Reading is when it does.
+        one.call("gateway.ping", json!({}));
+        answers = alice.call("clients.get", json!({"conn_id": one.conn_id}));
+        !answers["round_trip_microseconds"].is_null()
+    });
+    assert_eq!(answers["conn_id"], one.conn_id.as_str());
+    assert_eq!(
+        (&answers["role"], &answers["name"], &answers["presence_key"]),
+        (&json!("sensor"), &json!("one"), &json!("sensor:one"))
+    );
+    assert_eq!((&answers["scopes"], &answers["subscriptions"]), (&json!(["x:y"]), &json!(["a", "b"])));
+    assert!(answers["remote_addr"].as_str().unwrap().starts_with("127.0.0.1:"), "{answers}");
+    let number = |pointer: &str| {
+        answers.pointer(pointer).and_then(Value::as_u64).unwrap_or_else(|| panic!("{pointer}: {answers}"))
+    };
+    let messages = number("/messages/in");
+    assert!(messages >= 3 && number("/messages/out") == messages, "{answers}");
+    assert!(number("/bytes/in") > 1000 && number("/bytes/out") > 1000, "{answers}");
+    assert!(number("/outbox/highest_bytes") > 1000 && number("/outbox/bytes") == 0, "{answers}");
+    let error = alice.refused("clients.get", json!({"conn_id": "00000000-0000-4000-8000-000000000000"}));
+    assert_eq!((&error["code"], &error["data"]["reason"]), (&json!(-32004), &json!("not_found")));
+}
+
+#[test]
+fn those_that_have_gone_are_remembered_up_to_a_number() {
+    let fleet = Fleet::start(WHO, "[limits]\nclosed_connections = 3");
+    let mut alice = fleet.connect("alice");
+    for (count, name) in ["bob", "kitchen-pi", "hall-pi", "one"].into_iter().enumerate() {
+        let mut peer = fleet.connect(name);
+        if name == "one" {
+            drop(peer);
+        } else {
+            peer.client.socket.close(None).unwrap();
+            while peer.client.socket.read().is_ok() {}
+        }
+        // One after the other.
+        fleet.gateway.disconnections(count + 1);
+        fleet.gateway.wait_for_clients(1);
+    }
+    let closed = alice.call("clients.closed", json!({}));
+    assert_eq!(keys(&closed), ["sensor:one", "node:hall-pi", "node:kitchen-pi"]);
+    let how = |index: usize| (&closed["closed"][index]["reason"], &closed["closed"][index]["closed_by"]);
+    assert_eq!(how(0), (&json!("abnormal"), &json!("network")));
+    assert_eq!(how(1), (&json!("normal"), &json!("client")));
+    let first = alice.call("clients.closed", json!({"limit": 2}));
+    assert_eq!(keys(&first), ["sensor:one", "node:hall-pi"]);
+    let second = alice.call("clients.closed", json!({"limit": 2, "cursor": first["next_cursor"]}));
+    assert_eq!((keys(&second), &second["next_cursor"]), (vec!["node:kitchen-pi"], &Value::Null));
+    assert_eq!(
+        keys(&alice.call("clients.closed", json!({"role": "node", "reason": "normal"}))),
+        ["node:hall-pi", "node:kitchen-pi"]
+    );
+    assert_eq!(keys(&alice.call("clients.closed", json!({"min_connected_seconds": 3600}))), [] as [&str; 0]);
+}
+
+#[test]
+fn a_notification_reaches_those_it_is_for() {
+    let fleet = Fleet::start(WHO, "");
+    let mut alice = fleet.connect("alice");
+    let mut nodes = [fleet.connect("kitchen-pi"), fleet.connect("hall-pi")];
+    let mut bobs = [fleet.connect("bob"), fleet.connect("bob")];
+    let mut send = |target: Value, number: u32| {
+        let mut params = json!({"method": "note", "params": [number]});
+        params.as_object_mut().unwrap().extend(target.as_object().unwrap().clone());
+        alice.call("clients.send", params)["queued"].as_u64().unwrap()
+    };
+    let note = |number: u32| json!({"jsonrpc": "2.0", "method": "note", "params": [number]});
+    assert_eq!(send(json!({"role": "node"}), 1), 2);
+    assert_eq!(send(json!({"presence_key": "operator:bob"}), 2), 2);
+    assert_eq!(send(json!({"conn_id": nodes[0].conn_id}), 3), 1);
+    assert_eq!(send(json!({"presence_key": "operator:nobody"}), 4), 0);
+    assert_eq!(nodes[0].all_so_far(), [note(1), note(3)]);
+    assert_eq!(nodes[1].all_so_far(), [note(1)]);
+    assert!(bobs.iter_mut().all(|bob| bob.all_so_far() == [note(2)]));
+}
+
+#[test]
+fn clients_are_sent_away_with_a_reason() {
+    let fleet = Fleet::start(WHO, "");
+    let mut alice = fleet.connect("alice");
+    let (mut kitchen, mut hall, mut one) =
+        (fleet.connect("kitchen-pi"), fleet.connect("hall-pi"), fleet.connect("one"));
+    let dry = alice.call("clients.disconnect", json!({"role": "node", "dry_run": true}));
+    assert_eq!(dry, json!({"matched": 2, "disconnected": 0, "dry_run": true}));
+    assert_eq!(kitchen.call("gateway.ping", json!({})), "pong");
+    let long = "ü".repeat(50);
+    let done = alice.call("clients.disconnect", json!({"role": "node", "reason": long}));
+    assert_eq!(done, json!({"matched": 2, "disconnected": 2, "dry_run": false}));
+    assert_eq!(kitchen.client.closed(), (4000, format!("kicked: {long}")));
+    assert_eq!(hall.client.closed(), (4000, format!("kicked: {long}")));
+    let done = alice.call("clients.disconnect", json!({"conn_id": one.conn_id}));
+    assert_eq!(done, json!({"matched": 1, "disconnected": 1, "dry_run": false}));
+    assert_eq!(one.client.closed(), (4000, "kicked".to_owned()));
+    // Everybody but the caller.
+    let mut bob = fleet.connect("bob");
+    let done = alice.call("clients.disconnect", json!({"min_connected_seconds": 0}));
+    assert_eq!(done["disconnected"], 1);
+    assert_eq!(bob.client.closed().0, 4000);
+    let error = alice.refused("clients.disconnect", json!({"conn_id": one.conn_id}));
+    assert_eq!(error["data"]["reason"], "not_found");
+    let line = fleet.gateway.wait_for_line("says who did it", |line| line.contains(" kicked "));
+    assert!(line.contains("presence_key=node:") && line.contains("by=operator:alice"), "{line}");
+    let closed = alice.call("clients.closed", json!({"reason": "kicked"}));
+    assert_eq!(closed["closed"].as_array().map(Vec::len), Some(4));
+}

@@ -1,0 +1,92 @@
+//! The README's first conversation, as it stands there: websocat, curl and a shell.
+
+use crate::common::process::Process;
+use crate::common::{Gateway, tools, wait_until};
+use serde_json::Value;
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+const README: &str = include_str!("../../README.md");
+
+/// The code blocks of a section, in their order.
+fn blocks(section: &str) -> Vec<&'static str> {
+    let (_, text) = README.split_once(&format!("\n## {section}\n")).expect("the section");
+    let text = text.split("\n## ").next().unwrap_or_default();
+    let fenced = text.split("```").skip(1).step_by(2);
+    fenced.map(|block| block.split_once('\n').expect("a language").1).collect()
+}
+
+/// The shell, where the commands find the gateway and websocat; killed with all it started when dropped.
+struct Shell(Child);
+
+impl Drop for Shell {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+struct Stage {
+    dir: tempfile::TempDir,
+    path: String,
+    port: u16,
+}
+
+impl Stage {
+    fn command(&self, script: &str) -> Command {
+        // The README's port may be somebody's here.
+        let script = script.replace(":8080", &format!(":{}", self.port));
+        let mut command = Command::new("bash");
+        // What it starts last takes its place, and so its signals.
+        command.args(["-e", "-c", &script]).current_dir(self.dir.path()).env("PATH", &self.path);
+        command
+    }
+
+    fn addr(&self) -> (&'static str, u16) {
+        ("127.0.0.1", self.port)
+    }
+}
+
+/// Does what a block shows: types what stands behind `>`, and compares what stands behind `<`. The connection is the block's
+/// own, if it begins with a command.
+fn act(block: &str, stage: &Stage, mut terminal: Option<Process>) -> Process {
+    for line in block.lines() {
+        let (mark, text) = line.split_at(2);
+        match mark {
+            "$ " => terminal = Some(Process::start(&mut stage.command(&format!("exec {text}")))),
+            "> " => terminal.as_mut().expect("a terminal").say(text),
+            "< " => {
+                let expected: Value = serde_json::from_str(text).unwrap();
+                assert_eq!(terminal.as_ref().expect("a terminal").hear_json(), expected);
+            }
+            _ => panic!("neither typed nor shown: {line}"),
+        }
+    }
+    terminal.expect("a terminal")
+}
+
+#[test]
+fn it_goes_as_the_readme_shows_it() {
+    let (Some(websocat), Some(_)) = (tools::require("websocat"), tools::require("curl")) else { return };
+    let blocks = blocks("A first conversation");
+    let [start, alice, node, joined, call, answer, result] = blocks[..] else { panic!("other blocks: {blocks:#?}") };
+    let dirs = [websocat.parent(), Gateway::binary().parent()].map(|dir| dir.unwrap().display().to_string());
+    let path = format!("{}:{}", dirs.join(":"), std::env::var("PATH").unwrap());
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let stage = Stage { dir: tempfile::tempdir().unwrap(), path, port };
+
+    let start = start.replace("\naisopod-gateway ", "\nexec aisopod-gateway ");
+    let shell = stage.command(&start).stderr(Stdio::null()).spawn().unwrap();
+    let _shell = Shell(shell);
+    wait_until("the gateway listens", || TcpStream::connect(stage.addr()).is_ok());
+    assert!(Path::new(&stage.dir.path().join("alice.token")).exists());
+
+    let alice = act(alice, &stage, None);
+    let node = act(node, &stage, None);
+    let _alice = act(joined, &stage, Some(alice));
+    let call = act(call, &stage, None);
+    let _node = act(answer, &stage, Some(node));
+    assert_eq!(call.hear(), result.trim());
+}
