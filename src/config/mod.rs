@@ -153,6 +153,13 @@ impl PresencePolicy {
 pub struct Presence(pub Vec<(Role, PresencePolicy)>);
 
 impl Presence {
+    pub(super) fn set(&mut self, role: Role, policy: PresencePolicy) {
+        match self.0.iter_mut().find(|(named, _)| *named == role) {
+            Some((_, old)) => *old = policy,
+            None => self.0.push((role, policy)),
+        }
+    }
+
     /// The policy of a role.
     pub fn of(&self, role: &Role) -> PresencePolicy {
         let named = self.0.iter().find(|(named, _)| named == role);

@@ -152,10 +152,7 @@ impl<'a> Section<'a> {
             let (shown, role) = (self.full(key.get_ref()), Role::from(key.get_ref().as_ref()));
             let policy = value.get_ref().as_str().and_then(PresencePolicy::parse);
             match policy.filter(|_| is_name(key.get_ref())) {
-                Some(policy) => {
-                    setting.0.retain(|(known, _)| *known != role);
-                    setting.0.push((role, policy));
-                }
+                Some(policy) => setting.set(role, policy),
                 None if policy.is_some() => file.problem(key.span(), format!("{shown}; a role is {NAME_FORMS}")),
                 None => file.refuse(&shown, value, "allowed: \"allow\", \"replace\", \"reject\""),
             }

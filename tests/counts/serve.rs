@@ -97,7 +97,7 @@ fn config(heartbeat_seconds: &str) -> Config {
     let heartbeat = Duration::from_secs(heartbeat_seconds.parse().expect("seconds"));
     (config.heartbeat.interval, config.heartbeat.timeout) = (heartbeat, heartbeat);
     (config.handshake.timeout, config.limits.write_timeout) = (PATIENCE, PATIENCE);
-    let info = Arc::new(AuthInfo::new("counted", Role::Node, []));
+    let info = Arc::new(AuthInfo::new("counted", Role::Operator, []));
     config.auth = Authenticator::Token(vec![Credential { info, digest: SecretDigest::of(TOKEN.as_bytes()) }]);
     config
 }

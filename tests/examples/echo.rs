@@ -84,9 +84,9 @@ fn config() -> Result<Config, lexopt::Error> {
     }
 }
 
-/// Lets in whoever shows this token, as a node.
+/// Lets in whoever shows this token, as an operator, of whom there may be many.
 fn only(token: &str) -> Authenticator {
-    let info = Arc::new(AuthInfo::new("echo", Role::Node, []));
+    let info = Arc::new(AuthInfo::new("echo", Role::Operator, []));
     Authenticator::Token(vec![Credential { info, digest: SecretDigest::of(token.as_bytes()) }])
 }
 

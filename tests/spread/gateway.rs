@@ -52,7 +52,7 @@ impl Gateway {
         let settings = format!(
             "listen = [\"{addr}\", \"unix:{}\"]\nlisten_reuse_port = true\nlog_level = \"warn\"\n\
              limits.max_connections = {max_connections}\n[auth]\nmode = \"token\"\n[[auth.credentials]]\n\
-             name = \"spread\"\nrole = \"node\"\ntoken_sha256 = \"{digest}\"\n",
+             name = \"spread\"\nrole = \"operator\"\ntoken_sha256 = \"{digest}\"\n",
             unix.display()
         );
         fs::write(&config, settings).expect("a writable directory");
