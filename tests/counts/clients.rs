@@ -22,10 +22,15 @@ pub fn connect_silent(server: &Server) -> TcpStream {
 
 /// A client.
 pub fn connect(server: &Server) -> Raw {
+    connect_as(server, TOKEN)
+}
+
+/// A client that shows this token.
+pub fn connect_as(server: &Server, token: &str) -> Raw {
     let mut stream = connect_silent(server);
     let request = format!(
         "GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
-         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nAuthorization: Bearer {TOKEN}\r\n\r\n"
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nAuthorization: Bearer {token}\r\n\r\n"
     );
     stream.write_all(request.as_bytes()).expect("an open connection");
     let mut head = Vec::new();

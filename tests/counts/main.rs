@@ -19,4 +19,5 @@ mod strace;
 mod calls;
 mod instructions;
 mod memory;
+mod rpc;
 mod sizes;

@@ -1,5 +1,5 @@
 //! The process that is counted: a gateway with one worker thread that lets in whoever has the token, sends back what a
-//! client sends, and to everybody what begins with `!`.
+//! client sends, and to everybody what begins with `!`; or one that answers JSON-RPC.
 //!
 //! It says where it listens, and answers each line of its standard input with a [`Stock`]. It ends with its input.
 
@@ -22,6 +22,11 @@ use tokio::sync::watch;
 
 /// What its clients show.
 pub const TOKEN: &str = "counted";
+/// Nodes that it knows, and what each of them shows.
+pub const NODES: usize = 100;
+pub fn node_token(index: usize) -> String {
+    format!("counted-{index}")
+}
 /// Stands before the address.
 pub const LISTENING: &str = "listening ";
 /// A message that begins with this goes to everybody.
@@ -31,6 +36,8 @@ pub const TAKES_STOCK: &str = "*serve::take_stock*";
 
 /// The variable that makes this program take this role; its value is the heartbeat's interval and timeout.
 const HEARTBEAT_SECONDS: &str = "AISOPOD_COUNTED_HEARTBEAT_SECONDS";
+/// The variable by whose presence it answers JSON-RPC.
+const RPC: &str = "AISOPOD_COUNTED_RPC";
 /// Whoever started it is gone, or hangs.
 const LIFETIME: Duration = Duration::from_secs(180);
 /// So that nothing happens because it is late on a busy machine.
@@ -53,8 +60,15 @@ pub struct Stock {
     pub status: Value,
 }
 
+/// What a process is to do with messages.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Speaks {
+    Raw,
+    Rpc,
+}
+
 /// This program in this role; with a command that runs what is added to it, under that.
-pub fn command(under: Option<Command>, heartbeat: Option<Duration>) -> Command {
+pub fn command(under: Option<Command>, heartbeat: Option<Duration>, speaks: Speaks) -> Command {
     let program = env::current_exe().expect("a program has a path");
     let mut command = match under {
         Some(mut under) => {
@@ -66,6 +80,9 @@ pub fn command(under: Option<Command>, heartbeat: Option<Duration>) -> Command {
     command.args(["--quiet", "--ignored", "--exact", "serve::the_counted_process"]);
     // One worker: while it counts, it does nothing else.
     command.env("TOKIO_WORKER_THREADS", "1");
+    if speaks == Speaks::Rpc {
+        command.env(RPC, "1");
+    }
     command.env(HEARTBEAT_SECONDS, heartbeat.unwrap_or(PRACTICALLY_NEVER).as_secs().to_string());
     command
 }
@@ -79,7 +96,10 @@ fn the_counted_process() {
         exit(1);
     });
     let runtime = runtime().expect("a runtime");
-    let gateway = Gateway::with_handler(config(&seconds), |registry| Arc::new(Echo { registry }));
+    let gateway = match env::var_os(RPC) {
+        Some(_) => Gateway::new(config(&seconds, NODES)),
+        None => Gateway::with_handler(config(&seconds, 0), |registry| Arc::new(Echo { registry })),
+    };
     let (_stop, shutdown) = watch::channel(Shutdown::No);
     let listener = {
         let _context = runtime.enter();
@@ -92,13 +112,18 @@ fn the_counted_process() {
     }
 }
 
-fn config(heartbeat_seconds: &str) -> Config {
+fn config(heartbeat_seconds: &str, nodes: usize) -> Config {
     let mut config = Config::new(descriptor_limit());
     let heartbeat = Duration::from_secs(heartbeat_seconds.parse().expect("seconds"));
     (config.heartbeat.interval, config.heartbeat.timeout) = (heartbeat, heartbeat);
     (config.handshake.timeout, config.limits.write_timeout) = (PATIENCE, PATIENCE);
-    let info = Arc::new(AuthInfo::new("counted", Role::Operator, []));
-    config.auth = Authenticator::Token(vec![Credential { info, digest: SecretDigest::of(TOKEN.as_bytes()) }]);
+    let credential = |name: &str, role, token: &str| {
+        let info = Arc::new(AuthInfo::new(name, role, ["*".into()]));
+        Credential { info, digest: SecretDigest::of(token.as_bytes()) }
+    };
+    let mut all = vec![credential("counted", Role::Operator, TOKEN)];
+    all.extend((0..nodes).map(|index| credential(&format!("n{index}"), Role::Node, &node_token(index))));
+    config.auth = Authenticator::Token(all);
     config
 }
 

@@ -2,7 +2,7 @@
 
 use crate::common::process::Process;
 use crate::common::{PATIENCE, wait_until};
-use crate::serve::{LISTENING, Stock, command};
+use crate::serve::{LISTENING, Speaks, Stock, command};
 use std::net::SocketAddr;
 use std::process::Command;
 use std::time::Duration;
@@ -19,12 +19,21 @@ impl Server {
         Self::start_under(None, None)
     }
 
+    /// The same that answers JSON-RPC.
+    pub fn start_rpc() -> Server {
+        Self::start_as(None, None, Speaks::Rpc)
+    }
+
     /// Starts one, if need be under a command that runs what is added to it. Without a heartbeat it sends no pings.
     pub fn start_under(under: Option<Command>, heartbeat: Option<Duration>) -> Server {
+        Self::start_as(under, heartbeat, Speaks::Raw)
+    }
+
+    fn start_as(under: Option<Command>, heartbeat: Option<Duration>, speaks: Speaks) -> Server {
         if cfg!(debug_assertions) {
             panic!("the bounds are for the release profile: make test-counts");
         }
-        let process = Process::start(&mut command(under, heartbeat));
+        let process = Process::start(&mut command(under, heartbeat, speaks));
         // The test runner has its say before.
         let addr = loop {
             if let Some(addr) = process.hear().strip_prefix(LISTENING) {
