@@ -15,7 +15,8 @@ config := $(SYSCONFDIR)/aisopod-gateway/config.toml
 BENCH_PACKAGES := load peers micro
 in_package = --manifest-path tests/$(1)/Cargo.toml --target-dir $(or $(CARGO_TARGET_DIR),target)/$(1)
 
-.PHONY: build run test test-counts test-bench check bench bench-quick bench-micro bench-million bench-spread install uninstall clean
+.PHONY: build run test test-counts test-bench check bench bench-quick bench-micro bench-million bench-spread fuzz \
+	install uninstall clean
 
 build:
 	$(CARGO) build --release --locked
@@ -82,10 +83,12 @@ TOOLS := $(abspath $(or $(AISOPOD_TOOLS),target/tools))
 PYTHON := python3
 WEBSOCAT_VERSION := 1.14.1
 WEBSOCKETS_VERSION := 17.4
+CARGO_FUZZ_VERSION := 0.13.1
 
 websocat := $(TOOLS)/bin/websocat
 websockets := $(TOOLS)/python/websockets-$(WEBSOCKETS_VERSION).dist-info
 ws := $(TOOLS)/node/node_modules/.package-lock.json
+cargo_fuzz := $(TOOLS)/bin/cargo-fuzz
 
 # A command and the Debian package that has it.
 SYSTEM_TOOLS := python3:python3 pip3:python3-pip node:nodejs npm:npm chromium:chromium ip:iproute2 \
@@ -114,6 +117,9 @@ system-tools:
 $(websocat):
 	@$(CARGO) install --quiet --locked --root $(TOOLS) --version $(WEBSOCAT_VERSION) websocat $(call or_go_on,websocat)
 
+$(cargo_fuzz):
+	@$(CARGO) install --quiet --locked --root $(TOOLS) --version $(CARGO_FUZZ_VERSION) cargo-fuzz
+
 # In place of any other version.
 $(websockets): | system-tools
 	@rm -rf $(TOOLS)/python
@@ -123,3 +129,9 @@ $(websockets): | system-tools
 $(ws): tests/foreign/package.json tests/foreign/package-lock.json | system-tools
 	@mkdir -p $(TOOLS)/node && cp $^ $(TOOLS)/node
 	@npm ci --silent --no-audit --no-fund --prefix $(TOOLS)/node $(call or_go_on,the Node package ws)
+
+# JSON-RPC messages, with a nightly toolchain; what it finds is kept under tests/fuzz.
+FUZZ_SECONDS := 60
+fuzz: $(cargo_fuzz)
+	cd tests/fuzz && PATH="$(dir $(cargo_fuzz)):$$PATH" cargo +nightly fuzz run --fuzz-dir . messages \
+		--target-dir $(abspath target/fuzz) -- -max_total_time=$(FUZZ_SECONDS) -dict=messages.dict

@@ -23,14 +23,14 @@
 //! | module | owns |
 //! | --- | --- |
 //! | `net` | from a TCP connection to an upgraded stream; the gateway that ties all together |
-//! | `ops` | `/status` |
-//! | `rpc` | JSON-RPC 2.0: envelope, methods |
+//! | `ops` | `/status`, and which requests of operators call which methods |
+//! | `rpc` | JSON-RPC 2.0: envelope, methods, events, calls to nodes |
 //! | `heartbeat` | pings and their deadlines: one task, one timer wheel |
 //! | `systemd` | what the service manager is told |
-//! | `client` | one connection (session, outbox, close reason), and all of them (registry) |
+//! | `client` | one connection (session, outbox, close reason), and all of them (registry, presence) |
 //! | `config` | every setting, its default, the file |
 //! | `auth` | credentials to names, roles and scopes |
-//! | `runtime`, `logging`, `counters` | turns on the workers, standard error, atomics |
+//! | `runtime`, `logging`, `counters`, `clock` | turns on the workers, standard error, atomics, points in time |
 
 mod auth;
 mod client;
@@ -46,13 +46,17 @@ mod runtime;
 pub mod systemd;
 
 pub use auth::{AuthInfo, Authenticator, Credential, Presented, Role, SecretDigest, new_token};
+/// For fuzzing.
+#[doc(hidden)]
+pub use client::Presence;
 /// For its size, which is most of what a connection costs.
 #[doc(hidden)]
 pub use client::Session;
 pub use client::{
-    Bounds, ClientRegistry, CloseReason, ConnId, GatewayClient, Handler, HealthSnapshot, Registration, RemoteAddr,
-    SendError, Sender, SenderContext, Stats, Utf8Bytes, broadcast,
+    Bounds, ClientRegistry, CloseReason, Closed, ConnId, GatewayClient, Handler, Health, HealthSnapshot, Registration,
+    RemoteAddr, SendError, Sender, SenderContext, SenderState, Side, Stats, Utf8Bytes, broadcast,
 };
+pub use clock::Moment;
 pub use config::{
     Config, ConfigError, LISTEN_FORMS, ListenAddr, NAME_FORMS, Problem, SCOPE_FORMS, is_name, is_scope,
     load as load_config, parse_level, parse_listen,
@@ -62,4 +66,7 @@ pub use config::{
 pub use heartbeat::{Heartbeat, Watch};
 pub use net::{Drained, Gateway, Listener, Shutdown};
 pub use ops::descriptor_limit;
+/// For fuzzing.
+#[doc(hidden)]
+pub use rpc::Router;
 pub use runtime::runtime;

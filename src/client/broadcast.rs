@@ -1,12 +1,19 @@
 //! One message to many clients.
 
 use super::GatewayClient;
+use super::sender::take_turn;
 use std::sync::Arc;
 use tokio::runtime::Handle;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 /// Sockets that one task writes to before others have their turn.
 const PER_TASK: usize = 128;
+
+/// Clients that are written to at once; more are gathered for, while tasks for them wait for their turn.
+const FEW: usize = 16;
+
+/// Clients that are queued for at the cost of one write.
+const PER_TURN: usize = 64;
 
 /// Sends a text to each of these clients, behind what waits for it. Never waits.
 ///
@@ -30,7 +37,10 @@ pub fn queue_for<'a>(
     text: &Utf8Bytes,
 ) -> (usize, Unwritten) {
     let (mut queued, mut unwritten) = (0, Vec::new());
-    for client in clients {
+    for (index, client) in clients.into_iter().enumerate() {
+        if index % PER_TURN == PER_TURN - 1 {
+            take_turn();
+        }
         // The session of a client that is full closes it; one that is closed has no need of the text.
         let Ok(needs_writer) = client.sender.queue(text.clone()) else { continue };
         queued += 1;
@@ -48,11 +58,9 @@ pub fn queue_for<'a>(
 pub struct Unwritten(Vec<Arc<GatewayClient>>);
 
 impl Unwritten {
-    /// Writes to the first of them, and has the others written to by tasks.
-    pub fn write(mut self) {
-        let others = Unwritten(self.0.split_off(self.0.len().min(PER_TASK)));
-        others.write_in_tasks();
-        write_queued(&self.0);
+    /// Writes to them if they are few, or has tasks do it: what is queued until those have their turn leaves in one write.
+    pub fn write(self) {
+        if self.0.len() <= FEW { write_queued(&self.0) } else { self.write_in_tasks() }
     }
 
     /// Writes nothing itself.

@@ -265,6 +265,12 @@ impl Sender {
     }
 }
 
+/// The task that runs has done as much as a write takes: the sooner it lets others have their turn.
+pub(super) fn take_turn() {
+    // Without a turn left it has done so already.
+    let _ = has_turn();
+}
+
 /// Whether the task that runs may write to one socket more before it lets others have their turn; outside a task always.
 fn has_turn() -> bool {
     // The look first: without a turn left, the other call would wake a task that isn't there.

@@ -109,7 +109,7 @@ fn settings(addr: SocketAddr, unix: &Path, heartbeat: &str) -> String {
     format!(
         "listen = [\"{addr}\", \"unix:{unix}\"]\nlog_level = \"warn\"\n[handshake]\ntimeout = \"1h\"\n\
          [heartbeat]\n{heartbeat}\n[auth]\n\
-         mode = \"token\"\n[[auth.credentials]]\nname = \"figures\"\nrole = \"operator\"\ntoken_sha256 = \"{digest}\"\n"
+         mode = \"token\"\n[[auth.credentials]]\nname = \"figures\"\nrole = \"operator\"\nscopes = [\"*\"]\ntoken_sha256 = \"{digest}\"\n"
     )
 }
 

@@ -42,6 +42,8 @@ pub struct Plan {
     pub fan: usize,
     /// Broadcasts in one round.
     pub broadcasts: usize,
+    /// Events that are published at once, and those who are subscribed to them.
+    pub events: usize,
     /// Over how long pings are counted.
     pub pinging: Duration,
     /// Connections at which growth is looked at.
@@ -62,6 +64,7 @@ impl Plan {
             storm: all.storm.min(most),
             large: all.large.min(most),
             fan: all.fan.min(most),
+            events: all.events.min(most),
             growth,
             ..all
         }
@@ -81,6 +84,7 @@ impl Plan {
             large: 5000,
             fan: 10_000,
             broadcasts: 12,
+            events: 1000,
             pinging: Duration::from_secs(12),
             growth: vec![1000, 5000, 19_000],
         }
@@ -100,6 +104,7 @@ impl Plan {
             large: 1000,
             fan: 5000,
             broadcasts: 6,
+            events: 300,
             pinging: Duration::from_secs(6),
             growth: vec![1000, 5000],
         }

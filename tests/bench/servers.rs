@@ -25,6 +25,7 @@ pub enum Kind {
     Fast,
     Floor,
     Sends,
+    Channel,
     Node,
     Python,
 }
@@ -39,7 +40,7 @@ pub enum Speaks {
 }
 
 impl Kind {
-    /// All that serve; the bare system calls only send.
+    /// All that serve; the bare system calls only send, and the channel has events only.
     pub const ALL: [Kind; 7] =
         [Kind::Gateway, Kind::Predecessor, Kind::Tuned, Kind::Fast, Kind::Floor, Kind::Node, Kind::Python];
 
@@ -52,6 +53,7 @@ impl Kind {
             Kind::Fast => "fastwebsockets",
             Kind::Floor => "floor",
             Kind::Sends => "send calls alone",
+            Kind::Channel => "broadcast channel",
             Kind::Node => "Node, ws",
             Kind::Python => "Python, websockets",
         }
@@ -78,6 +80,7 @@ impl Kind {
             Kind::Predecessor | Kind::Tuned => on_server_core(programs.peer("predecessor")),
             Kind::Fast => on_server_core(programs.peer("fast")),
             Kind::Floor | Kind::Sends => on_server_core(programs.peer("floor")),
+            Kind::Channel => on_server_core(programs.peer("channel")),
             Kind::Node => on_server_core("node"),
             Kind::Python => on_server_core("python3"),
         };
@@ -87,7 +90,7 @@ impl Kind {
             Kind::Sends => command.arg("--deaf"),
             Kind::Node => command.arg(peers_sources().join("node.mjs")).env("NODE_PATH", tools::node_packages()),
             Kind::Python => command.arg(peers_sources().join("python.py")).env("PYTHONPATH", tools::python_packages()),
-            Kind::Predecessor | Kind::Fast | Kind::Floor => &mut command,
+            Kind::Predecessor | Kind::Fast | Kind::Floor | Kind::Channel => &mut command,
         };
         if speaks == Speaks::Rpc {
             command.arg("--json");

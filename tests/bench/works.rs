@@ -2,7 +2,7 @@
 
 use crate::plan::Plan;
 use crate::report::Must::{self, AtLeast, AtMost};
-use crate::servers::Kind::{self, Fast, Floor, Gateway, Predecessor, Sends};
+use crate::servers::Kind::{self, Channel, Fast, Floor, Gateway, Predecessor, Sends};
 use crate::servers::Speaks::{self, Raw, Rpc};
 use serde_json::Value;
 
@@ -71,7 +71,8 @@ impl Figure {
 pub fn all(plan: &Plan) -> Vec<Work> {
     let mut works = memory(plan);
     works.extend([100, 1000].map(|connections| echo(plan, connections)));
-    works.extend([rpc(plan), pipelined(plan), fanout(plan), handshakes(plan)]);
+    works.extend([rpc(plan), pipelined(plan), fanout(plan)]);
+    works.extend([events(plan, plan.fan, 1), events(plan, plan.events, plan.events), handshakes(plan)]);
     // The short run has no time for it.
     works.extend((!plan.quick).then(|| pings(plan)));
     works
@@ -179,6 +180,26 @@ fn fanout(plan: &Plan) -> Work {
         Figure::new("until all have it", "µs", "/round_microseconds/median").must(Predecessor, AtMost(0.5)),
         Figure::new("CPU for each delivery", "µs", "/server_cpu_microseconds_per_delivery")
             .must(Predecessor, AtMost(0.5)),
+    ];
+    work
+}
+
+/// Events on a topic, so many at once, beside the predecessor's way with them.
+fn events(plan: &Plan, subscribers: usize, at_once: usize) -> Work {
+    let what = if at_once == 1 { "an event".to_owned() } else { format!("{at_once} events at once") };
+    let mut work = timed(plan, format!("{what} of 64 bytes to {subscribers} subscribers"), Rpc, "events", subscribers);
+    // As many deliveries either way.
+    let rounds = if at_once == 1 { plan.broadcasts } else { 1 };
+    work.options.extend(words(&format!("--size 64 --depth {at_once} --rounds {rounds}")));
+    if at_once > 1 {
+        // A million deliveries are enough.
+        work.rounds = 1;
+    }
+    work.servers = vec![Gateway, Channel];
+    work.figures = vec![
+        Figure::new("until all have all", "µs", "/round_microseconds/median").must(Channel, AtMost(1.0)),
+        Figure::new("deliveries, in a second", "", "/deliveries_per_second"),
+        Figure::new("CPU for each delivery", "µs", "/server_cpu_microseconds_per_delivery").must(Channel, AtMost(1.0)),
     ];
     work
 }

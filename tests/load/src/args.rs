@@ -20,6 +20,7 @@ modes:
   echo        one message outstanding on each connection
   pipelined   several messages outstanding on each connection
   fanout      broadcast from one connection to all
+  events      JSON-RPC: one connection publishes, all others are subscribed
   ping        connections that only answer pings
   slow        connections that send and don't read, beside one that does
 
@@ -35,9 +36,9 @@ options:
   --syscalls          count the server's system calls with strace; times are then worthless
   --patience S        give up when nothing has happened for so long (default: 20)
   --warmup S          echo, pipelined, handshake: before measuring (default: 1)
-  --size BYTES        echo, pipelined, fanout, slow: of a payload (default: 64; slow 16384)
-  --depth D           pipelined, slow: messages in one write (default: 16)
-  --rounds R          fanout: how many broadcasts (default: 20)
+  --size BYTES        echo, pipelined, fanout, events, slow: of a payload (default: 64; slow 16384)
+  --depth D           pipelined, slow, events: messages in one write (default: 16; events 1)
+  --rounds R          fanout, events: how many times (default: 20)
   --rpc               echo, pipelined, idle, slow: JSON-RPC requests instead of raw texts
   --message BYTES     idle: the server sends each client one message of this size first
   --again             idle, silent, storm: everybody comes back after leaving
@@ -62,6 +63,8 @@ pub enum Mode {
     Pipelined,
     /// Broadcasts.
     Fanout,
+    /// Events published.
+    Events,
     /// Pings answered.
     Ping,
     /// Connections that don't read.
@@ -69,7 +72,7 @@ pub enum Mode {
 }
 
 impl Mode {
-    const ALL: [(Mode, &'static str); 9] = [
+    const ALL: [(Mode, &'static str); 10] = [
         (Mode::Idle, "idle"),
         (Mode::Silent, "silent"),
         (Mode::Handshake, "handshake"),
@@ -77,6 +80,7 @@ impl Mode {
         (Mode::Echo, "echo"),
         (Mode::Pipelined, "pipelined"),
         (Mode::Fanout, "fanout"),
+        (Mode::Events, "events"),
         (Mode::Ping, "ping"),
         (Mode::Slow, "slow"),
     ];
@@ -91,9 +95,9 @@ impl Mode {
         use Mode::*;
         match option {
             "warmup" => matches!(self, Echo | Pipelined | Handshake),
-            "size" => matches!(self, Echo | Pipelined | Fanout | Slow),
-            "depth" => matches!(self, Pipelined | Slow),
-            "rounds" => self == Fanout,
+            "size" => matches!(self, Echo | Pipelined | Fanout | Events | Slow),
+            "depth" => matches!(self, Pipelined | Slow | Events),
+            "rounds" => matches!(self, Fanout | Events),
             "rpc" => matches!(self, Echo | Pipelined | Idle | Slow),
             "message" => self == Idle,
             "again" => matches!(self, Idle | Silent | Storm),
@@ -254,7 +258,11 @@ impl Flags {
             seconds: self.seconds.unwrap_or(Duration::from_secs(5)),
             warmup: self.warmup.unwrap_or(Duration::from_secs(1)),
             size: self.size.unwrap_or(if mode == Mode::Slow { 16_384 } else { 64 }),
-            depth: if mode == Mode::Echo { 1 } else { self.depth.unwrap_or(16) },
+            depth: match mode {
+                Mode::Echo => 1,
+                Mode::Events => self.depth.unwrap_or(1),
+                _ => self.depth.unwrap_or(16),
+            },
             rounds: self.rounds.unwrap_or(20),
             rpc: self.rpc,
             message: self.message,

@@ -245,6 +245,25 @@ fn the_deaf_floor_only_pings() {
 }
 
 #[test]
+fn channel() {
+    let mut peer = Peer::start(Command::new(env!("CARGO_BIN_EXE_channel")), &["--json"]);
+    let mut client = peer.connect_and_say(br#"{"jsonrpc":"2.0","id":1,"method":"x"}"#);
+    assert!(String::from_utf8(client.hear().1).unwrap().contains("-32601"));
+    let subscribe = br#"{"jsonrpc":"2.0","id":2,"method":"gateway.subscribe","params":{"topics":["t"]}}"#;
+    client.say(TEXT, subscribe);
+    let answer = br#"{"id":2,"jsonrpc":"2.0","result":{"topics":["t"]}}"#;
+    assert_eq!(client.hear(), (TEXT, answer.to_vec()));
+    for seq in 1..3 {
+        client.say(TEXT, br#"{"jsonrpc":"2.0","id":3,"method":"gateway.publish","params":{"topic":"t","data":[1]}}"#);
+        let mut heard = [client.hear().1, client.hear().1].map(|text| String::from_utf8(text).unwrap());
+        heard.sort();
+        let event = format!(r#"{{"jsonrpc":"2.0","method":"gateway.event","params":{{"data":[1],"seq":{seq},"topic":"t"}}}}"#);
+        assert_eq!(heard, [r#"{"id":3,"jsonrpc":"2.0","result":{"queued":1}}"#.to_owned(), event]);
+    }
+    ends_on_sigterm(&mut peer);
+}
+
+#[test]
 fn node() {
     keeps_the_contract(|| script("node", "node.mjs", "ws"), &[]);
 }

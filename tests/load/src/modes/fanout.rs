@@ -41,19 +41,9 @@ pub fn run(options: &Options) -> Result<Json, Failure> {
     json.add("rounds", options.rounds);
     json.add("deliveries", delivered);
     json.add("deliveries_per_second", delivered as f64 / measured.elapsed.as_secs_f64());
-    json.add("round_microseconds", summary(times));
+    json.add("round_microseconds", super::summary(times));
     measured.add_to(&mut json, Some(("delivery", delivered)));
     Ok(json)
-}
-
-fn summary(mut times: Vec<Duration>) -> Json {
-    times.sort();
-    let microseconds = |time: Duration| time.as_nanos() as f64 / 1e3;
-    let mut json = Json::object();
-    json.add("median", microseconds(times[times.len() / 2]));
-    json.add("min", microseconds(times[0]));
-    json.add("max", microseconds(times[times.len() - 1]));
-    json
 }
 
 /// One text that everybody is to get, again and again.

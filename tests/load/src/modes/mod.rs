@@ -1,5 +1,6 @@
 //! What is done to a server. Each mode is a `Handler` with the loop around it, and ends with its JSON.
 
+mod events;
 mod exchange;
 mod fanout;
 mod first_message;
@@ -25,6 +26,7 @@ pub fn run(options: &Options) -> Result<Json, Failure> {
         Mode::Echo | Mode::Pipelined => exchange::run(options),
         Mode::Handshake => handshakes::run(options),
         Mode::Fanout => fanout::run(options),
+        Mode::Events => events::run(options),
         Mode::Ping => ping::run(options),
         Mode::Slow => slow::run(options),
     }
@@ -36,6 +38,17 @@ fn report(options: &Options, elapsed: Duration) -> Json {
     json.add("mode", options.mode.name());
     json.add("connections", options.connections);
     json.add("seconds", elapsed.as_secs_f64());
+    json
+}
+
+/// How long rounds took.
+fn summary(mut times: Vec<Duration>) -> Json {
+    times.sort();
+    let microseconds = |time: Duration| time.as_nanos() as f64 / 1e3;
+    let mut json = Json::object();
+    json.add("median", microseconds(times[times.len() / 2]));
+    json.add("min", microseconds(times[0]));
+    json.add("max", microseconds(times[times.len() - 1]));
     json
 }
 

@@ -3,8 +3,8 @@
 use crate::common::{PING, PONG, Server, TEXT, echo, frame, load, run, websocket};
 use serde_json::Value;
 use std::process::Command;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -84,6 +84,45 @@ fn fanout_waits_for_everybody() {
         assert!(times[0] > 0.0 && times.is_sorted(), "{json}");
         assert!(number(&json, "server_cpu_microseconds_per_delivery") > 0.0);
     }
+}
+
+/// A server with one topic, to which whoever isn't the publisher is subscribed. It numbers events from 1, or by a function.
+fn topic(seq: fn(u64) -> u64) -> std::net::SocketAddr {
+    let published = Arc::new((Mutex::new(0_u64), Condvar::new()));
+    websocket(move |mut client| {
+        while let Some((_, text)) = client.receive() {
+            let text = String::from_utf8(text).unwrap();
+            client.write(&frame(TEXT, br#"{"jsonrpc":"2.0","result":1,"id":1}"#));
+            let (count, bell) = &*published;
+            if text.contains("gateway.publish") {
+                *count.lock().unwrap() += 1;
+                bell.notify_all();
+                continue;
+            }
+            assert!(text.contains("gateway.subscribe"), "{text}");
+            let mut next = 1;
+            loop {
+                drop(bell.wait_while(count.lock().unwrap(), |count| *count < next).unwrap());
+                let event =
+                    format!(r#"{{"method":"gateway.event","params":{{"topic":"figures","seq":{}}}}}"#, seq(next));
+                client.write(&frame(TEXT, event.as_bytes()));
+                next += 1;
+            }
+        }
+    })
+}
+
+#[test]
+fn events_come_to_all_in_order() {
+    for depth in [1, 5] {
+        let options = format!("--connections 7 --rounds 3 --depth {depth} --size 50 {}", pid());
+        let json = load("events", topic(|seq| seq), &options).json();
+        assert_eq!((json["deliveries"].as_u64(), json["depth"].as_u64()), (Some(21 * depth), Some(depth)));
+        assert!(number(&json["round_microseconds"], "median") > 0.0, "{json}");
+        assert!(number(&json, "server_cpu_microseconds_per_delivery") > 0.0);
+    }
+    let swapped = topic(|seq| if seq == 2 { 3 } else { seq });
+    load("events", swapped, "--connections 2 --patience 5").failed(1, "an event out of order");
 }
 
 #[test]

@@ -1,0 +1,53 @@
+//! Whatever a client sends: no panic, at most one answer, and none to a notification.
+
+#![no_main]
+
+use aisopod_gateway::{
+    AuthInfo, Bounds, ClientRegistry, Config, ConnId, GatewayClient, Handler, Heartbeat, Presence, RemoteAddr, Router,
+    Sender, SenderContext, Stats,
+};
+use libfuzzer_sys::fuzz_target;
+use serde_json::Value;
+use std::sync::{Arc, LazyLock};
+
+static ROUTER: LazyLock<Router> = LazyLock::new(|| {
+    let config = Config::new(1024);
+    let presence = Arc::new(Presence::new(config.presence.clone()));
+    let heartbeat = Arc::new(Heartbeat::new(&config.heartbeat, Arc::<Stats>::default()));
+    Router::new(&config, Arc::<ClientRegistry>::default(), presence, heartbeat)
+});
+
+/// A client without a socket: what it is sent stays in its outbox.
+fn client() -> Arc<GatewayClient> {
+    let bounds = Bounds { messages: 1000, bytes: 1 << 30 };
+    let sender = Sender::new(Arc::new(SenderContext { bounds, stats: Arc::default() }));
+    Arc::new(GatewayClient::new(ConnId::random(), sender, RemoteAddr::Unix, Arc::new(AuthInfo::anonymous())))
+}
+
+/// Whether it is a whole notification, or a batch of nothing else.
+fn is_notification(message: &Value) -> bool {
+    match message {
+        Value::Array(all) => !all.is_empty() && all.len() <= 100 && all.iter().all(|one| !one.is_array() && is_notification(one)),
+        Value::Object(members) => {
+            members.get("jsonrpc").is_some_and(|version| version == "2.0")
+                && members.get("method").is_some_and(Value::is_string)
+                && !members.contains_key("id")
+        }
+        _ => false,
+    }
+}
+
+fuzz_target!(|text: &str| {
+    let client = client();
+    ROUTER.on_message(&client, text.into());
+    let answers = client.sender.state().outbox_messages;
+    assert!(answers <= 1, "{answers} answers to {text:?}");
+    // Members that are there twice make it no request.
+    let is_clear = serde_json::from_str::<Value>(text).is_ok_and(|message| {
+        is_notification(&message) && text.matches("\"jsonrpc\"").count() == message.as_array().map_or(1, Vec::len)
+            && !text.contains('\\') && text.matches("\"method\"").count() == text.matches("\"jsonrpc\"").count()
+            && text.matches("\"params\"").count() <= text.matches("\"jsonrpc\"").count()
+            && text.matches("\"result\"").count() + text.matches("\"error\"").count() == 0
+    });
+    assert!(!is_clear || answers == 0, "an answer to the notification {text:?}");
+});
