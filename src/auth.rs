@@ -154,6 +154,14 @@ impl Authenticator {
         matches!(self, Authenticator::None(_))
     }
 
+    /// All who can be let in by a secret.
+    pub fn credentials(&self) -> &[Credential] {
+        match self {
+            Authenticator::None(_) => &[],
+            Authenticator::Token(all) | Authenticator::Password(all) => all,
+        }
+    }
+
     /// The configured mode: `none`, `token` or `password`.
     pub fn mode(&self) -> &'static str {
         match self {

@@ -1,6 +1,6 @@
 //! The daemon around the library's gateway: log, listeners, signals, service manager.
 
-use aisopod_gateway::{Config, Gateway, ListenAddr, Listener, Shutdown, logging, systemd};
+use aisopod_gateway::{Config, Credential, Gateway, ListenAddr, Listener, SCOPES, Shutdown, logging, systemd};
 use log::{error, info, warn};
 use std::io;
 use std::process::ExitCode;
@@ -53,6 +53,11 @@ fn announce(config: &Config, listeners: &[Listener], operators: &[Listener]) {
     info!("starting version={version} auth={} max_connections={places}", config.auth.mode());
     if config.auth.is_open() && !config.listen.iter().chain(&config.ops.listen).all(ListenAddr::is_local) {
         warn!("anybody who can reach it is let in with every scope: auth.mode is none, auth.allow_insecure is true");
+    }
+    for Credential { info, .. } in config.auth.credentials() {
+        for scope in info.scopes.iter().filter(|scope| !SCOPES.contains(&&***scope)) {
+            warn!("a scope that no method asks for name={} scope={scope}", info.name);
+        }
     }
     listeners.iter().for_each(|listener| info!("listening addr={}", listener.addr()));
     operators.iter().for_each(|listener| info!("listening for=operators addr={}", listener.addr()));

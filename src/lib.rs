@@ -69,4 +69,5 @@ pub use ops::descriptor_limit;
 /// For fuzzing.
 #[doc(hidden)]
 pub use rpc::Router;
+pub use rpc::SCOPES;
 pub use runtime::runtime;

@@ -1,7 +1,7 @@
 //! One message to many clients.
 
 use super::GatewayClient;
-use super::sender::take_turn;
+use super::sender::take_turns;
 use std::sync::Arc;
 use tokio::runtime::Handle;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
@@ -11,9 +11,6 @@ const PER_TASK: usize = 128;
 
 /// Clients that are written to at once; more are gathered for, while tasks for them wait for their turn.
 const FEW: usize = 16;
-
-/// Clients that are queued for at the cost of one write.
-const PER_TURN: usize = 64;
 
 /// Sends a text to each of these clients, behind what waits for it. Never waits.
 ///
@@ -30,17 +27,16 @@ pub fn broadcast(mut clients: Vec<Arc<GatewayClient>>, text: Utf8Bytes) {
     }
 }
 
-/// Queues a text for each of these clients, behind what waits for it, and writes nothing, so that a lock that keeps the order
-/// may be held. Returns for how many, and what is to be written once it isn't held any more.
+/// Queues a text for each of these clients, behind what waits for it, and writes only to whom there is no room otherwise, so
+/// that a lock that keeps the order may be held. Returns for how many, and what is to be written once it isn't held any more.
 pub fn queue_for<'a>(
     clients: impl IntoIterator<Item = &'a Arc<GatewayClient>>,
     text: &Utf8Bytes,
 ) -> (usize, Unwritten) {
     let (mut queued, mut unwritten) = (0, Vec::new());
-    for (index, client) in clients.into_iter().enumerate() {
-        if index % PER_TURN == PER_TURN - 1 {
-            take_turn();
-        }
+    let mut looks = 0;
+    for client in clients {
+        looks += 1;
         // The session of a client that is full closes it; one that is closed has no need of the text.
         let Ok(needs_writer) = client.sender.queue(text.clone()) else { continue };
         queued += 1;
@@ -50,6 +46,7 @@ pub fn queue_for<'a>(
             unwritten.push(client.clone());
         }
     }
+    take_turns(looks);
     (queued, Unwritten(unwritten))
 }
 

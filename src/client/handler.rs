@@ -15,6 +15,9 @@ pub trait Handler: Send + Sync + 'static {
     /// A client has come, and is in the registry.
     fn on_connect(&self, _client: &Arc<GatewayClient>) {}
 
+    /// It is being closed: no message of it will be read any more.
+    fn on_closing(&self, _client: &Arc<GatewayClient>) {}
+
     /// It has gone, and is in the registry no more. Called once for each client that has come.
     fn on_disconnect(&self, _client: &Arc<GatewayClient>, _closed: Closed) {}
 

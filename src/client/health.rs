@@ -1,6 +1,7 @@
 //! Whether a client is alive and takes what it is sent. The heartbeat asks, the session answers.
 
-use super::GatewayClient;
+use super::close::CloseReason;
+use super::sender::SenderState;
 use crate::clock::Moment;
 use serde::{Serialize, Serializer};
 use std::fmt;
@@ -37,15 +38,24 @@ impl Health {
         }
     }
 
-    /// How this client is doing now.
-    pub(super) fn of(client: &GatewayClient) -> Self {
-        let sender = client.sender.state();
+    /// How a client is doing whose way out is in this state.
+    pub(super) fn of(sender: &SenderState, is_heard: bool) -> Self {
         let is_late = sender.ping_sent_at.is_some_and(|at| at.elapsed() >= PROMPT);
         match sender.close_reason {
             Some(_) => Health::Closing,
             None if sender.is_blocked => Health::Blocked,
-            None if is_late && !client.is_heard() => Health::Silent,
+            None if is_late && !is_heard => Health::Silent,
             None => Health::Good,
+        }
+    }
+
+    /// How one was doing that has ended.
+    pub(super) fn at_the_end(reason: CloseReason, sender: &SenderState) -> Self {
+        match reason {
+            CloseReason::PongTimeout => Health::Silent,
+            CloseReason::SlowConsumer => Health::Blocked,
+            _ if sender.is_blocked => Health::Blocked,
+            _ => Health::Good,
         }
     }
 }

@@ -131,6 +131,14 @@ impl GatewayClient {
         self.sender.send(text.into())
     }
 
+    /// The same for what may as well be refused: a client that has no room for it stays.
+    ///
+    /// # Errors
+    /// [`SendError::Full`] when the outbox has no room, [`SendError::Closed`] once the client is being closed.
+    pub fn try_send(&self, text: impl Into<Utf8Bytes>) -> Result<(), SendError> {
+        self.sender.try_send(text.into())
+    }
+
     /// Asks the session to close, and returns the reason that counts: the first one given.
     pub fn close(&self, reason: CloseReason) -> CloseReason {
         self.sender.close(reason)
@@ -180,7 +188,7 @@ impl GatewayClient {
 
     /// How it is doing now.
     pub fn health(&self) -> Health {
-        Health::of(self)
+        Health::of(&self.sender.state(), self.is_heard())
     }
 
     /// The session received something. Others only play a session's part, to measure the heartbeat.

@@ -1,4 +1,7 @@
 //! Who is there, by presence key: the clients of each, and what one more of them means.
+//!
+//! A key's lock is held while it is told that the first came or the last went, so that this is told in order. Whoever is told
+//! may take the locks of topics and of clients' ways out meanwhile, in this order, and none before.
 
 use super::index::{ByName, IdState};
 use super::{CloseReason, ConnId, GatewayClient, Handler};
@@ -26,9 +29,9 @@ struct Present {
     since: Moment,
 }
 
-/// What a list of presence says of one key.
+/// Who is there of one key.
 pub struct PresenceKey {
-    /// Its clients.
+    /// Its clients, one at least.
     pub clients: Vec<Arc<GatewayClient>>,
     /// Since when it had at least one.
     pub since: Moment,
@@ -88,9 +91,14 @@ impl Presence {
         forget_if_vacant(shard, &client.auth.presence_key);
     }
 
+    /// Who is there of a key, if anybody is.
+    pub fn get(&self, presence_key: &str) -> Option<PresenceKey> {
+        self.shard(presence_key).get(presence_key).filter(|present| !present.clients.is_empty()).map(Present::show)
+    }
+
     /// The clients of a key, in no order.
     pub fn clients_of(&self, presence_key: &str) -> Vec<Arc<GatewayClient>> {
-        self.shard(presence_key).get(presence_key).map(|present| present.clients.to_vec()).unwrap_or_default()
+        self.get(presence_key).map(|present| present.clients).unwrap_or_default()
     }
 
     /// The client of a key that came last and isn't being closed.
@@ -103,12 +111,7 @@ impl Presence {
         let mut keys = Vec::new();
         for shard in self.keys.lock_each() {
             let is_asked = |present: &&Present| present.clients.iter().next().is_some_and(|one| one.auth.role == *role);
-            keys.extend(
-                shard
-                    .values()
-                    .filter(is_asked)
-                    .map(|present| PresenceKey { clients: present.clients.to_vec(), since: present.since }),
-            );
+            keys.extend(shard.values().filter(is_asked).map(Present::show));
         }
         keys
     }
@@ -144,6 +147,10 @@ impl Present {
     fn nobody() -> Self {
         Present { clients: Clients::Nobody, reserved: 0, since: Moment::now() }
     }
+
+    fn show(&self) -> PresenceKey {
+        PresenceKey { clients: self.clients.iter().cloned().collect(), since: self.since }
+    }
 }
 
 /// The clients of one key. One, as most nodes' keys have, takes no room of its own; the key of everybody, where nobody
@@ -167,10 +174,6 @@ impl Clients {
             Clients::Many(clients) => (None, Some(clients.iter().map(|client| &client.0))),
         };
         one.into_iter().chain(many.into_iter().flatten())
-    }
-
-    fn to_vec(&self) -> Vec<Arc<GatewayClient>> {
-        self.iter().cloned().collect()
     }
 
     fn insert(&mut self, client: Arc<GatewayClient>) {

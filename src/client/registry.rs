@@ -1,6 +1,7 @@
 //! Every client of this process, by `conn_id`.
 
 use super::index::IdMap;
+use super::sender::take_turns;
 use super::{ConnId, GatewayClient};
 use crate::auth::Role;
 use crate::config::MAX_CONNECTIONS;
@@ -112,10 +113,13 @@ impl ClientRegistry {
     /// The clients that `fits` holds for, in no order, as [`list`](Self::list). It is asked under a shard's lock: it must not
     /// take long, or another lock.
     pub fn select(&self, fits: impl Fn(&GatewayClient) -> bool) -> Vec<Arc<GatewayClient>> {
-        let mut clients = Vec::new();
+        let (mut clients, mut looks) = (Vec::new(), 0);
         for shard in &self.shards {
-            clients.extend(shard.clients.read().values().filter(|client| fits(client)).cloned());
+            let shard = shard.clients.read();
+            looks += shard.len();
+            clients.extend(shard.values().filter(|client| fits(client)).cloned());
         }
+        take_turns(looks);
         clients
     }
 

@@ -23,7 +23,7 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 /// Why a message was not queued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SendError {
-    /// The outbox had no room for it; the client is closed as a slow consumer.
+    /// The outbox had no room for it.
     Full,
     /// The client is being closed, or is gone.
     Closed,
@@ -95,6 +95,24 @@ impl Sender {
         self.ask(|line| {
             if line.close.is_some() {
                 return Err(SendError::Closed);
+            }
+            let pushed = line.push(text, &self.context);
+            self.write_now(line);
+            pushed
+        })
+    }
+
+    /// The same, but where there is no room the client is left as it is.
+    pub(super) fn try_send(&self, text: Utf8Bytes) -> Result<(), SendError> {
+        self.ask(|line| {
+            if line.close.is_some() {
+                return Err(SendError::Closed);
+            }
+            if !line.has_room(text.len(), &self.context.bounds) {
+                line.write(&self.context.stats);
+            }
+            if !line.has_room(text.len(), &self.context.bounds) {
+                return Err(SendError::Full);
             }
             let pushed = line.push(text, &self.context);
             self.write_now(line);
@@ -265,10 +283,16 @@ impl Sender {
     }
 }
 
-/// The task that runs has done as much as a write takes: the sooner it lets others have their turn.
-pub(super) fn take_turn() {
-    // Without a turn left it has done so already.
-    let _ = has_turn();
+/// Looks at clients, or queueings for them, that take as long as a write.
+const LOOKS_PER_WRITE: usize = 64;
+
+/// The task that runs has looked at so many clients: the sooner it lets others have their turn.
+pub(super) fn take_turns(looks: usize) {
+    for _ in 0..looks.div_ceil(LOOKS_PER_WRITE) {
+        if !has_turn() {
+            return;
+        }
+    }
 }
 
 /// Whether the task that runs may write to one socket more before it lets others have their turn; outside a task always.

@@ -47,8 +47,9 @@ pub fn load(path: &Path, descriptors: usize, listen: Vec<ListenAddr>) -> Result<
             Some(message) => file.problem_of_flag("--listen", message),
             None => {}
         }
-        if let Some(message) = config.insecurity_of("ops.listen", &config.ops.listen).filter(|_| auth_is_known) {
-            let ops = root.get_ref().get("ops").and_then(|ops| ops.get_ref().as_table()?.get("listen"));
+        let insecurity = config.insecurity_of("ops.listen", &config.ops.listen).filter(|_| auth_is_known);
+        let ops = root.get_ref().get("ops").and_then(|ops| ops.get_ref().as_table()?.get("listen"));
+        for message in insecurity.into_iter().chain(overlap(&config)) {
             file.problem(ops.map_or(0..0, Spanned::span), message);
         }
     }
@@ -87,6 +88,13 @@ fn read_config(file: &mut File<'_>, root: &DeTable<'_>, config: &mut Config, dir
     }
     top.finish(file);
     auth_is_known
+}
+
+/// That clients and operators have an address in common, which then would serve now the ones, now the others.
+fn overlap(config: &Config) -> Option<String> {
+    let pairs = config.ops.listen.iter().flat_map(|ops| config.listen.iter().map(move |addr| (ops, addr)));
+    let (ops, addr) = pairs.into_iter().find(|(ops, addr)| ops.overlaps(addr))?;
+    Some(format!("ops.listen \"{ops}\" is served to clients by listen \"{addr}\"; allowed: another address or port"))
 }
 
 fn read_handshake(file: &mut File<'_>, section: &mut Section<'_>, settings: &mut Handshake) {

@@ -42,6 +42,19 @@ impl ListenAddr {
     }
 }
 
+impl ListenAddr {
+    /// Whether both would accept the same connections.
+    pub fn overlaps(&self, other: &ListenAddr) -> bool {
+        match (self, other) {
+            (ListenAddr::Tcp(a), ListenAddr::Tcp(b)) => {
+                let any = a.ip().is_unspecified() || b.ip().is_unspecified();
+                a.port() == b.port() && a.port() != 0 && (any || a.ip() == b.ip())
+            }
+            _ => self == other,
+        }
+    }
+}
+
 impl fmt::Display for ListenAddr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -5,6 +5,7 @@ use hyper::header::{
     SEC_WEBSOCKET_VERSION, UPGRADE, WWW_AUTHENTICATE,
 };
 use hyper::{Response, StatusCode};
+use std::borrow::Cow;
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -27,7 +28,7 @@ pub(super) fn json(status: StatusCode, mut body: String) -> Response<String> {
 pub(super) struct Refusal {
     pub(super) status: StatusCode,
     pub(super) code: &'static str,
-    message: &'static str,
+    message: Cow<'static, str>,
     header: Option<(HeaderName, HeaderValue)>,
 }
 
@@ -52,8 +53,8 @@ impl Refusal {
     pub(super) const DRAINING: &'static str = "draining";
     pub(super) const DISCONNECTED: &'static str = "disconnected";
 
-    const fn new(status: StatusCode, code: &'static str, message: &'static str) -> Self {
-        Refusal { status, code, message, header: None }
+    fn new(status: StatusCode, code: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
+        Refusal { status, code, message: message.into(), header: None }
     }
 
     fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
@@ -61,7 +62,7 @@ impl Refusal {
         self
     }
 
-    pub(super) fn malformed(message: &'static str) -> Self {
+    pub(super) fn malformed(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "bad_request", message)
     }
 
@@ -157,7 +158,8 @@ impl Refusal {
     }
 
     fn body(&self) -> String {
-        format!(r#"{{"error":{{"code":"{}","message":"{}"}}}}"#, self.code, self.message)
+        let message = serde_json::Value::from(&*self.message);
+        format!(r#"{{"error":{{"code":"{}","message":{message}}}}}"#, self.code)
     }
 
     pub(super) fn into_response(self) -> Response<String> {

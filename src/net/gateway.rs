@@ -7,7 +7,7 @@ use super::phase::{Phase, Phases};
 use crate::client::{Bounds, ClientRegistry, Handler, Presence, SenderContext, SessionContext, Stats};
 use crate::config::Config;
 use crate::heartbeat::Heartbeat;
-use crate::ops::{self, Handshakes, ProcessProbe};
+use crate::ops::{self, Handshakes, OperatorRequests, ProcessProbe};
 use crate::rpc::Router;
 use std::sync::Arc;
 use std::time::Instant;
@@ -58,6 +58,7 @@ pub struct Gateway {
     pub(super) handshakes: Arc<Handshakes>,
     pub(super) admission: Admission,
     pub(super) failures: Failures,
+    pub(super) operator_requests: OperatorRequests,
     process: ProcessProbe,
     pub(super) phases: Phases,
     started: Instant,
@@ -91,6 +92,7 @@ impl Gateway {
             handshakes: Arc::new(Handshakes::new(Refusal::CODES)),
             admission: Admission::new(config.limits.max_connections),
             failures: Failures::new(config.ops.max_failures_per_minute),
+            operator_requests: OperatorRequests::default(),
             process: ProcessProbe::default(),
             phases: Phases::new(),
             started: Instant::now(),
@@ -116,6 +118,7 @@ impl Gateway {
             stats: &self.stats,
             handshakes: &self.handshakes,
             heartbeat: &self.heartbeat,
+            operators: &self.operator_requests,
             router: self.router.as_deref(),
             process: &self.process,
             uptime: self.started.elapsed(),

@@ -13,15 +13,12 @@ use crate::rpc::{ErrorKind, HttpCall, Outcome, Router, RpcError};
 use hyper::body::{Body, Incoming};
 use hyper::header::{HOST, HeaderMap, ORIGIN};
 use hyper::{Response, StatusCode};
+use log::{debug, info};
 use serde_json::value::RawValue;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::time::{Instant, timeout};
-
-/// Longer than any call.
-const LONGEST_CALL: Duration = Duration::from_secs(2 * 3600);
 
 /// A request that has a route.
 pub(super) struct Operation {
@@ -53,7 +50,7 @@ pub(super) async fn answer(
     let outcome = match router.call(&auth, route.method, &params) {
         HttpCall::Done(outcome) => outcome,
         HttpCall::Waiting(waiting) => {
-            exchange.wait_until(Instant::now() + LONGEST_CALL);
+            exchange.wait_until(Instant::now() + waiting.timeout + gateway.config.handshake.idle_timeout);
             waiting.wait().await
         }
     };
@@ -63,21 +60,33 @@ pub(super) async fn answer(
 /// Who asks, by the same credentials as a client's. A web page needs to be one that may connect.
 fn authenticate(gateway: &Gateway, headers: &HeaderMap, remote_addr: RemoteAddr) -> Result<Arc<AuthInfo>, Refusal> {
     let config = &gateway.config;
-    let host = only(headers, HOST)?.unwrap_or_default();
-    if !origin::is_host_trusted(host, config.auth.is_open()) {
-        return Err(Refusal::host_not_allowed());
+    let (host, open) = (only(headers, HOST)?.unwrap_or_default(), config.auth.is_open());
+    match only(headers, ORIGIN)? {
+        Some(page) if !origin::is_allowed(page, host, &config.handshake.allowed_origins, open) => {
+            return Err(Refusal::origin_not_allowed());
+        }
+        // No page reaches a Unix socket.
+        None if remote_addr != RemoteAddr::Unix && !origin::is_host_trusted(host, open) => {
+            return Err(Refusal::host_not_allowed());
+        }
+        _ => {}
     }
-    if let Some(page) = only(headers, ORIGIN)?
-        && !origin::is_allowed(page, host, &config.handshake.allowed_origins, config.auth.is_open())
-    {
-        return Err(Refusal::origin_not_allowed());
-    }
+    gateway.operator_requests.requests.add(1);
     if let Some(wait) = gateway.failures.blocked(remote_addr) {
+        gateway.operator_requests.too_many_failures.add(1);
         return Err(Refusal::too_many_failures(wait));
     }
-    let auth = config.auth.authenticate(&Proof::of(headers)?.presented());
-    auth.ok_or_else(|| {
-        gateway.failures.add(remote_addr);
+    let proof = Proof::of(headers)?;
+    config.auth.authenticate(&proof.presented()).ok_or_else(|| {
+        gateway.operator_requests.unauthorized.add(1);
+        // Who shows nothing guesses nothing.
+        if !matches!(proof, Proof::Nothing) {
+            debug!("operator's request refused remote_addr={remote_addr} cause=unauthorized");
+            gateway.failures.add(remote_addr);
+            if gateway.failures.blocked(remote_addr).is_some() {
+                info!("operators' requests are refused after too many failures remote_addr={remote_addr}");
+            }
+        }
         Refusal::unauthorized(config.auth.scheme())
     })
 }
@@ -125,10 +134,13 @@ fn status_of(error: &RpcError) -> StatusCode {
         | ErrorKind::InvalidRequest
         | ErrorKind::BatchTooLarge
         | ErrorKind::MethodNotFound
-        | ErrorKind::InvalidParams => StatusCode::BAD_REQUEST,
+        | ErrorKind::InvalidParams
+        | ErrorKind::AnswerTooLarge => StatusCode::BAD_REQUEST,
         ErrorKind::Forbidden => StatusCode::FORBIDDEN,
         ErrorKind::NotFound => StatusCode::NOT_FOUND,
-        ErrorKind::CallerBusy | ErrorKind::NodeBusy | ErrorKind::TooManySubscriptions => StatusCode::TOO_MANY_REQUESTS,
+        ErrorKind::CallerBusy | ErrorKind::NodeBusy | ErrorKind::NodeOutboxFull | ErrorKind::TooManySubscriptions => {
+            StatusCode::TOO_MANY_REQUESTS
+        }
         ErrorKind::Timeout => StatusCode::GATEWAY_TIMEOUT,
         ErrorKind::NodeDisconnected | ErrorKind::InvalidAnswer => StatusCode::BAD_GATEWAY,
         ErrorKind::Draining => StatusCode::SERVICE_UNAVAILABLE,

@@ -10,4 +10,4 @@ mod status;
 pub use handshakes::{Handshakes, InProgress, Step};
 pub use process::{ProcessProbe, descriptor_limit};
 pub use routes::{NoRoute, Route, route};
-pub use status::{Sources, report};
+pub use status::{OperatorRequests, Sources, report};

@@ -25,7 +25,7 @@ pub enum NoRoute {
     /// There is, but not for this method; those that there are, as `Allow` lists them.
     NotAllowed(&'static str),
     /// The query or the path can't be read, or has a name that isn't known here.
-    Malformed(&'static str),
+    Malformed(Cow<'static, str>),
 }
 
 /// A kind of path.
@@ -132,17 +132,19 @@ pub fn route(http: &Method, path: &str, query: &str) -> Result<Route, NoRoute> {
     let operation = operation.ok_or(NoRoute::NotAllowed(known.allow))?;
     let mut params = Vec::new();
     if !known.param.is_empty() {
-        let value = decode(value, false).ok_or(NoRoute::Malformed("the path isn't percent-encoded UTF-8"))?;
+        let value = decode(value, false).ok_or(NoRoute::Malformed("the path isn't percent-encoded UTF-8".into()))?;
         params.push((known.param, Value::from(&*value).to_string()));
     }
     let mut is_confirmed = false;
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         let mut names = operation.query.iter().flat_map(|names| names.iter());
-        let name =
-            names.find(|known| **known == name).ok_or(NoRoute::Malformed("the query has a name unknown here"))?;
-        let value = decode(value, true).ok_or(NoRoute::Malformed("the query isn't percent-encoded UTF-8"))?;
+        let name = names.find(|known| **known == name).ok_or_else(|| unknown(name))?;
+        let value = decode(value, true).ok_or(NoRoute::Malformed("the query isn't percent-encoded UTF-8".into()))?;
         match *name {
+            "confirm" if !matches!(&*value, "true" | "false") => {
+                return Err(NoRoute::Malformed("confirm: true or false".into()));
+            }
             "confirm" => is_confirmed = value == "true",
             name => params.push((name, to_json(name, &value))),
         }
@@ -151,6 +153,12 @@ pub fn route(http: &Method, path: &str, query: &str) -> Result<Route, NoRoute> {
         params.push(("dry_run", (!is_confirmed).to_string()));
     }
     Ok(Route { method: operation.method, params, has_body: operation.has_body })
+}
+
+fn unknown(name: &str) -> NoRoute {
+    /// Bytes of it that are shown.
+    const SHOWN: usize = 64;
+    NoRoute::Malformed(format!("{}: unknown in this query", &name[..name.floor_char_boundary(SHOWN)]).into())
 }
 
 impl Route {
@@ -240,7 +248,7 @@ mod tests {
         }
         assert_eq!(get("/topics/x/messages", ""), NoRoute::NotAllowed("POST"));
         assert_eq!(route(&Method::POST, "/clients", ""), Err(NoRoute::NotAllowed("GET, HEAD, DELETE")));
-        for query in ["x=1", "confirm=true", "role=%", "role=%4", "role=%zz", "role=%ff", "conn_id=1"] {
+        for query in ["x=1", "confirm=true", "confirm=yes", "role=%", "role=%4", "role=%zz", "role=%ff", "conn_id=1"] {
             assert!(matches!(get("/clients", query), NoRoute::Malformed(_)), "{query}");
         }
         assert!(matches!(get("/clients/%ff", ""), NoRoute::Malformed(_)));

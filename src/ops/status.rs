@@ -24,6 +24,8 @@ pub struct Sources<'a> {
     pub handshakes: &'a Handshakes,
     /// For clients that didn't answer.
     pub heartbeat: &'a Heartbeat,
+    /// Operators' requests.
+    pub operators: &'a OperatorRequests,
     /// For calls and events, where there are any.
     pub router: Option<&'a Router>,
     /// For what the kernel says.
@@ -32,6 +34,17 @@ pub struct Sources<'a> {
     pub uptime: Duration,
     /// Whether the gateway is shutting down.
     pub draining: bool,
+}
+
+/// The operators' requests over HTTP.
+#[derive(Debug, Default, Serialize)]
+pub struct OperatorRequests {
+    /// All.
+    pub requests: Counter,
+    /// Those without a valid credential.
+    pub unauthorized: Counter,
+    /// Those of addresses that fail too often.
+    pub too_many_failures: Counter,
 }
 
 #[derive(Serialize)]
@@ -68,6 +81,7 @@ struct HeartbeatReport<'a> {
 
 #[derive(Serialize)]
 struct RpcReport<'a> {
+    operators: &'a OperatorRequests,
     calls: &'a CallCounts,
     events: EventsReport<'a>,
 }
@@ -117,7 +131,11 @@ pub fn report(sources: &Sources<'_>) -> String {
         outbox: OutboxReport { bytes_queued: stats.outbox_bytes.get(), largest_bytes: stats.outbox_largest.get() },
         rpc: sources.router.map(|router| {
             let [published, queued] = router.event_counts();
-            RpcReport { calls: router.call_counts(), events: EventsReport { published, queued } }
+            RpcReport {
+                operators: sources.operators,
+                calls: router.call_counts(),
+                events: EventsReport { published, queued },
+            }
         }),
         log_lines_dropped: logging::dropped(),
         process: sources.process.read(),

@@ -11,9 +11,13 @@ use crate::client::GatewayClient;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
-use std::cell::{Cell, OnceCell};
+use std::cell::Cell;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::oneshot::Receiver;
+
+/// Bytes of a request's ID that is kept until its answer comes.
+const MAX_KEPT_ID: usize = 256;
 
 /// What a caller may be allowed, beside what everybody may.
 pub(super) mod scope {
@@ -21,6 +25,8 @@ pub(super) mod scope {
     pub const WRITE: &str = "clients:write";
     pub const PUBLISH: &str = "events:publish";
     pub const INVOKE: &str = "nodes:invoke";
+    /// All of them, and that for everything.
+    pub const ALL: &[&str] = &[READ, WRITE, PUBLISH, INVOKE, "*"];
 }
 
 /// One method.
@@ -53,8 +59,8 @@ pub(super) struct Call<'a> {
 
 /// Where a call comes from.
 pub(super) enum Origin<'a> {
-    /// A client's message; in a batch, which is there once one of its answers comes later.
-    Client { client: &'a Arc<GatewayClient>, id: Option<&'a RawValue>, batch: Option<&'a OnceCell<Arc<Batch>>> },
+    /// A client's message, or one in a batch.
+    Client { client: &'a Arc<GatewayClient>, id: Option<&'a RawValue>, batch: Option<&'a Arc<Batch>> },
     /// A request over HTTP, which waits for an answer that comes later.
     Http { auth: &'a Arc<AuthInfo>, later: &'a Later },
 }
@@ -63,7 +69,7 @@ pub(super) enum Origin<'a> {
 #[derive(Default)]
 pub(super) struct Later {
     pub(super) answer: Cell<Option<Receiver<Outcome<'static>>>>,
-    pub(super) key: Cell<Option<CallKey>>,
+    pub(super) key: Cell<Option<(CallKey, Duration)>>,
 }
 
 /// What a method does: a result as JSON text, or nothing yet, when the answer will come by [`Call::reply`].
@@ -112,9 +118,7 @@ impl<'a> Call<'a> {
     pub(super) fn reply(&self) -> Reply {
         match &self.origin {
             Origin::Client { client, id, batch: None } => Reply::to_client(client, *id),
-            Origin::Client { client, id, batch: Some(batch) } => {
-                Reply::to_batch(batch.get_or_init(|| Batch::new(client)), *id)
-            }
+            Origin::Client { id, batch: Some(batch), .. } => Reply::to_batch(batch, *id),
             Origin::Http { later, .. } => {
                 let (reply, answer) = Reply::to_http();
                 later.answer.set(Some(answer));
@@ -123,10 +127,20 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// The call that the later answer is for.
-    pub(super) fn waits_for(&self, key: CallKey) {
+    /// The call that the later answer is for, and how long it may take.
+    pub(super) fn waits_for(&self, key: CallKey, timeout: Duration) {
         if let Origin::Http { later, .. } = &self.origin {
-            later.key.set(Some(key));
+            later.key.set(Some((key, timeout)));
+        }
+    }
+
+    /// That the ID is no longer than what may be kept until a later answer.
+    pub(super) fn check_kept_id(&self) -> Result<(), RpcError> {
+        match &self.origin {
+            Origin::Client { id: Some(id), .. } if id.get().len() > MAX_KEPT_ID => {
+                Err(RpcError::invalid_member("id", &format!("at most {MAX_KEPT_ID} bytes, for it is kept")))
+            }
+            _ => Ok(()),
         }
     }
 

@@ -6,7 +6,7 @@
 use super::envelope::{self, Response};
 use super::error::{ErrorKind, RpcError};
 use super::reply::{Outcome, Reply};
-use crate::client::{ByClient, ByName, ConnId, GatewayClient};
+use crate::client::{ByClient, ByName, ConnId, GatewayClient, SendError};
 use crate::config;
 use crate::counters::{Counter, Gauge, Tally};
 use crate::heartbeat::{Heartbeat, Watch};
@@ -109,8 +109,12 @@ impl Calls {
         // Whoever drains or ends the node from here on finds the call; whoever has done so already is seen here.
         if self.is_draining.load(Ordering::SeqCst) {
             self.end(key, ErrorKind::Draining);
-        } else if node.send(envelope::request(key.id, request.method, request.params)).is_err() {
-            self.end(key, ErrorKind::NodeDisconnected);
+            return key;
+        }
+        match node.try_send(envelope::request(key.id, request.method, request.params)) {
+            Ok(()) => {}
+            Err(SendError::Full) => self.end(key, ErrorKind::NodeOutboxFull),
+            Err(SendError::Closed) => self.end(key, ErrorKind::NodeDisconnected),
         }
         key
     }
@@ -125,14 +129,12 @@ impl Calls {
             if calls.len() >= self.bounds.max_per_node {
                 return Some(pending);
             }
+            self.counts.in_flight.add(1);
             calls.insert(key.id, pending);
             None
         });
         match refused {
-            None => {
-                self.counts.in_flight.add(1);
-                Ok(())
-            }
+            None => Ok(()),
             Some(pending) => {
                 self.release(key, &pending.caller);
                 Err((ErrorKind::NodeBusy, pending.reply))
@@ -176,25 +178,38 @@ impl Calls {
         }
     }
 
-    /// A node has answered something. What isn't the answer to a call of its own is ignored.
-    pub(super) fn answered(&self, node: ConnId, id: Option<u64>, response: Response<'_>) {
-        let pending = id.and_then(|id| self.take(CallKey { node, id }));
-        let Some(pending) = pending else { return self.counts.ignored.add(1) };
+    /// A node has answered something. What isn't the answer to a call of its own is ignored; says whether it was one, or
+    /// looks like one.
+    pub(super) fn answered(&self, node: ConnId, id: Option<u64>, response: Response<'_>) -> bool {
+        let Some(pending) = id.and_then(|id| self.take(CallKey { node, id })) else {
+            let is_response = response != Response::Neither;
+            self.counts.ignored.add(is_response.into());
+            return is_response;
+        };
         let (label, outcome) = match response {
             Response::Result(result) => (CallCounts::ANSWERED, Outcome::Result(result.into())),
             Response::Error(error) => (CallCounts::REFUSED, Outcome::NodeError(error.into())),
-            Response::Invalid => return self.fail(pending.reply, ErrorKind::InvalidAnswer),
+            Response::Invalid | Response::Neither => {
+                self.fail(pending.reply, ErrorKind::InvalidAnswer);
+                return true;
+            }
         };
         self.counts.ended.add(label);
         pending.reply.give(outcome);
+        true
     }
 
-    /// A client has gone: nothing waits for its answers any more, nor for answers to it.
-    pub(super) fn forget(&self, conn_id: ConnId) {
+    /// A client is going: what it may still answer isn't read.
+    pub(super) fn leaves(&self, conn_id: ConnId) {
         for (id, pending) in self.by_node.take(conn_id) {
             self.left(CallKey { node: conn_id, id }, &pending);
             self.fail(pending.reply, ErrorKind::NodeDisconnected);
         }
+    }
+
+    /// A client has gone: nothing waits for its answers any more, nor for answers to it.
+    pub(super) fn forget(&self, conn_id: ConnId) {
+        self.leaves(conn_id);
         for (id, node) in self.by_caller.take(conn_id) {
             self.cancel(CallKey { node, id });
         }
@@ -249,6 +264,7 @@ impl Calls {
                 ("as many calls under way as one caller may have", Some(self.bounds.max_per_caller))
             }
             ErrorKind::NodeBusy => ("as many calls under way as one node takes", Some(self.bounds.max_per_node)),
+            ErrorKind::NodeOutboxFull => ("as much waits for the node as its outbox holds", None),
             ErrorKind::Timeout => ("the node didn't answer in time", None),
             ErrorKind::NodeDisconnected => ("the node went away before it answered", None),
             ErrorKind::InvalidAnswer => ("the node's answer is neither a result nor an error", None),
@@ -292,6 +308,7 @@ impl CallCounts {
         ErrorKind::InvalidAnswer.reason(),
         ErrorKind::CallerBusy.reason(),
         ErrorKind::NodeBusy.reason(),
+        ErrorKind::NodeOutboxFull.reason(),
     ];
 }
 

@@ -89,8 +89,19 @@ pub(super) struct Request<'a> {
 pub(super) enum Response<'a> {
     Result(&'a str),
     Error(&'a str),
-    /// Both of them, or an error that is no object.
+    /// Both of them, or an error that is none.
     Invalid,
+    /// Neither of them: if nobody waits for it, it is a request without a method.
+    Neither,
+}
+
+/// What an error object must have (section 5.1).
+#[derive(Deserialize)]
+#[expect(dead_code, reason = "read to be checked")]
+struct ErrorObject<'a> {
+    code: i64,
+    #[serde(borrow)]
+    message: Text<'a>,
 }
 
 /// What is there is there, even if it is `null`.
@@ -102,14 +113,16 @@ impl<'a> Request<'a> {
     /// If this is a response, which is never answered: the ID that it is for, if it can be one of ours, and what it says.
     pub(super) fn as_response(&self) -> Option<(Option<u64>, Response<'a>)> {
         let response = match (self.result, self.error) {
-            _ if self.method.is_some() => return None,
-            (None, None) => return None,
+            _ if self.method.is_some() || self.id.is_none() && self.result.is_none() && self.error.is_none() => {
+                return None;
+            }
+            (None, None) => Response::Neither,
             (Some(result), None) => Response::Result(result.get()),
-            (None, Some(error)) if first_byte(error) == b'{' => Response::Error(error.get()),
+            (None, Some(error)) if is_error(error) => Response::Error(error.get()),
             _ => Response::Invalid,
         };
         let is_valid = self.jsonrpc.map(RawValue::get) == Some(VERSION);
-        let response = if is_valid { response } else { Response::Invalid };
+        let response = if is_valid || response == Response::Neither { response } else { Response::Invalid };
         Some((self.id.and_then(|id| id.get().parse().ok()), response))
     }
 
@@ -134,6 +147,10 @@ impl<'a> Request<'a> {
 
 /// The version that every message names.
 const VERSION: &str = r#""2.0""#;
+
+fn is_error(error: &RawValue) -> bool {
+    first_byte(error) == b'{' && serde_json::from_str::<ErrorObject<'_>>(error.get()).is_ok()
+}
 
 fn is_id(id: &RawValue) -> bool {
     matches!(first_byte(id), b'"' | b'n' | b'-' | b'0'..=b'9')

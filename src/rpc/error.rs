@@ -51,6 +51,8 @@ error_kinds! {
     CallerBusy = -32005, "caller_busy";
     /// The node has.
     NodeBusy = -32005, "node_busy";
+    /// What waits for the node is as much as its outbox holds.
+    NodeOutboxFull = -32005, "node_outbox_full";
     /// More topics than a client may subscribe to.
     TooManySubscriptions = -32005, "too_many_subscriptions";
     /// The node didn't answer in time.
@@ -61,7 +63,12 @@ error_kinds! {
     Draining = -32008, "draining";
     /// What the node answered is neither a result nor an error.
     InvalidAnswer = -32009, "invalid_answer";
+    /// The answer, or those to a batch together, are larger than the half of an outbox.
+    AnswerTooLarge = -32010, "answer_too_large";
 }
+
+/// Bytes of what somebody sent that are shown in an error.
+const SHOWN: usize = 200;
 
 /// An error answer.
 #[derive(Clone, Debug, PartialEq)]
@@ -88,7 +95,14 @@ impl RpcError {
 
     /// What is wrong with a member of the params.
     pub fn invalid_member(member: &str, what: &str) -> Self {
+        // What somebody made up may be as long as a message.
+        let [member, what] = [member, what].map(|text| &text[..text.floor_char_boundary(SHOWN)]);
         Self::new(ErrorKind::InvalidParams, format!("Invalid params: {member}: {what}")).with("member", member)
+    }
+
+    /// An answer that would fill the outbox of whoever asks.
+    pub fn answer_too_large(most: usize) -> Self {
+        Self::new(ErrorKind::AnswerTooLarge, "the answer is too large: ask for less at once").with("most", most)
     }
 
     /// No connection has this ID.

@@ -41,17 +41,21 @@ impl Filter {
     /// The same, and why a connection ended.
     pub(super) fn take_closed(params: &mut Params<'_>) -> Result<Self, RpcError> {
         let reason = |word: &str| CloseReason::ALL.iter().copied().find(|reason| reason.label() == word);
-        let reason = params.checked("reason", "a close reason", reason)?;
+        let reason = params.checked("reason", "a close reason, as normal or pong_timeout", reason)?;
         Ok(Filter { reason, ..Self::take(params)? })
     }
 
-    /// Takes a presence key or a role, one of them.
-    pub(super) fn take_names(params: &mut Params<'_>) -> Result<Self, RpcError> {
+    /// Takes a presence key or a role: one of them if it is needed, else none.
+    pub(super) fn take_names(params: &mut Params<'_>, is_needed: bool) -> Result<Self, RpcError> {
         let presence_key = params.text("presence_key")?.map(|key| key.into());
         let role = params.text("role")?.map(|role| Role::from(&*role));
         match (&presence_key, &role) {
-            (None, None) => Err(RpcError::invalid_member("conn_id", "it, presence_key or role is missing")),
+            (None, None) if is_needed => {
+                Err(RpcError::invalid_member("conn_id", "one of conn_id, presence_key and role is needed"))
+            }
             (Some(_), Some(_)) => Err(RpcError::invalid_member("role", "not beside presence_key")),
+            (Some(_), None) if !is_needed => Err(RpcError::invalid_member("presence_key", "not beside conn_id")),
+            (None, Some(_)) if !is_needed => Err(RpcError::invalid_member("role", "not beside conn_id")),
             _ => Ok(Filter { presence_key, role, ..Filter::default() }),
         }
     }

@@ -22,7 +22,8 @@ pub(super) struct HealthEvents {
 
 #[derive(Default)]
 struct State {
-    told: HealthSnapshot,
+    /// `None` where not everybody who is subscribed knows the same.
+    told: Option<HealthSnapshot>,
     told_at: Option<Moment>,
     /// Tells what has changed since, when the time has come.
     alarm: Option<Watch>,
@@ -33,11 +34,10 @@ impl HealthEvents {
         Arc::new(HealthEvents { registry, topics, heartbeat, state: Mutex::default() })
     }
 
-    /// Somebody is about to subscribe: the first one knows what there is now.
-    pub(super) fn begin(&self) {
-        if !self.topics.is_used(HEALTH) {
-            self.state.lock().told = self.registry.health_snapshot();
-        }
+    /// Somebody has subscribed, who knows what there is now; the others do unless more is to be told soon.
+    pub(super) fn subscribed(&self) {
+        let mut state = self.state.lock();
+        state.told = if state.alarm.is_some() { None } else { Some(self.registry.health_snapshot()) };
     }
 
     /// The counts may have changed.
@@ -70,10 +70,57 @@ impl HealthEvents {
 
     /// Under the lock, so that what is told later is later.
     fn tell(&self, state: &mut State) {
-        let now = self.registry.health_snapshot();
+        let now = Some(self.registry.health_snapshot());
         if now != state.told {
             (state.told, state.told_at) = (now, Some(Moment::now()));
             self.topics.publish_own(HEALTH, &to_json(&now));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::AuthInfo;
+    use crate::client::{Bounds, ConnId, GatewayClient, RemoteAddr, Sender, SenderContext, Stats};
+    use crate::config::Config;
+    use std::collections::BTreeSet;
+
+    /// A client without a socket: what it is sent waits.
+    fn client() -> Arc<GatewayClient> {
+        let context = SenderContext { bounds: Bounds { messages: 10, bytes: 10_000 }, stats: Arc::default() };
+        let (sender, auth) = (Sender::new(context.into()), AuthInfo::anonymous().into());
+        Arc::new(GatewayClient::new(ConnId::random(), sender, RemoteAddr::Unix, auth))
+    }
+
+    #[test]
+    fn who_subscribes_within_the_second_is_told_of_the_way_back_too() {
+        let heartbeat = Arc::new(Heartbeat::new(&Config::new(1024).heartbeat, Arc::<Stats>::default()));
+        let (registry, topics) = (Arc::new(ClientRegistry::new()), Arc::new(Topics::new(10)));
+        let events = HealthEvents::new(registry.clone(), topics.clone(), heartbeat);
+        let subscribe = || {
+            let client = client();
+            topics.subscribe(&client, &BTreeSet::from([HEALTH.into()])).unwrap();
+            events.subscribed();
+            client
+        };
+        let told = |client: &GatewayClient| client.sender.state().outbox_messages;
+        let early = subscribe();
+        let _stays = registry.on_connect(client());
+        events.changed();
+        assert_eq!(told(&early), 1);
+        // There and away again, within a second: nothing has changed for the first.
+        drop(registry.on_connect(client()));
+        events.changed();
+        events.second_is_over();
+        assert_eq!(told(&early), 1);
+        // But for one who saw it there.
+        events.state.lock().told_at = Some(Moment::now());
+        let passes = registry.on_connect(client());
+        events.changed();
+        let late = subscribe();
+        drop(passes);
+        events.second_is_over();
+        assert_eq!((told(&early), told(&late)), (2, 1));
     }
 }

@@ -9,6 +9,7 @@ use super::reply::Outcome;
 use crate::auth::AuthInfo;
 use serde_json::value::RawValue;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::oneshot::Receiver;
 
 /// A call over HTTP.
@@ -24,6 +25,8 @@ pub struct Waiting {
     hub: Arc<Hub>,
     answer: Receiver<Outcome<'static>>,
     key: Option<CallKey>,
+    /// How long the node may take.
+    pub timeout: Duration,
 }
 
 impl Router {
@@ -35,8 +38,10 @@ impl Router {
         match call.run(method) {
             Ok(Some(result)) => HttpCall::Done(Outcome::Result(result.into_owned().into())),
             Err(error) => HttpCall::Done(Outcome::Failed(error)),
-            Ok(None) => match later.answer.take() {
-                Some(answer) => HttpCall::Waiting(Waiting { hub: self.hub.clone(), answer, key: later.key.take() }),
+            Ok(None) => match later.answer.take().zip(later.key.take()) {
+                Some((answer, (key, timeout))) => {
+                    HttpCall::Waiting(Waiting { hub: self.hub.clone(), answer, key: Some(key), timeout })
+                }
                 None => HttpCall::Done(internal_error()),
             },
         }

@@ -74,9 +74,10 @@ impl Hub {
 
     /// A client has gone.
     pub(super) fn forget(&self, conn_id: ConnId, closed: Closed) {
+        // First: whoever is told of its end by one of the others finds it.
+        self.closed.push(closed);
         self.topics.forget(conn_id);
         self.announced.take(conn_id);
         self.calls.forget(conn_id);
-        self.closed.push(closed);
     }
 }

@@ -17,6 +17,7 @@ mod reply;
 mod topics;
 mod view;
 
+pub use call::scope::ALL as SCOPES;
 pub use calls::CallCounts;
 pub use error::{ErrorKind, RpcError};
 pub use http::HttpCall;
@@ -30,9 +31,8 @@ use call::{Call, Method, Origin};
 use envelope::{Incoming, Request};
 use hub::Hub;
 use methods::METHODS;
-use reply::{Batch, push_answer};
+use reply::Batch;
 use serde_json::value::RawValue;
-use std::cell::OnceCell;
 use std::sync::Arc;
 
 /// Calls the gateway's own methods, and those of nodes.
@@ -40,6 +40,8 @@ pub struct Router {
     hub: Arc<Hub>,
     methods: &'static [Method],
     max_batch_requests: usize,
+    /// An answer beyond it, or those to a batch together, would close who asks as a slow consumer.
+    max_answer_bytes: usize,
 }
 
 impl Router {
@@ -51,7 +53,9 @@ impl Router {
         heartbeat: Arc<Heartbeat>,
     ) -> Self {
         let hub = Hub::new(config, registry, presence, heartbeat);
-        Router { hub, methods: METHODS, max_batch_requests: config.limits.max_batch_requests }
+        let limits = &config.limits;
+        let (max_batch_requests, max_answer_bytes) = (limits.max_batch_requests, limits.outbox_max_bytes / 2);
+        Router { hub, methods: METHODS, max_batch_requests, max_answer_bytes }
     }
 
     /// What became of calls of nodes' methods.
@@ -67,56 +71,66 @@ impl Router {
     /// The answer to one message; `None` when nothing in it calls for one, or not yet.
     fn answer(&self, client: &Arc<GatewayClient>, text: &str) -> Option<String> {
         match envelope::parse(text, self.max_batch_requests) {
-            Ok(Incoming::Single(request)) => self.answer_one(client, &request, None),
+            Ok(Incoming::Single(request)) => match self.answer_one(client, &request, None)? {
+                (id, answer) if answer.len() > self.max_answer_bytes => {
+                    Some(failure(id, RpcError::answer_too_large(self.max_answer_bytes)))
+                }
+                (_, answer) => Some(answer),
+            },
             Ok(Incoming::Batch(requests)) => self.answer_batch(client, &requests),
-            Err(error) => Some(failure("null", error)),
+            Err(error) => Some(failure(NULL, error)),
         }
     }
 
     fn answer_batch(&self, client: &Arc<GatewayClient>, requests: &[&RawValue]) -> Option<String> {
-        let (mut answers, batch) = (String::new(), OnceCell::<Arc<Batch>>::new());
+        let batch = Batch::new(client, self.max_answer_bytes);
         for request in requests {
-            let answer = match envelope::parse_request(request.get()) {
-                Ok(request) => self.answer_one(client, &request, Some(&batch)),
-                Err(error) => Some(failure("null", error)),
-            };
-            push_answer(&mut answers, answer.as_deref().unwrap_or_default());
-        }
-        match batch.get() {
-            // The others come later, and these with them.
-            Some(batch) => {
-                batch.add(Some(&answers));
-                None
+            match envelope::parse_request(request.get()) {
+                Ok(request) => {
+                    if let Some((id, answer)) = self.answer_one(client, &request, Some(&batch)) {
+                        batch.push(id, answer);
+                    }
+                }
+                Err(error) => batch.push(NULL, failure(NULL, error)),
             }
-            None => (!answers.is_empty()).then(|| format!("[{answers}]")),
         }
+        batch.came()
     }
 
-    fn answer_one(
+    /// The answer with its ID.
+    fn answer_one<'a>(
         &self,
         client: &Arc<GatewayClient>,
-        request: &Request<'_>,
-        batch: Option<&OnceCell<Arc<Batch>>>,
-    ) -> Option<String> {
-        if let Some((id, response)) = request.as_response() {
-            self.hub.calls.answered(client.conn_id, id, response);
+        request: &Request<'a>,
+        batch: Option<&Arc<Batch>>,
+    ) -> Option<(&'a str, String)> {
+        if let Some((id, response)) = request.as_response()
+            && self.hub.calls.answered(client.conn_id, id, response)
+        {
             return None;
         }
-        let result = match request.check() {
+        let (id, result) = match request.check() {
             // Even without an id: what is no request is no notification.
-            Err(error) if error.kind == ErrorKind::InvalidRequest => return Some(failure(request.id_or_null(), error)),
-            checked => checked.and_then(|method| {
-                let origin = Origin::Client { client, id: request.id, batch };
-                Call { hub: &self.hub, methods: self.methods, origin, params: request.params }.run(&method)
-            }),
+            Err(error) if error.kind == ErrorKind::InvalidRequest => (Some(request.id_or_null()), Err(error)),
+            checked => {
+                let result = checked.and_then(|method| {
+                    let origin = Origin::Client { client, id: request.id, batch };
+                    Call { hub: &self.hub, methods: self.methods, origin, params: request.params }.run(&method)
+                });
+                (request.id.map(RawValue::get), result)
+            }
         };
-        let id = request.id?.get();
-        match result {
-            Ok(result) => result.map(|result| envelope::answer(id, &result)),
-            Err(error) => Some(failure(id, error)),
-        }
+        let id = id?;
+        let answer = match result {
+            Ok(result) => envelope::answer(id, &result?),
+            Err(error) => failure(id, error),
+        };
+        Some((id, answer))
     }
 }
+
+/// The ID of an answer to what has none.
+const NULL: &str = "null";
 
 fn failure(id: &str, error: RpcError) -> String {
     Outcome::Failed(error).answer(id)
@@ -132,6 +146,10 @@ impl Handler for Router {
 
     fn on_connect(&self, _: &Arc<GatewayClient>) {
         self.hub.health_events.changed();
+    }
+
+    fn on_closing(&self, client: &Arc<GatewayClient>) {
+        self.hub.calls.leaves(client.conn_id);
     }
 
     fn on_disconnect(&self, client: &Arc<GatewayClient>, closed: Closed) {

@@ -17,6 +17,13 @@ pub(super) fn take_limit(params: &mut Params<'_>) -> Result<usize, RpcError> {
     (1..=MAX_LIMIT).contains(&limit).then_some(limit).ok_or_else(|| RpcError::invalid_member("limit", &what))
 }
 
+/// Leaves a page's worth of a list, and says whether there was more.
+pub(super) fn cut<T>(list: &mut Vec<T>, limit: usize) -> bool {
+    let has_more = list.len() > limit;
+    list.truncate(limit);
+    has_more
+}
+
 /// In which order clients are listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sort {
@@ -32,6 +39,15 @@ impl Sort {
             "newest" => Some(Sort::Newest),
             "presence_key" => Some(Sort::PresenceKey),
             _ => None,
+        }
+    }
+
+    /// Stands before its cursors.
+    fn mark(self) -> char {
+        match self {
+            Sort::Oldest => 'o',
+            Sort::Newest => 'n',
+            Sort::PresenceKey => 'p',
         }
     }
 }
@@ -60,12 +76,12 @@ impl Place {
         order.then_with(|| self.conn_id.cmp(&other.conn_id))
     }
 
-    fn cursor(&self) -> String {
-        format!("{}-{}-{}", self.conn_id, self.nanos, self.presence_key)
+    fn cursor(&self, sort: Sort) -> String {
+        format!("{}{}-{}-{}", sort.mark(), self.conn_id, self.nanos, self.presence_key)
     }
 
-    fn parse(cursor: &str) -> Option<Self> {
-        let (conn_id, rest) = cursor.split_at_checked(36)?;
+    fn parse(cursor: &str, sort: Sort) -> Option<Self> {
+        let (conn_id, rest) = cursor.strip_prefix(sort.mark())?.split_at_checked(36)?;
         let (nanos, presence_key) = rest.strip_prefix('-')?.split_once('-')?;
         let conn_id = ConnId::parse(conn_id)?;
         Some(Place { nanos: nanos.parse().ok()?, presence_key: presence_key.into(), conn_id })
@@ -82,11 +98,9 @@ pub(super) struct Page {
 impl Page {
     /// Takes the members that say so.
     pub(super) fn take(params: &mut Params<'_>) -> Result<Self, RpcError> {
-        Ok(Page {
-            sort: params.checked("sort", "oldest, newest or presence_key", Sort::parse)?.unwrap_or(Sort::Oldest),
-            after: params.checked("cursor", "a next_cursor of the same list", Place::parse)?,
-            limit: take_limit(params)?,
-        })
+        let sort = params.checked("sort", "oldest, newest or presence_key", Sort::parse)?.unwrap_or(Sort::Oldest);
+        let after = params.cursor(|cursor| Place::parse(cursor, sort))?;
+        Ok(Page { sort, after, limit: take_limit(params)? })
     }
 
     /// The page's clients in order, and the cursor for the next page if there is one.
@@ -95,13 +109,12 @@ impl Page {
         if let Some(after) = &self.after {
             placed.retain(|(place, _)| place.cmp(after, self.sort).is_gt());
         }
-        let has_more = placed.len() > self.limit;
-        if has_more {
+        if placed.len() > self.limit {
             placed.select_nth_unstable_by(self.limit, |(a, _), (b, _)| a.cmp(b, self.sort));
-            placed.truncate(self.limit);
         }
+        let has_more = cut(&mut placed, self.limit);
         placed.sort_unstable_by(|(a, _), (b, _)| a.cmp(b, self.sort));
-        let cursor = placed.last().filter(|_| has_more).map(|(place, _)| place.cursor());
+        let cursor = placed.last().filter(|_| has_more).map(|(place, _)| place.cursor(self.sort));
         (placed.into_iter().map(|(_, client)| client).collect(), cursor)
     }
 }

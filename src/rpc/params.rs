@@ -3,11 +3,14 @@
 use super::error::{ErrorKind, RpcError};
 use crate::client::ConnId;
 use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, Visitor};
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
+
+/// No method takes as many members. Comparing them with each other takes no time then.
+const MAX_MEMBERS: usize = 32;
 
 /// The members that nothing has asked for yet.
 pub struct Params<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
@@ -22,6 +25,7 @@ impl<'a> Params<'a> {
             return if inside.is_empty() { Ok(Params(Vec::new())) } else { Err(invalid("Invalid params: an object")) };
         }
         let Members(members) = serde_json::from_str(params).map_err(|_| invalid("Invalid params: an object"))?;
+        let members = members.ok_or(invalid("Invalid params: too many members"))?;
         for (index, (name, _)) in members.iter().enumerate() {
             if members[..index].iter().any(|(other, _)| other == name) {
                 return Err(RpcError::invalid_member(name, "there twice"));
@@ -53,6 +57,16 @@ impl<'a> Params<'a> {
         check(&text).map(Some).ok_or_else(|| RpcError::invalid_member(name, what))
     }
 
+    /// A place in a list; `null`, as it stands on a last page, is none.
+    pub fn cursor<T>(&mut self, parse: impl FnOnce(&str) -> Option<T>) -> Result<Option<T>, RpcError> {
+        const NAME: &str = "cursor";
+        let index = self.0.iter().position(|(name, value)| name == NAME && value.get() == "null");
+        if let Some(index) = index {
+            self.0.swap_remove(index);
+        }
+        self.checked(NAME, "a next_cursor of the same list, in the same order", parse)
+    }
+
     /// A text.
     pub fn text(&mut self, name: &str) -> Result<Option<Cow<'a, str>>, RpcError> {
         Ok(self.optional::<Text<'a>>(name, "a string")?.map(|text| text.0))
@@ -60,7 +74,7 @@ impl<'a> Params<'a> {
 
     /// A connection's ID.
     pub fn conn_id(&mut self, name: &str) -> Result<Option<ConnId>, RpcError> {
-        self.checked(name, "a conn_id", ConnId::parse)
+        self.checked(name, "the ID of a connection", ConnId::parse)
     }
 
     /// A number of seconds.
@@ -89,8 +103,8 @@ pub fn required<T>(value: Option<T>, name: &str) -> Result<T, RpcError> {
 #[derive(Deserialize)]
 pub struct Text<'a>(#[serde(borrow)] pub Cow<'a, str>);
 
-/// An object's members in their order.
-struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+/// An object's members in their order, unless they are too many.
+struct Members<'a>(Option<Vec<(Cow<'a, str>, &'a RawValue)>>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -105,9 +119,13 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut members = Vec::new();
                 while let Some((Text(name), value)) = map.next_entry()? {
+                    if members.len() == MAX_MEMBERS {
+                        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                        return Ok(Members(None));
+                    }
                     members.push((name, value));
                 }
-                Ok(Members(members))
+                Ok(Members(Some(members)))
             }
         }
         deserializer.deserialize_map(MembersVisitor)
@@ -139,6 +157,8 @@ mod tests {
         }
         assert!(Params::of(None).unwrap().finish().is_ok());
         assert!(params("[1]").is_err() && params("[[]]").is_err());
+        let many = |count: u32| (0..count).map(|index| format!("\"{index}\":0")).collect::<Vec<_>>().join(",");
+        assert!(params(&format!("{{{}}}", many(32))).is_ok() && params(&format!("{{{}}}", many(33))).is_err());
     }
 
     #[test]

@@ -98,16 +98,25 @@ impl To {
                     let _ = client.send(outcome.answer(id.get()));
                 }
             }
-            To::Batch { batch, id } => batch.add(id.map(|id| outcome.answer(id.get())).as_deref()),
+            To::Batch { batch, id } => {
+                if let Some(id) = id {
+                    batch.push(id.get(), outcome.answer(id.get()));
+                }
+                if let Some(text) = batch.came() {
+                    let _ = batch.client.send(text);
+                }
+            }
             // Who waited may have gone.
             To::Http(sender) => drop(sender.send(outcome.into_owned())),
         }
     }
 }
 
-/// The answers to a batch of which some come later: sent together, when the last of them is there.
+/// The answers to a batch, of which some may come later: they go together, when the last of them is there.
 pub(super) struct Batch {
     client: Arc<GatewayClient>,
+    /// Bytes of all answers.
+    most: usize,
     answers: Mutex<Answers>,
 }
 
@@ -117,32 +126,29 @@ struct Answers {
 }
 
 impl Batch {
-    /// None is there yet, and one [`add`](Self::add) is missing beside those of the [`Reply`]s.
-    pub(super) fn new(client: &Arc<GatewayClient>) -> Arc<Self> {
-        Arc::new(Batch { client: client.clone(), answers: Mutex::new(Answers { text: String::new(), missing: 1 }) })
+    /// Missing are the answers of the [`Reply`]s to come, and the [end](Self::came) of those that are there at once.
+    pub(super) fn new(client: &Arc<GatewayClient>, most: usize) -> Arc<Self> {
+        let answers = Mutex::new(Answers { text: String::new(), missing: 1 });
+        Arc::new(Batch { client: client.clone(), most, answers })
     }
 
-    /// Takes in one of those that are missing: an answer, several with commas between them, or none.
-    pub(super) fn add(&self, answer: Option<&str>) {
-        let text = {
-            let mut answers = self.answers.lock();
-            push_answer(&mut answers.text, answer.unwrap_or_default());
-            answers.missing -= 1;
-            if answers.missing > 0 {
-                return;
-            }
-            std::mem::take(&mut answers.text)
-        };
-        if !text.is_empty() {
-            let _ = self.client.send(format!("[{text}]"));
+    /// Takes in an answer, or that there is no room for it.
+    pub(super) fn push(&self, id: &str, answer: String) {
+        let mut answers = self.answers.lock();
+        let has_room = answers.text.len() + answer.len() <= self.most;
+        let answer = if has_room { answer } else { Outcome::Failed(RpcError::answer_too_large(self.most)).answer(id) };
+        let before = if answers.text.is_empty() { '[' } else { ',' };
+        answers.text.push(before);
+        answers.text.push_str(&answer);
+    }
+
+    /// One that was missing is there. With the last one, this is the whole answer, if there is any.
+    pub(super) fn came(&self) -> Option<String> {
+        let mut answers = self.answers.lock();
+        answers.missing -= 1;
+        if answers.missing > 0 || answers.text.is_empty() {
+            return None;
         }
+        Some(std::mem::take(&mut answers.text) + "]")
     }
-}
-
-/// Puts one more into a list with commas.
-pub(super) fn push_answer(list: &mut String, answer: &str) {
-    if !list.is_empty() && !answer.is_empty() {
-        list.push(',');
-    }
-    list.push_str(answer);
 }

@@ -1,7 +1,8 @@
 //! Who is subscribed to what, and events to them: numbered, in order, encoded once.
 //!
-//! A topic's lock is held while an event is queued for its subscribers, and not while anything is written: publishers of
-//! one topic take turns, so its numbers reach every subscriber in order.
+//! A topic's lock is held while an event is queued for its subscribers, and so are, one by one, those of their ways out:
+//! publishers of one topic take turns, so its numbers reach every subscriber in order. Nothing is written meanwhile, but to
+//! whoever's outbox has no room otherwise.
 
 use super::error::{ErrorKind, RpcError};
 use crate::client::{ByClient, ByName, ConnId, GatewayClient, IdMap, Unwritten, Utf8Bytes, queue_for};
@@ -95,8 +96,9 @@ impl Topics {
 
     /// Ends a client's subscriptions to these topics.
     pub(super) fn unsubscribe(&self, conn_id: ConnId, topics: &BTreeSet<Arc<str>>) {
+        let ended: Vec<_> = self.subscriptions(conn_id).intersection(topics).cloned().collect();
         self.subscribed.change(conn_id, |subscribed| subscribed.retain(|name| !topics.contains(name)));
-        topics.iter().for_each(|name| self.leave(conn_id, name));
+        ended.iter().for_each(|name| self.leave(conn_id, name));
     }
 
     /// Ends all subscriptions of a client that has gone.

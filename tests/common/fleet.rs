@@ -39,9 +39,11 @@ impl Fleet {
         Ok((Peer { client, conn_id, last_id: 0, answers: HashMap::new(), others: VecDeque::new() }, response))
     }
 
-    /// Connects under a name.
+    /// Connects under a name, and returns when others can find it: it is answered its 101 a moment before.
     pub fn connect(&self, name: &str) -> Peer {
-        self.try_connect(name).unwrap_or_else(|error| panic!("{name} can't connect: {error}")).0
+        let (mut peer, _) = self.try_connect(name).unwrap_or_else(|error| panic!("{name} can't connect: {error}"));
+        peer.call("gateway.ping", json!({}));
+        peer
     }
 }
 

@@ -47,12 +47,10 @@ fn a_filter_means_those_that_all_of_it_holds_for() {
     }
 }
 
-#[test]
-fn what_is_not_understood_is_named() {
-    let fleet = Fleet::start(WHO, "");
-    let mut alice = fleet.connect("alice");
-    #[rustfmt::skip]
-    let cases = [
+/// Methods with params that they don't take, and the member that is wrong.
+#[rustfmt::skip]
+fn misunderstandings() -> Vec<(&'static str, Value, &'static str)> {
+    vec![
         ("clients.list", json!({"rolle": "node"}), "rolle"),
         ("clients.list", json!({"role": 1}), "role"),
         ("clients.list", json!({"limit": 0}), "limit"),
@@ -91,8 +89,14 @@ fn what_is_not_understood_is_named() {
         ("node.invoke", json!({"target": "x", "method": "x", "timeout": 3601}), "timeout"),
         ("node.list", json!({"role": "node"}), "role"),
         ("gateway.ping", json!({"x": 1}), "x"),
-    ];
-    for (method, params, member) in cases {
+        ]
+}
+
+#[test]
+fn what_is_not_understood_is_named() {
+    let fleet = Fleet::start(WHO, "");
+    let mut alice = fleet.connect("alice");
+    for (method, params, member) in misunderstandings() {
         let error = alice.refused(method, params.clone());
         assert_eq!(error["code"], -32602, "{method} {params}: {error}");
         assert_eq!(error["data"], json!({"reason": "invalid_params", "member": member}), "{method} {params}: {error}");
@@ -112,6 +116,25 @@ fn what_is_not_understood_is_named() {
     }
     let error = alice.refused("node.announce", json!({"capabilities": []}));
     assert_eq!((&error["code"], &error["data"]["role"]), (&json!(-32003), &json!("node")));
+}
+
+#[test]
+fn what_is_too_much_at_once_is_asked_for_in_parts() {
+    let fleet = Fleet::start(WHO, "[limits]\nmax_message_bytes = 10000\noutbox_max_bytes = 20000");
+    let mut alice = fleet.connect("alice");
+    let _others: Vec<_> = (0..50).map(|_| fleet.connect("bob")).collect();
+    let error = alice.refused("clients.list", json!({}));
+    assert_eq!(error["data"], json!({"reason": "answer_too_large", "most": 10_000}), "{error}");
+    assert_eq!(alice.call("clients.list", json!({"limit": 10}))["clients"].as_array().map(Vec::len), Some(10));
+    // Together they are too much as well.
+    let list = |id: u32| json!({"jsonrpc": "2.0", "id": id, "method": "clients.list", "params": {"limit": 10}});
+    alice.client.send(&json!([list(1), list(2), list(3)]).to_string());
+    let answers: Vec<Value> = serde_json::from_str(&alice.client.receive()).unwrap();
+    assert!(answers.len() == 3 && answers[0]["result"].is_object(), "{answers:?}");
+    assert_eq!(answers[2]["error"]["data"]["reason"], "answer_too_large");
+    // A name that somebody made up is not given back whole.
+    let error = alice.refused("clients.list", json!({"x".repeat(9_000): 1}));
+    assert!(error["message"].as_str().is_some_and(|text| text.len() < 500), "{error}");
 }
 
 #[test]

@@ -128,6 +128,8 @@ const BAD: &[(&str, &[&str])] = &[
     ("[ops]\nmax_failures_per_minute = 0",   &["2: ops.max_failures_per_minute = 0; allowed: 1 to 1000000"]),
     ("[ops]\nlisten = \"nowhere\"",          &["2: ops.listen = \"nowhere\"; allowed: an IP address with a port, as \"127.0.0.1:8080\" or \"[::1]:8080\", or a Unix socket, as \"unix:/run/aisopod-gateway/gateway.sock\""]),
     ("[ops]\nlisten = \"0.0.0.0:81\"",       &["2: ops.listen \"0.0.0.0:81\" would let anybody in; allowed while auth.mode is \"none\": 127.0.0.1, [::1], unix: paths, or auth.allow_insecure = true"]),
+    ("listen = \"127.0.0.1:81\"\n[ops]\nlisten = \"127.0.0.1:81\"", &["3: ops.listen \"127.0.0.1:81\" is served to clients by listen \"127.0.0.1:81\"; allowed: another address or port"]),
+    ("[ops]\nlisten = \"127.0.0.1:8080\"",   &["2: ops.listen \"127.0.0.1:8080\" is served to clients by listen \"127.0.0.1:8080\"; allowed: another address or port"]),
     // [shutdown]
     ("[shutdown]\ndrain_timeout = \"0s\"",    &["2: shutdown.drain_timeout = \"0s\"; allowed: \"1ms\" to \"1h\", a whole number with ms, s, m or h"]),
     ("[shutdown]\ntimeout = \"1s\"",          &["2: unknown key shutdown.timeout; allowed here: drain_timeout"]),

@@ -15,6 +15,7 @@ mod foreign;
 mod frames;
 mod handshake;
 mod lifecycle;
+mod many_calls;
 mod operators;
 mod plain;
 mod ports;

@@ -87,56 +87,58 @@ fn it_is_the_methods_by_other_names() {
     assert_eq!((head.status, head.body.as_str()), (200, ""));
 }
 
+const INVOKE: &str = "POST /nodes/node:kitchen-pi/invoke";
+
+/// Who asks for what, and what must come of it.
+#[rustfmt::skip]
+const WRONG: &[(&str, &str, &str, u16, &str)] = &[
+    ("alice", "GET /nothing", "", 404, "not_found"),
+    ("alice", "GET /clients/00000000-0000-4000-8000-000000000000", "", 404, "not_found"),
+    ("alice", "POST /nodes/node:nobody/invoke", r#"{"method":"x"}"#, 404, "not_found"),
+    ("alice", "GET /clients/x", "", 400, "invalid_params"),
+    ("alice", "GET /clients?limit=0", "", 400, "invalid_params"),
+    ("alice", "GET /clients?limit=many", "", 400, "invalid_params"),
+    ("alice", "GET /clients?nothing=1", "", 400, "bad_request"),
+    ("alice", "DELETE /clients?confirm=true", "", 400, "invalid_params"),
+    ("alice", "PUT /clients", "", 405, "method_not_allowed"),
+    ("alice", "GET /topics/x/messages", "", 405, "method_not_allowed"),
+    ("alice", "POST /topics/x/messages", "", 400, "invalid_params"),
+    ("alice", "POST /topics/x/messages", "1", 400, "bad_request"),
+    ("alice", "POST /topics/x/messages", r#"{"data":}"#, 400, "bad_request"),
+    ("alice", "POST /topics/x/messages", r#"{"data":1},"x":{}"#, 400, "bad_request"),
+    ("alice", "POST /topics/x/messages", r#"{"data":1,"topic":"y"}"#, 400, "invalid_params"),
+    ("alice", "POST /topics/presence/messages", r#"{"data":1}"#, 400, "invalid_params"),
+    ("alice", INVOKE, r#"{"method":"x"}"#, 504, "timeout"),
+    ("bob", INVOKE, r#"{"method":"x"}"#, 403, "forbidden"),
+    ("bob", "DELETE /clients?role=node", "", 403, "forbidden"),
+    ("kitchen-pi", "GET /clients", "", 403, "forbidden"),
+    ("alice", "GET /clients?token=x", "", 400, "token_in_query"),
+];
+
 #[test]
 fn what_is_wrong_has_its_status_and_its_word() {
     let fleet = Fleet::start(WHO, "[calls]\ntimeout = \"10ms\"\n[limits]\nmax_message_bytes = 1000");
-    let mut node = fleet.connect("kitchen-pi");
+    let node = fleet.connect("kitchen-pi");
     let id = node.conn_id.clone();
-    let invoke = "POST /nodes/node:kitchen-pi/invoke";
-    #[rustfmt::skip]
-    let cases = [
-        ("alice", "GET /nothing", "", 404, "not_found"),
-        ("alice", "GET /clients/00000000-0000-4000-8000-000000000000", "", 404, "not_found"),
-        ("alice", "POST /nodes/node:nobody/invoke", r#"{"method":"x"}"#, 404, "not_found"),
-        ("alice", "GET /clients/x", "", 400, "invalid_params"),
-        ("alice", "GET /clients?limit=0", "", 400, "invalid_params"),
-        ("alice", "GET /clients?limit=many", "", 400, "invalid_params"),
-        ("alice", "GET /clients?nothing=1", "", 400, "bad_request"),
-        ("alice", "DELETE /clients?confirm=true", "", 400, "invalid_params"),
-        ("alice", "PUT /clients", "", 405, "method_not_allowed"),
-        ("alice", "GET /topics/x/messages", "", 405, "method_not_allowed"),
-        ("alice", "POST /topics/x/messages", "", 400, "invalid_params"),
-        ("alice", "POST /topics/x/messages", "1", 400, "bad_request"),
-        ("alice", "POST /topics/x/messages", r#"{"data":}"#, 400, "bad_request"),
-        ("alice", "POST /topics/x/messages", r#"{"data":1},"x":{}"#, 400, "bad_request"),
-        ("alice", "POST /topics/x/messages", r#"{"data":1,"topic":"y"}"#, 400, "invalid_params"),
-        ("alice", "POST /topics/presence/messages", r#"{"data":1}"#, 400, "invalid_params"),
-        ("alice", invoke, r#"{"method":"x"}"#, 504, "timeout"),
-        ("bob", invoke, r#"{"method":"x"}"#, 403, "forbidden"),
-        ("bob", "DELETE /clients?role=node", "", 403, "forbidden"),
-        ("kitchen-pi", "GET /clients", "", 403, "forbidden"),
-        ("alice", "GET /clients?token=x", "", 400, "token_in_query"),
-    ];
-    for (name, line, body, status, code) in cases {
-        assert_eq!(fleet.refused(name, line, body), (status, code.to_owned()), "{line} {body}");
+    for (name, line, body, status, code) in WRONG {
+        assert_eq!(fleet.refused(name, line, body), (*status, (*code).to_owned()), "{line} {body}");
     }
     let large = format!(r#"{{"data":"{}"}}"#, "x".repeat(1000));
     assert_eq!(fleet.refused("alice", "POST /topics/x/messages", &large), (413, "body_too_large".to_owned()));
     let (_, error) = fleet.http("bob", &format!("DELETE /clients/{id}"), "");
     assert_eq!(error["error"]["data"], json!({"reason": "forbidden", "scope": "clients:write"}));
     assert_eq!(ask(&fleet.gateway, request("GET /clients", None, "", "")).code(), "unauthorized");
+}
 
-    // The node's own error, and its end.
+#[test]
+fn a_nodes_own_error_and_its_end_are_told_apart() {
+    let fleet = Fleet::start(WHO, "");
+    let mut node = fleet.connect("kitchen-pi");
     let body = r#"{"method":"x","timeout":60}"#;
     for (end, status, code) in [(false, 502, "node_error"), (true, 502, "node_disconnected")] {
         thread::scope(|scope| {
-            let caller = scope.spawn(|| fleet.http("alice", invoke, body));
-            let request = loop {
-                let request = node.next();
-                if request["id"].as_u64() > Some(1) {
-                    break request;
-                }
-            };
+            let caller = scope.spawn(|| fleet.http("alice", INVOKE, body));
+            let request = node.next();
             if end {
                 node.client.socket.get_ref().shutdown(std::net::Shutdown::Both).unwrap();
             } else {
@@ -221,9 +223,23 @@ fn an_address_that_fails_too_often_waits() {
     let wait: u64 = refused.header("retry-after").unwrap().parse().unwrap();
     assert!((1..=21).contains(&wait), "{wait}");
     assert_eq!(fleet.refused("alice", "GET /clients", ""), (429, "too_many_failures".to_owned()));
+    fleet
+        .gateway
+        .wait_for_line("says so", |line| line.contains("refused after too many failures remote_addr=127.0.0.1"));
+    let counts = &fleet.gateway.status()["operators"];
+    assert_eq!(counts, &json!({"requests": 5, "unauthorized": 3, "too_many_failures": 2}));
     // Clients and monitoring don't notice.
     let _alice = fleet.connect("alice");
     assert_eq!(ask(&fleet.gateway, "GET /status HTTP/1.1\r\nHost: x\r\n\r\n").status, 200);
+}
+
+#[test]
+fn who_shows_nothing_shuts_out_nobody() {
+    let fleet = Fleet::start(WHO, "[ops]\nmax_failures_per_minute = 1");
+    for _ in 0..5 {
+        assert_eq!(ask(&fleet.gateway, request("GET /clients", None, "", "")).code(), "unauthorized");
+    }
+    assert_eq!(fleet.http("alice", "GET /clients", "").0, 200);
 }
 
 #[test]
@@ -265,7 +281,7 @@ fn a_web_page_of_elsewhere_can_do_nothing() {
         (&own, "null", 403, "origin_not_allowed"),
         // A name that was made to point here.
         ("elsewhere.example", "", 403, "host_not_allowed"),
-        ("elsewhere.example", "http://elsewhere.example", 403, "host_not_allowed"),
+        ("elsewhere.example", "http://elsewhere.example", 403, "origin_not_allowed"),
     ] {
         let answer = as_page(host, origin);
         assert_eq!(answer.status, status, "{host} {origin}: {answer:?}");
@@ -277,17 +293,16 @@ fn a_web_page_of_elsewhere_can_do_nothing() {
 fn calls_over_http_are_bounded_for_each_credential() {
     let fleet = Fleet::start(WHO, "[calls]\nmax_per_caller = 2");
     let mut node = fleet.connect("kitchen-pi");
-    let invoke = "POST /nodes/node:kitchen-pi/invoke";
     thread::scope(|scope| {
-        let callers = [0, 1].map(|_| scope.spawn(|| fleet.http("alice", invoke, r#"{"method":"x"}"#)));
+        let callers = [0, 1].map(|_| scope.spawn(|| fleet.http("alice", INVOKE, r#"{"method":"x"}"#)));
         let requests = [node.next(), node.next()];
-        assert_eq!(fleet.refused("alice", invoke, r#"{"method":"x"}"#), (429, "caller_busy".to_owned()));
+        assert_eq!(fleet.refused("alice", INVOKE, r#"{"method":"x"}"#), (429, "caller_busy".to_owned()));
         requests.iter().for_each(|request| node.respond(request, json!(1)));
         assert!(callers.into_iter().all(|caller| caller.join().unwrap() == (200, json!(1))));
     });
     wait_until("there is room again", || {
         thread::scope(|scope| {
-            let caller = scope.spawn(|| fleet.http("alice", invoke, r#"{"method":"x"}"#));
+            let caller = scope.spawn(|| fleet.http("alice", INVOKE, r#"{"method":"x"}"#));
             let request = node.next();
             node.respond(&request, json!(2));
             caller.join().unwrap() == (200, json!(2))

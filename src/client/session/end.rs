@@ -13,6 +13,7 @@ use tokio_tungstenite::tungstenite::{Error, Utf8Bytes};
 impl Session {
     /// Begins the end. What is still queued goes out first, but for a peer that doesn't take it or has closed.
     pub(super) fn start_closing(&mut self, state: State) -> State {
+        self.context.handler.on_closing(&self.client);
         if self.reason() == CloseReason::Abnormal {
             return State::Ended;
         }
@@ -95,7 +96,6 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        let health = self.client.health();
         let reason = self.reason();
         // From here on whoever still holds the client is told that it is gone.
         self.client.close(reason);
@@ -106,16 +106,16 @@ impl Drop for Session {
         let counter = if self.is_clean { &stats.closed_cleanly } else { &stats.cut };
         counter.add(1);
         self.client.end();
-        let closed = self.closed(reason, health, &state);
+        let closed = self.closed(reason, &state);
         self.log(&closed, &state);
         let (client, context) = (&*self.client, &*self.context);
-        context.presence.leave(client, &*context.handler);
         context.handler.on_disconnect(client, closed);
+        context.presence.leave(client, &*context.handler);
     }
 }
 
 impl Session {
-    fn closed(&self, reason: CloseReason, health: Health, state: &SenderState) -> Closed {
+    fn closed(&self, reason: CloseReason, state: &SenderState) -> Closed {
         let client = &*self.client;
         let side = match reason {
             CloseReason::Abnormal => Side::Network,
@@ -130,7 +130,7 @@ impl Session {
             at: SystemTime::now(),
             connected: client.connected_at.elapsed(),
             idle: client.idle(),
-            health,
+            health: Health::at_the_end(reason, state),
             reason,
             side,
             round_trip: client.round_trip(),

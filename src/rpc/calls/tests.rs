@@ -89,79 +89,113 @@ fn ask(calls: &Arc<Calls>, clients: &[Arc<GatewayClient>], who: usize, node: usi
     Asked { key, caller: who, answer, is_open: true }
 }
 
+/// All that was asked, and by whom of whom.
+struct World {
+    calls: Arc<Calls>,
+    clients: Vec<Arc<GatewayClient>>,
+    all: Vec<Asked>,
+}
+
+impl World {
+    fn open(&self, fits: impl Fn(&Asked) -> bool) -> usize {
+        self.all.iter().filter(|asked| asked.is_open && fits(asked)).count()
+    }
+
+    fn step(&mut self, step: Step) {
+        match step {
+            Step::Call { caller, node } => self.call(caller, node),
+            Step::Leave(index) => self.leave(index),
+            _ if self.all.is_empty() => {}
+            Step::Answer { call, is_own } => {
+                let index = call % self.all.len();
+                let asked = &mut self.all[index];
+                let node = if is_own { asked.key.node } else { self.clients[5].conn_id };
+                self.calls.answered(node, Some(asked.key.id), Response::Result("7"));
+                if is_own && asked.is_open {
+                    assert!(matches!(asked.ended(), Outcome::Result(result) if result == "7"));
+                }
+            }
+            Step::Expire(call) => {
+                let index = call % self.all.len();
+                let asked = &mut self.all[index];
+                self.calls.end(asked.key, ErrorKind::Timeout);
+                if asked.is_open {
+                    assert_eq!(kind_of(&asked.ended()), Some(ErrorKind::Timeout));
+                }
+            }
+            Step::Cancel(call) => {
+                let index = call % self.all.len();
+                let asked = &mut self.all[index];
+                self.calls.cancel(asked.key);
+                if std::mem::take(&mut asked.is_open) {
+                    assert_eq!(asked.answer.try_recv().unwrap_err(), TryRecvError::Closed);
+                }
+            }
+        }
+    }
+
+    fn call(&mut self, caller: usize, node: usize) {
+        let of_caller = self.open(|asked| asked.caller == caller);
+        let of_node = self.open(|asked| asked.key.node == self.clients[node].conn_id);
+        let mut asked = ask(&self.calls, &self.clients, caller, node);
+        if of_caller == PER_CALLER {
+            assert_eq!(kind_of(&asked.ended()), Some(ErrorKind::CallerBusy));
+        } else if of_node == PER_NODE {
+            assert_eq!(kind_of(&asked.ended()), Some(ErrorKind::NodeBusy));
+        }
+        self.all.push(asked);
+    }
+
+    fn leave(&mut self, index: usize) {
+        let gone = std::mem::replace(&mut self.clients[index], client());
+        gone.close(CloseReason::Normal);
+        self.calls.forget(gone.conn_id);
+        for asked in self.all.iter_mut().filter(|asked| asked.is_open) {
+            if asked.key.node == gone.conn_id {
+                assert_eq!(kind_of(&asked.ended()), Some(ErrorKind::NodeDisconnected));
+            } else if index >= 3 && asked.caller == index - 3 {
+                asked.is_open = false;
+            }
+        }
+    }
+
+    /// What is under way is counted, and has no answer yet.
+    fn check(&mut self) {
+        assert_eq!(self.calls.counts.in_flight.get(), self.open(|_| true) as u64);
+        for asked in self.all.iter_mut().filter(|asked| asked.is_open) {
+            assert_eq!(asked.answer.try_recv().unwrap_err(), TryRecvError::Empty);
+        }
+    }
+}
+
 proptest! {
     /// Whatever happens, in whatever order: each call is answered once, bounds hold, and nothing is left.
     #[test]
     fn every_call_ends_once(steps in steps()) {
-        let calls = calls();
-        let mut clients: Vec<_> = (0..6).map(|_| client()).collect();
-        let mut all: Vec<Asked> = Vec::new();
+        let mut world = World { calls: calls(), clients: (0..6).map(|_| client()).collect(), all: Vec::new() };
         for step in steps {
-            let open = |all: &[Asked], fits: &dyn Fn(&Asked) -> bool| {
-                all.iter().filter(|asked| asked.is_open && fits(asked)).count()
-            };
-            match step {
-                Step::Call { caller, node } => {
-                    let of_caller = open(&all, &|asked| asked.caller == caller);
-                    let of_node = open(&all, &|asked| asked.key.node == clients[node].conn_id);
-                    let mut asked = ask(&calls, &clients, caller, node);
-                    if of_caller == PER_CALLER || of_node == PER_NODE {
-                        let kind = if of_caller == PER_CALLER { ErrorKind::CallerBusy } else { ErrorKind::NodeBusy };
-                        prop_assert_eq!(kind_of(&asked.ended()), Some(kind));
-                    }
-                    all.push(asked);
-                }
-                Step::Answer { call, is_own } if !all.is_empty() => {
-                    let index = call % all.len();
-                    let asked = &mut all[index];
-                    let node = if is_own { asked.key.node } else { clients[5].conn_id };
-                    calls.answered(node, Some(asked.key.id), Response::Result("7"));
-                    if is_own && asked.is_open {
-                        prop_assert!(matches!(asked.ended(), Outcome::Result(result) if result == "7"));
-                    }
-                }
-                Step::Expire(call) if !all.is_empty() => {
-                    let index = call % all.len();
-                    calls.end(all[index].key, ErrorKind::Timeout);
-                    if all[index].is_open {
-                        prop_assert_eq!(kind_of(&all[index].ended()), Some(ErrorKind::Timeout));
-                    }
-                }
-                Step::Cancel(call) if !all.is_empty() => {
-                    let index = call % all.len();
-                    calls.cancel(all[index].key);
-                    if std::mem::take(&mut all[index].is_open) {
-                        prop_assert_eq!(all[index].answer.try_recv().unwrap_err(), TryRecvError::Closed);
-                    }
-                }
-                Step::Leave(index) => {
-                    let gone = std::mem::replace(&mut clients[index], client());
-                    gone.close(CloseReason::Normal);
-                    calls.forget(gone.conn_id);
-                    for asked in all.iter_mut().filter(|asked| asked.is_open) {
-                        if asked.key.node == gone.conn_id {
-                            prop_assert_eq!(kind_of(&asked.ended()), Some(ErrorKind::NodeDisconnected));
-                        } else if index >= 3 && asked.caller == index - 3 {
-                            asked.is_open = false;
-                        }
-                    }
-                }
-                _ => {}
-            }
-            let under_way = open(&all, &|_| true) as u64;
-            prop_assert_eq!(calls.counts.in_flight.get(), under_way);
-            for asked in all.iter_mut().filter(|asked| asked.is_open) {
-                prop_assert_eq!(asked.answer.try_recv().unwrap_err(), TryRecvError::Empty);
-            }
+            world.step(step);
+            world.check();
         }
-        calls.drain();
-        for asked in all.iter_mut().filter(|asked| asked.is_open) {
+        world.calls.drain();
+        for asked in world.all.iter_mut().filter(|asked| asked.is_open) {
             prop_assert_eq!(kind_of(&asked.ended()), Some(ErrorKind::Draining));
         }
-        prop_assert!(calls.is_empty());
-        prop_assert_eq!(kind_of(&ask(&calls, &clients, 0, 0).ended()), Some(ErrorKind::Draining));
-        prop_assert!(calls.is_empty());
+        prop_assert!(world.calls.is_empty());
+        prop_assert_eq!(kind_of(&ask(&world.calls, &world.clients, 0, 0).ended()), Some(ErrorKind::Draining));
+        prop_assert!(world.calls.is_empty());
     }
+}
+
+#[test]
+fn a_node_whose_outbox_is_full_stays_and_its_caller_is_told() {
+    let (calls, clients) = (calls(), (0..6).map(|_| client()).collect::<Vec<_>>());
+    let (reply, mut answer) = Reply::to_http();
+    let params = format!("[{:?}]", "x".repeat(1_000_000));
+    let request = Request { method: r#""x""#, params: Some(&params), timeout: Duration::from_secs(3600) };
+    calls.start(&clients[0], &request, caller(&clients, 0), reply);
+    assert_eq!(kind_of(&answer.try_recv().unwrap()), Some(ErrorKind::NodeOutboxFull));
+    assert!(clients[0].close_reason().is_none() && calls.is_empty());
 }
 
 #[test]
@@ -183,14 +217,15 @@ fn many_threads_end_each_call_once() {
             let (calls, clients) = (&calls, &clients);
             scope.spawn(move || {
                 for _ in 0..500 {
-                    let mut asked = ask(calls, clients, thread, thread % 3);
+                    let asked = ask(calls, clients, thread, thread % 3);
                     std::thread::scope(|scope| {
                         let key = asked.key;
                         scope.spawn(move || calls.answered(key.node, Some(key.id), Response::Result("1")));
                         scope.spawn(move || calls.end(key, ErrorKind::Timeout));
                         scope.spawn(move || calls.forget(key.node));
                     });
-                    asked.ended();
+                    // Another thread may be about to give it.
+                    asked.answer.blocking_recv().expect("an answer");
                 }
             });
         }

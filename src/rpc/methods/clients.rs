@@ -6,7 +6,7 @@ use crate::rpc::call::{Call, CallResult, now};
 use crate::rpc::envelope::notification;
 use crate::rpc::error::RpcError;
 use crate::rpc::filter::Filter;
-use crate::rpc::page::{Page, take_limit};
+use crate::rpc::page::{Page, cut, take_limit};
 use crate::rpc::params::{Params, Text, required};
 use crate::rpc::view::{CallsView, ClientView, ClosedView, WholeClientView};
 use log::info;
@@ -55,12 +55,11 @@ struct ClosedClients<'a> {
 pub(super) fn closed<'a>(call: &Call<'a>) -> CallResult<'a> {
     let mut params = call.params()?;
     let (filter, limit) = (Filter::take_closed(&mut params)?, take_limit(&mut params)?);
-    let cursor = params.checked("cursor", "a next_cursor of the same list", |text| text.parse::<u64>().ok())?;
+    let cursor = params.cursor(|text| text.parse::<u64>().ok())?;
     params.finish()?;
     let before = cursor.unwrap_or(u64::MAX);
     let mut last = call.hub.closed.latest(before, limit + 1, |closed| filter.fits_closed(closed));
-    let has_more = last.len() > limit;
-    last.truncate(limit);
+    let has_more = cut(&mut last, limit);
     let next_cursor = last.last().filter(|_| has_more).map(|(number, _)| number.to_string());
     now(&ClosedClients { closed: last.iter().map(|(_, closed)| ClosedView::of(closed)).collect(), next_cursor })
 }
@@ -69,10 +68,7 @@ pub(super) fn closed<'a>(call: &Call<'a>) -> CallResult<'a> {
 pub(super) fn send<'a>(call: &Call<'a>) -> CallResult<'a> {
     let mut params = call.params()?;
     let conn_id = params.conn_id("conn_id")?;
-    let filter = match conn_id {
-        Some(_) => Filter::default(),
-        None => Filter::take_names(&mut params)?,
-    };
+    let filter = Filter::take_names(&mut params, conn_id.is_none())?;
     let (method, data) = (take_method(&mut params)?, take_structured(&mut params)?);
     params.finish()?;
     let clients = match conn_id {
@@ -101,7 +97,7 @@ pub(super) fn disconnect<'a>(call: &Call<'a>) -> CallResult<'a> {
     params.finish()?;
     let mut clients = match conn_id {
         Some(conn_id) => vec![call.hub.registry.get(conn_id).ok_or_else(RpcError::no_client)?],
-        None if filter.is_empty() => return Err(RpcError::invalid_member("conn_id", "it or a filter is missing")),
+        None if filter.is_empty() => return Err(RpcError::invalid_member("conn_id", "conn_id or a filter is needed")),
         None => call.hub.select(&filter),
     };
     clients.retain(|client| filter.fits(client) && filter.fits_health(client));

@@ -67,10 +67,10 @@ pub(super) fn subscribe<'a>(call: &Call<'a>) -> CallResult<'a> {
     if topics.iter().any(|topic| topics::is_own(topic)) {
         call.check_scope(scope::READ)?;
     }
-    if topics.contains(HEALTH) {
-        call.hub.health_events.begin();
-    }
     call.hub.topics.subscribe(client, &topics)?;
+    if topics.contains(HEALTH) {
+        call.hub.health_events.subscribed();
+    }
     subscriptions(call)
 }
 

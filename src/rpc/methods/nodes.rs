@@ -8,7 +8,7 @@ use crate::rpc::call::{Call, CallResult, now};
 use crate::rpc::calls::Request;
 use crate::rpc::error::{ErrorKind, RpcError};
 use crate::rpc::hub::Hub;
-use crate::rpc::page::take_limit;
+use crate::rpc::page::{cut, take_limit};
 use crate::rpc::params::required;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -47,9 +47,13 @@ pub(super) fn announce<'a>(call: &Call<'a>) -> CallResult<'a> {
     let raw = required(params.raw("capabilities"), "capabilities")?.get();
     params.finish()?;
     let wrong = |what: String| RpcError::invalid_member("capabilities", &what);
+    let too_much = || wrong(format!("at most {MAX_CAPABILITIES}, of {MAX_CAPABILITIES_BYTES} bytes together"));
+    if raw.len() > MAX_CAPABILITIES_BYTES {
+        return Err(too_much());
+    }
     let all: Vec<Capability> = serde_json::from_str(raw).map_err(|error| wrong(error.to_string()))?;
-    if all.len() > MAX_CAPABILITIES || raw.len() > MAX_CAPABILITIES_BYTES {
-        return Err(wrong(format!("at most {MAX_CAPABILITIES}, of {MAX_CAPABILITIES_BYTES} bytes together")));
+    if all.len() > MAX_CAPABILITIES {
+        return Err(too_much());
     }
     let announced = (!all.is_empty()).then(|| Arc::from(raw));
     call.hub.announced.change(client.conn_id, |kept| *kept = announced);
@@ -76,16 +80,19 @@ struct NodeView {
 /// The nodes that are there, by presence key.
 pub(super) fn list<'a>(call: &Call<'a>) -> CallResult<'a> {
     let mut params = call.params()?;
-    let (only, after) = (params.text("presence_key")?, params.text("cursor")?);
+    let only = params.text("presence_key")?;
+    let after = params.cursor(|text| Some(text.to_owned()))?;
     let limit = take_limit(&mut params)?;
     params.finish()?;
     let key_of = |key: &PresenceKey| key.clients[0].auth.presence_key.clone();
-    let mut keys = call.hub.presence.list(&Role::Node);
-    keys.retain(|key| only.as_deref().is_none_or(|only| *key_of(key) == *only));
+    let mut keys = match &only {
+        Some(only) => call.hub.presence.get(only).into_iter().collect(),
+        None => call.hub.presence.list(&Role::Node),
+    };
+    keys.retain(|key| key.clients[0].auth.role == Role::Node);
     keys.retain(|key| after.as_deref().is_none_or(|after| *key_of(key) > *after));
     keys.sort_by_cached_key(key_of);
-    let has_more = keys.len() > limit;
-    keys.truncate(limit);
+    let has_more = cut(&mut keys, limit);
     let nodes: Vec<_> = keys.iter().map(|key| view(key, call.hub)).collect();
     let next_cursor = nodes.last().filter(|_| has_more).map(|node| node.presence_key.clone());
     now(&Nodes { nodes, next_cursor })
@@ -106,6 +113,7 @@ fn view(key: &PresenceKey, hub: &Hub) -> NodeView {
 
 /// Calls a method on a node; the answer comes when the node has answered.
 pub(super) fn invoke<'a>(call: &Call<'a>) -> CallResult<'a> {
+    call.check_kept_id()?;
     let mut params = call.params()?;
     let target = required(params.text("target")?, "target")?;
     let (method, data) = (take_method(&mut params)?, take_structured(&mut params)?);
@@ -114,7 +122,8 @@ pub(super) fn invoke<'a>(call: &Call<'a>) -> CallResult<'a> {
     params.finish()?;
     let node = find_node(call.hub, &target).ok_or(RpcError::new(ErrorKind::NotFound, "no such node"))?;
     let request = Request { method, params: data, timeout };
-    call.waits_for(call.hub.calls.start(&node, &request, call.caller(), call.reply()));
+    let key = call.hub.calls.start(&node, &request, call.caller(), call.reply());
+    call.waits_for(key, timeout);
     Ok(None)
 }
 
