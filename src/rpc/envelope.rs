@@ -2,7 +2,6 @@
 //! params kept byte for byte.
 
 use super::error::{ErrorKind, RpcError};
-use super::params::Text;
 use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -83,6 +82,10 @@ pub(super) struct Request<'a> {
     #[serde(borrow, default, deserialize_with = "even_null")]
     error: Option<&'a RawValue>,
 }
+
+/// A string that is borrowed unless it has escapes.
+#[derive(Deserialize)]
+pub(super) struct Text<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
 
 /// What came of a request to a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,5 +1,6 @@
 //! A call's params, read strictly: every member is asked for by its name, and complained of by its name.
 
+use super::envelope::Text;
 use super::error::{ErrorKind, RpcError};
 use crate::client::ConnId;
 use serde::Deserialize;
@@ -98,10 +99,6 @@ impl<'a> Params<'a> {
 pub fn required<T>(value: Option<T>, name: &str) -> Result<T, RpcError> {
     value.ok_or_else(|| RpcError::invalid_member(name, "missing"))
 }
-
-/// A string that is borrowed unless it has escapes.
-#[derive(Deserialize)]
-pub struct Text<'a>(#[serde(borrow)] pub Cow<'a, str>);
 
 /// An object's members in their order, unless they are too many.
 struct Members<'a>(Option<Vec<(Cow<'a, str>, &'a RawValue)>>);

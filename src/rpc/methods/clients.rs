@@ -3,11 +3,11 @@
 use super::gateway::Queued;
 use crate::client::{CloseReason, GatewayClient, queue_for};
 use crate::rpc::call::{Call, CallResult, now};
-use crate::rpc::envelope::notification;
+use crate::rpc::envelope::{Text, notification};
 use crate::rpc::error::RpcError;
 use crate::rpc::filter::Filter;
 use crate::rpc::page::{Page, cut, take_limit};
-use crate::rpc::params::{Params, Text, required};
+use crate::rpc::params::{Params, required};
 use crate::rpc::view::{CallsView, ClientView, ClosedView, WholeClientView};
 use log::info;
 use serde::Serialize;

@@ -1,8 +1,9 @@
 //! `gateway.*`: the gateway itself, and events.
 
 use crate::rpc::call::{Call, CallResult, now, scope};
+use crate::rpc::envelope::Text;
 use crate::rpc::error::RpcError;
-use crate::rpc::params::{Text, required};
+use crate::rpc::params::required;
 use crate::rpc::topics::{self, HEALTH, TOPIC_FORMS, is_topic};
 use serde::Serialize;
 use serde_json::value::RawValue;

@@ -3,6 +3,9 @@
 #[allow(dead_code)]
 #[path = "../../../src/rpc/envelope.rs"]
 mod envelope;
+#[allow(dead_code)]
+#[path = "../../../src/rpc/error.rs"]
+mod error;
 
 use envelope::Incoming;
 use serde_json::{Value, json};
@@ -25,7 +28,7 @@ pub fn by_envelope(text: &str) -> String {
     let method = request.check().unwrap_or_else(|error| panic!("{error:?}: {text}"));
     let result = request.params.map_or("null", |params| params.get());
     assert!(method.starts_with("gateway."));
-    envelope::answer(request.id.expect("an id"), result)
+    envelope::answer(request.id.expect("an id").get(), result)
 }
 
 /// The same by way of [`Value`].

@@ -257,7 +257,8 @@ fn channel() {
         client.say(TEXT, br#"{"jsonrpc":"2.0","id":3,"method":"gateway.publish","params":{"topic":"t","data":[1]}}"#);
         let mut heard = [client.hear().1, client.hear().1].map(|text| String::from_utf8(text).unwrap());
         heard.sort();
-        let event = format!(r#"{{"jsonrpc":"2.0","method":"gateway.event","params":{{"data":[1],"seq":{seq},"topic":"t"}}}}"#);
+        let event =
+            format!(r#"{{"jsonrpc":"2.0","method":"gateway.event","params":{{"data":[1],"seq":{seq},"topic":"t"}}}}"#);
         assert_eq!(heard, [r#"{"id":3,"jsonrpc":"2.0","result":{"queued":1}}"#.to_owned(), event]);
     }
     ends_on_sigterm(&mut peer);
