@@ -83,7 +83,7 @@ TOOLS := $(abspath $(or $(AISOPOD_TOOLS),target/tools))
 PYTHON := python3
 WEBSOCAT_VERSION := 1.14.1
 WEBSOCKETS_VERSION := 17.4
-CARGO_FUZZ_VERSION := 0.13.1
+CARGO_FUZZ_VERSION := 0.13.2
 
 websocat := $(TOOLS)/bin/websocat
 websockets := $(TOOLS)/python/websockets-$(WEBSOCKETS_VERSION).dist-info

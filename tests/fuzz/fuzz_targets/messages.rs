@@ -27,7 +27,9 @@ fn client() -> Arc<GatewayClient> {
 /// Whether it is a whole notification, or a batch of nothing else.
 fn is_notification(message: &Value) -> bool {
     match message {
-        Value::Array(all) => !all.is_empty() && all.len() <= 100 && all.iter().all(|one| !one.is_array() && is_notification(one)),
+        Value::Array(all) => {
+            !all.is_empty() && all.len() <= 100 && all.iter().all(|one| !one.is_array() && is_notification(one))
+        }
         Value::Object(members) => {
             members.get("jsonrpc").is_some_and(|version| version == "2.0")
                 && members.get("method").is_some_and(Value::is_string)
@@ -44,8 +46,10 @@ fuzz_target!(|text: &str| {
     assert!(answers <= 1, "{answers} answers to {text:?}");
     // Members that are there twice make it no request.
     let is_clear = serde_json::from_str::<Value>(text).is_ok_and(|message| {
-        is_notification(&message) && text.matches("\"jsonrpc\"").count() == message.as_array().map_or(1, Vec::len)
-            && !text.contains('\\') && text.matches("\"method\"").count() == text.matches("\"jsonrpc\"").count()
+        is_notification(&message)
+            && text.matches("\"jsonrpc\"").count() == message.as_array().map_or(1, Vec::len)
+            && !text.contains('\\')
+            && text.matches("\"method\"").count() == text.matches("\"jsonrpc\"").count()
             && text.matches("\"params\"").count() <= text.matches("\"jsonrpc\"").count()
             && text.matches("\"result\"").count() + text.matches("\"error\"").count() == 0
     });
