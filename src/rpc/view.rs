@@ -1,18 +1,38 @@
 //! What is shown of clients and of ended connections.
 
-use crate::client::{Closed, GatewayClient, Health};
+use crate::auth::AuthInfo;
+use crate::client::{Closed, ConnId, GatewayClient, Health, RemoteAddr};
 use crate::clock::rfc_3339;
 use serde::Serialize;
 use std::time::Duration;
 
-/// One client as lists show it. Seconds are whole, bytes count frame headers except in the outbox.
+/// Whose connection it is, or was.
 #[derive(Serialize)]
-pub(super) struct ClientView<'a> {
+struct Who<'a> {
     conn_id: String,
     presence_key: &'a str,
     role: &'a str,
     name: &'a str,
     remote_addr: String,
+}
+
+impl<'a> Who<'a> {
+    fn of(conn_id: ConnId, auth: &'a AuthInfo, remote_addr: RemoteAddr) -> Self {
+        Who {
+            conn_id: conn_id.to_string(),
+            presence_key: &auth.presence_key,
+            role: auth.role.as_str(),
+            name: &auth.name,
+            remote_addr: remote_addr.to_string(),
+        }
+    }
+}
+
+/// One client as lists show it. Seconds are whole, bytes count frame headers except in the outbox.
+#[derive(Serialize)]
+pub(super) struct ClientView<'a> {
+    #[serde(flatten)]
+    who: Who<'a>,
     connected_at: String,
     connected_seconds: u64,
     idle_seconds: u64,
@@ -40,11 +60,7 @@ impl<'a> ClientView<'a> {
     pub(super) fn of(client: &'a GatewayClient) -> Self {
         let (sender, (messages_in, bytes_in)) = (client.sender.state(), client.received());
         ClientView {
-            conn_id: client.conn_id.to_string(),
-            presence_key: &client.auth.presence_key,
-            role: client.auth.role.as_str(),
-            name: &client.auth.name,
-            remote_addr: client.remote_addr.to_string(),
+            who: Who::of(client.conn_id, &client.auth, client.remote_addr),
             connected_at: rfc_3339(client.connected_at.utc()),
             connected_seconds: client.connected_at.elapsed().as_secs(),
             idle_seconds: client.idle().as_secs(),
@@ -81,11 +97,8 @@ pub(super) struct CallsView {
 /// One ended connection.
 #[derive(Serialize)]
 pub(super) struct ClosedView<'a> {
-    conn_id: String,
-    presence_key: &'a str,
-    role: &'a str,
-    name: &'a str,
-    remote_addr: String,
+    #[serde(flatten)]
+    who: Who<'a>,
     closed_at: String,
     connected_seconds: u64,
     idle_seconds: u64,
@@ -100,11 +113,7 @@ pub(super) struct ClosedView<'a> {
 impl<'a> ClosedView<'a> {
     pub(super) fn of(closed: &'a Closed) -> Self {
         ClosedView {
-            conn_id: closed.conn_id.to_string(),
-            presence_key: &closed.auth.presence_key,
-            role: closed.auth.role.as_str(),
-            name: &closed.auth.name,
-            remote_addr: closed.remote_addr.to_string(),
+            who: Who::of(closed.conn_id, &closed.auth, closed.remote_addr),
             closed_at: rfc_3339(closed.at),
             connected_seconds: closed.connected.as_secs(),
             idle_seconds: closed.idle.as_secs(),

@@ -145,6 +145,7 @@ fn who_does_not_read_is_closed_and_the_others_get_everything() {
     });
     assert_eq!((&closed[0]["conn_id"], &closed[1]), (&json!(stuck.conn_id), &Value::Null));
     assert_eq!((&closed[0]["closed_by"], &closed[0]["code"]), (&json!("gateway"), &json!(4101)));
+    assert_eq!(closed[0]["health"], "blocked");
     assert!(closed[0]["outbox_highest_bytes"].as_u64().is_some_and(|bytes| bytes > 200_000), "{closed}");
 }
 

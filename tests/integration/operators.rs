@@ -168,6 +168,18 @@ fn a_call_ends_with_the_connection_it_came_on() {
 }
 
 #[test]
+fn a_drain_answers_a_call_that_waits() {
+    let fleet = Fleet::start(WHO, "");
+    let mut node = fleet.connect("kitchen-pi");
+    thread::scope(|scope| {
+        let caller = scope.spawn(|| fleet.refused("alice", INVOKE, r#"{"method":"x"}"#));
+        node.next();
+        fleet.gateway.signal("TERM");
+        assert_eq!(caller.join().unwrap(), (503, "draining".to_owned()));
+    });
+}
+
+#[test]
 fn bodies_come_in_time_in_pieces_and_when_they_are_asked_for() {
     let fleet = Fleet::start(WHO, "[handshake]\ntimeout = \"300ms\"");
     let bearer = fleet.bearer("alice");
