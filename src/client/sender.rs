@@ -92,32 +92,24 @@ impl Sender {
     }
 
     pub(super) fn send(&self, text: Utf8Bytes) -> Result<(), SendError> {
-        self.ask(|line| {
-            if line.close.is_some() {
-                return Err(SendError::Closed);
-            }
-            let pushed = line.push(text, &self.context);
-            self.write_now(line);
-            pushed
-        })
+        self.ask(|line| self.push(line, text))
     }
 
     /// The same, but where there is no room the client is left as it is.
     pub(super) fn try_send(&self, text: Utf8Bytes) -> Result<(), SendError> {
-        self.ask(|line| {
-            if line.close.is_some() {
-                return Err(SendError::Closed);
-            }
-            if !line.has_room(text.len(), &self.context.bounds) {
-                line.write(&self.context.stats);
-            }
-            if !line.has_room(text.len(), &self.context.bounds) {
-                return Err(SendError::Full);
-            }
-            let pushed = line.push(text, &self.context);
-            self.write_now(line);
-            pushed
+        self.ask(|line| match line.close.is_some() || line.makes_room(text.len(), &self.context) {
+            true => self.push(line, text),
+            false => Err(SendError::Full),
         })
+    }
+
+    fn push(&self, line: &mut Line, text: Utf8Bytes) -> Result<(), SendError> {
+        if line.close.is_some() {
+            return Err(SendError::Closed);
+        }
+        let pushed = line.push(text, &self.context);
+        self.write_now(line);
+        pushed
     }
 
     /// Queues a message. Whether it is on the caller to have it written, by [`write_queued`](Self::write_queued): nobody

@@ -107,9 +107,7 @@ impl Line {
     /// Queues a message. One that doesn't fit closes the client, unless the socket takes what is before it.
     pub(super) fn push(&mut self, text: Utf8Bytes, context: &SenderContext) -> Result<(), SendError> {
         let (bounds, stats, bytes) = (&context.bounds, &context.stats, text.len());
-        if !self.has_room(bytes, bounds) {
-            self.write(stats);
-        }
+        self.makes_room(bytes, context);
         let waiting = self.waiting();
         if waiting.push(text, bounds).is_err() {
             self.close.get_or_insert(CloseReason::SlowConsumer);
@@ -121,6 +119,14 @@ impl Line {
         stats.outbox_largest.reach(waiting_bytes as u64);
         stats.outbox_bytes.add(bytes as u64);
         Ok(())
+    }
+
+    /// Whether there is room for a message, if need be once the socket has taken what it takes.
+    pub(super) fn makes_room(&mut self, bytes: usize, context: &SenderContext) -> bool {
+        if !self.has_room(bytes, &context.bounds) {
+            self.write(&context.stats);
+        }
+        self.has_room(bytes, &context.bounds)
     }
 
     /// Puts whole control frames before the messages.
