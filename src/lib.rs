@@ -54,7 +54,7 @@ pub use client::Presence;
 pub use client::Session;
 pub use client::{
     Bounds, ClientRegistry, CloseReason, Closed, ConnId, GatewayClient, Handler, Health, HealthSnapshot, Registration,
-    RemoteAddr, SendError, Sender, SenderContext, SenderState, Side, Stats, Utf8Bytes, broadcast,
+    RemoteAddr, Rest, SendError, Sender, SenderContext, SenderState, Side, Stats, Utf8Bytes, broadcast, turn_is_over,
 };
 pub use clock::Moment;
 pub use config::{

@@ -1,16 +1,19 @@
 //! What happens to a client, as told to the rest of the process.
 
 use super::{Closed, GatewayClient, Utf8Bytes};
+use std::fmt;
 use std::sync::Arc;
+use tokio::task::coop;
 
 /// What to do with a message from a client, and with its coming and going.
 ///
 /// Called on the session's task, in order, one call for a client at a time: it must not block. Answers go through
-/// [`GatewayClient::send`]. A panic in [`on_message`](Self::on_message) closes this client with
-/// [`CloseReason::InternalError`](super::CloseReason::InternalError) and no other.
+/// [`GatewayClient::send`]. A panic in [`on_message`](Self::on_message), or in what it leaves to do, closes this client
+/// with [`CloseReason::InternalError`](super::CloseReason::InternalError) and no other.
 pub trait Handler: Send + Sync + 'static {
-    /// One text message has come.
-    fn on_message(&self, client: &Arc<GatewayClient>, text: Utf8Bytes);
+    /// One text message has come. What takes longer than [a turn](turn_is_over) is done piece by piece, and before the
+    /// client's next message: this returns what is left to do, if anything is.
+    fn on_message(&self, client: &Arc<GatewayClient>, text: Utf8Bytes) -> Option<Rest>;
 
     /// A client has come, and is in the registry.
     fn on_connect(&self, _client: &Arc<GatewayClient>) {}
@@ -30,4 +33,32 @@ pub trait Handler: Send + Sync + 'static {
 
     /// The gateway begins to drain: all clients will be asked to leave, a moment from now.
     fn on_drain(&self) {}
+}
+
+/// What is left to do of a message: its client goes on with it after others have had their turn. A client that is closed
+/// meanwhile drops it.
+pub struct Rest(Box<dyn FnOnce() -> Option<Rest> + Send>);
+
+impl Rest {
+    /// Does a piece of it, and returns what is left then.
+    pub fn new(go_on: impl FnOnce() -> Option<Rest> + Send + 'static) -> Self {
+        Rest(Box::new(go_on))
+    }
+
+    /// Does the next piece.
+    pub fn go_on(self) -> Option<Rest> {
+        self.0()
+    }
+}
+
+impl fmt::Debug for Rest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Rest(..)")
+    }
+}
+
+/// Whether the task that runs has done so much (looked at clients, queued or written messages) that others are to have their
+/// turn; outside a task never.
+pub fn turn_is_over() -> bool {
+    !coop::has_budget_remaining()
 }

@@ -4,6 +4,7 @@
 //! connection holds on to a codec only in the middle of a message.
 
 use super::boundary::Boundary;
+use super::handler::Rest;
 use super::stream::Stream;
 use std::cell::Cell;
 use std::io::{self, ErrorKind, Read, Write};
@@ -45,6 +46,8 @@ pub(super) struct Inbox {
     is_large: bool,
     /// The codec has failed or closed: it is of no use to another connection.
     is_over: bool,
+    /// What is left to do of the message before the next one.
+    pub(super) rest: Option<Rest>,
     source: Source,
 }
 
@@ -58,7 +61,7 @@ impl Inbox {
         }
         let codec = WebSocketContext::new(Role::Server, Some(config));
         let source = Source { reads: READS_PER_POLL, ..Source::default() };
-        Box::new(Inbox { codec, is_large: false, is_over: false, source })
+        Box::new(Inbox { codec, is_large: false, is_over: false, rest: None, source })
     }
 
     /// One whose first bytes were read with the opening handshake.
@@ -73,7 +76,7 @@ impl Inbox {
     pub(super) fn put_away(mut self: Box<Self>) -> Option<Box<Self>> {
         self.source.give_scratch_back();
         self.source.reads = READS_PER_POLL;
-        if self.is_over || !self.source.is_between_messages() {
+        if self.is_over || self.rest.is_some() || !self.source.is_between_messages() {
             return Some(self);
         }
         if !self.is_large {

@@ -22,7 +22,7 @@ mod stream;
 pub use broadcast::{Unwritten, broadcast, queue_for};
 pub use close::CloseReason;
 pub use closed::{Closed, ClosedLog, Side};
-pub use handler::Handler;
+pub use handler::{Handler, Rest, turn_is_over};
 pub use health::Health;
 pub use index::{ByClient, ByName, IdMap};
 pub use outbox::Bounds;

@@ -7,6 +7,7 @@
 mod line;
 
 use super::close::CloseReason;
+use super::handler::turn_is_over;
 use super::outbox::Bounds;
 use super::stats::Stats;
 use super::stream::Stream;
@@ -290,7 +291,7 @@ pub(super) fn take_turns(looks: usize) {
 /// Whether the task that runs may write to one socket more before it lets others have their turn; outside a task always.
 fn has_turn() -> bool {
     // The look first: without a turn left, the other call would wake a task that isn't there.
-    if !coop::has_budget_remaining() {
+    if turn_is_over() {
         return false;
     }
     match coop::poll_proceed(&mut Context::from_waker(Waker::noop())) {

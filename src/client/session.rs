@@ -8,14 +8,13 @@ mod end;
 use super::inbox::{Inbox, codec_config};
 use super::sender::{Reading, Requests};
 use super::stream::Stream;
-use super::{CloseReason, Handler, Presence, Registration, Stats};
+use super::{CloseReason, Handler, Presence, Registration, Rest, Stats, turn_is_over};
 use crate::config::Limits;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::task::coop;
 use tokio::time::{Instant, Sleep, sleep};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
@@ -175,6 +174,12 @@ impl Session {
                 return Poll::Pending;
             }
             let inbox = self.inbox.get_or_insert_with(|| Inbox::spare(self.context.codec));
+            if let Some(rest) = inbox.rest.take() {
+                // Nothing was read meanwhile.
+                self.client.heard();
+                self.work(budget, |_| rest.go_on());
+                continue;
+            }
             let polled = inbox.poll_message(cx, &self.stream);
             let bytes = inbox.take_bytes();
             self.client.received.add_bytes(bytes);
@@ -185,9 +190,8 @@ impl Session {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Err(error)) => return Poll::Ready(self.fail(error)),
                 Poll::Ready(Ok(message)) => {
-                    // A message that was written to many others has had its turn.
-                    *budget = if coop::has_budget_remaining() { *budget - 1 } else { 0 };
-                    if let Some(state) = self.handle(message) {
+                    *budget -= 1;
+                    if let Some(state) = self.handle(message, budget) {
                         return Poll::Ready(state);
                     }
                 }
@@ -196,14 +200,11 @@ impl Session {
     }
 
     /// Handles one message; returns the next state if it ends the open one.
-    fn handle(&mut self, message: Message) -> Option<State> {
+    fn handle(&mut self, message: Message, budget: &mut usize) -> Option<State> {
         match message {
             Message::Text(text) => {
                 self.client.received.add_message();
-                let handler = AssertUnwindSafe(|| self.context.handler.on_message(&self.client, text));
-                if catch_unwind(handler).is_err() {
-                    self.client.close(CloseReason::InternalError);
-                }
+                self.work(budget, |session| session.context.handler.on_message(&session.client, text));
             }
             Message::Binary(_) => drop(self.client.close(CloseReason::UnsupportedData)),
             // The codec has answered it with its own payload.
@@ -220,6 +221,21 @@ impl Session {
             Message::Frame(_) => unreachable!("the codec reads no bare frames"),
         }
         None
+    }
+
+    /// Lets the handler work. With much done, or something left to do, this client's turn is over.
+    fn work(&mut self, budget: &mut usize, work: impl FnOnce(&Self) -> Option<Rest>) {
+        let worked = catch_unwind(AssertUnwindSafe(|| work(self)));
+        let rest = worked.unwrap_or_else(|_| {
+            self.client.close(CloseReason::InternalError);
+            None
+        });
+        if rest.is_some() || turn_is_over() {
+            *budget = 0;
+        }
+        if let Some(inbox) = &mut self.inbox {
+            inbox.rest = rest;
+        }
     }
 
     fn measure_round_trip(&self, payload: &[u8]) {

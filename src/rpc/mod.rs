@@ -23,7 +23,7 @@ pub use error::{ErrorKind, RpcError};
 pub use http::HttpCall;
 pub use reply::Outcome;
 
-use crate::client::{ClientRegistry, Closed, GatewayClient, Handler, Presence, Utf8Bytes};
+use crate::client::{ClientRegistry, Closed, GatewayClient, Handler, Presence, Rest, Utf8Bytes, turn_is_over};
 use crate::config::Config;
 use crate::counters::Counter;
 use crate::heartbeat::Heartbeat;
@@ -33,9 +33,11 @@ use hub::Hub;
 use methods::METHODS;
 use reply::Batch;
 use serde_json::value::RawValue;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// Calls the gateway's own methods, and those of nodes.
+#[derive(Clone)]
 pub struct Router {
     hub: Arc<Hub>,
     methods: &'static [Method],
@@ -68,33 +70,44 @@ impl Router {
         [&self.hub.topics.published, &self.hub.topics.queued]
     }
 
-    /// The answer to one message; `None` when nothing in it calls for one, or not yet.
-    fn answer(&self, client: &Arc<GatewayClient>, text: &str) -> Option<String> {
-        match envelope::parse(text, self.max_batch_requests) {
-            Ok(Incoming::Single(request)) => match self.answer_one(client, &request, None)? {
-                (id, answer) if answer.len() > self.max_answer_bytes => {
-                    Some(failure(id, RpcError::answer_too_large(self.max_answer_bytes)))
-                }
-                (_, answer) => Some(answer),
-            },
-            Ok(Incoming::Batch(requests)) => self.answer_batch(client, &requests),
+    fn answer(&self, client: &Arc<GatewayClient>, text: &str) -> Answer {
+        Answer::Ready(match envelope::parse(text, self.max_batch_requests) {
+            Ok(Incoming::Single(request)) => self.answer_one(client, &request, None).map(|(id, answer)| {
+                let fits = answer.len() <= self.max_answer_bytes;
+                if fits { answer } else { failure(id, RpcError::answer_too_large(self.max_answer_bytes)) }
+            }),
+            Ok(Incoming::Batch(requests)) => {
+                let batch = Batch::new(client, self.max_answer_bytes);
+                return self.answer_batch(batch, requests.into_iter().map(Cow::Borrowed));
+            }
             Err(error) => Some(failure(NULL, error)),
-        }
+        })
     }
 
-    fn answer_batch(&self, client: &Arc<GatewayClient>, requests: &[&RawValue]) -> Option<String> {
-        let batch = Batch::new(client, self.max_answer_bytes);
-        for request in requests {
+    /// Answers these requests of a batch, or the first of them: a batch may ask for more work than a client's turn is for.
+    fn answer_batch<'a>(&self, batch: Arc<Batch>, mut requests: impl Iterator<Item = Cow<'a, RawValue>>) -> Answer {
+        for request in &mut requests {
             match envelope::parse_request(request.get()) {
                 Ok(request) => {
-                    if let Some((id, answer)) = self.answer_one(client, &request, Some(&batch)) {
+                    if let Some((id, answer)) = self.answer_one(batch.client(), &request, Some(&batch)) {
                         batch.push(id, answer);
                     }
                 }
                 Err(error) => batch.push(NULL, failure(NULL, error)),
             }
+            if turn_is_over() {
+                break;
+            }
         }
-        batch.came()
+        let rest: Vec<Cow<'static, RawValue>> = requests.map(|request| Cow::Owned(request.into_owned())).collect();
+        if rest.is_empty() {
+            return Answer::Ready(batch.came());
+        }
+        let router = self.clone();
+        Answer::Unfinished(Rest::new(move || {
+            let client = batch.client().clone();
+            router.answer_batch(batch, rest.into_iter()).send_to(&client)
+        }))
     }
 
     /// The answer with its ID.
@@ -129,6 +142,28 @@ impl Router {
     }
 }
 
+/// What there is to answer to a message.
+enum Answer {
+    /// This; nothing when nothing in it calls for an answer, or not yet.
+    Ready(Option<String>),
+    /// There is more to do before.
+    Unfinished(Rest),
+}
+
+impl Answer {
+    /// Sends it, or returns what is left to do before.
+    fn send_to(self, client: &GatewayClient) -> Option<Rest> {
+        match self {
+            Answer::Ready(answer) => {
+                // A full outbox has closed the client; a closed one wants no answer.
+                let _ = client.send(answer?);
+                None
+            }
+            Answer::Unfinished(rest) => Some(rest),
+        }
+    }
+}
+
 /// The ID of an answer to what has none.
 const NULL: &str = "null";
 
@@ -137,11 +172,8 @@ fn failure(id: &str, error: RpcError) -> String {
 }
 
 impl Handler for Router {
-    fn on_message(&self, client: &Arc<GatewayClient>, text: Utf8Bytes) {
-        if let Some(answer) = self.answer(client, &text) {
-            // A full outbox has closed the client; a closed one wants no answer.
-            let _ = client.send(answer);
-        }
+    fn on_message(&self, client: &Arc<GatewayClient>, text: Utf8Bytes) -> Option<Rest> {
+        self.answer(client, &text).send_to(client)
     }
 
     fn on_connect(&self, _: &Arc<GatewayClient>) {

@@ -132,6 +132,11 @@ impl Batch {
         Arc::new(Batch { client: client.clone(), most, answers })
     }
 
+    /// Who asks.
+    pub(super) fn client(&self) -> &Arc<GatewayClient> {
+        &self.client
+    }
+
     /// Takes in an answer, or that there is no room for it.
     pub(super) fn push(&self, id: &str, answer: String) {
         let mut answers = self.answers.lock();

@@ -22,7 +22,15 @@ fn router() -> Router {
 }
 
 fn answer(text: &str) -> Option<String> {
-    router().answer(&client(), text)
+    at_once(router().answer(&client(), text))
+}
+
+/// Outside a task no turn is over.
+fn at_once(answer: Answer) -> Option<String> {
+    match answer {
+        Answer::Ready(answer) => answer,
+        Answer::Unfinished(_) => panic!("unfinished"),
+    }
 }
 
 fn error_of(text: &str) -> (i64, Value) {
@@ -162,6 +170,31 @@ fn batches_are_answered_as_one_up_to_a_bound() {
     assert_eq!(many["error"]["data"], json!({"reason": "batch_too_large", "most": 3}));
 }
 
+#[tokio::test]
+async fn a_batch_goes_on_when_others_have_had_their_turn() {
+    let (client, router) = (client(), router());
+    let ping = |id: u32| format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"gateway.ping"}}"#);
+    let batch = format!("[{},{},{}]", ping(1), ping(2), ping(3));
+    let sent = || client.sender.state().outbox_highest_bytes;
+    let end_turn = async || {
+        while !turn_is_over() {
+            tokio::task::consume_budget().await;
+        }
+    };
+    let mut pieces = 0;
+    end_turn().await;
+    let mut rest = router.answer(&client, &batch).send_to(&client);
+    while let Some(left) = rest {
+        assert_eq!(sent(), 0, "a batch is answered as one");
+        pieces += 1;
+        // A new turn, and its end.
+        tokio::task::yield_now().await;
+        end_turn().await;
+        rest = left.go_on();
+    }
+    assert_eq!((pieces, sent() > 0), (2, true));
+}
+
 #[test]
 fn responses_are_not_answered() {
     for response in [
@@ -173,7 +206,7 @@ fn responses_are_not_answered() {
         r#"{"jsonrpc":"2.0","result":1}"#,
     ] {
         let router = router();
-        assert_eq!(router.answer(&client(), response), None, "{response}");
+        assert_eq!(at_once(router.answer(&client(), response)), None, "{response}");
         assert_eq!(serde_json::to_value(router.call_counts()).unwrap()["answers_ignored"], 1, "{response}");
     }
 }

@@ -5,7 +5,7 @@
 
 use aisopod_gateway::{
     AuthInfo, Authenticator, ClientRegistry, Config, Credential, Gateway, GatewayClient, Handler, ListenAddr, Listener,
-    Role, SecretDigest, Shutdown, Utf8Bytes, broadcast, descriptor_limit, runtime,
+    Rest, Role, SecretDigest, Shutdown, Utf8Bytes, broadcast, descriptor_limit, runtime,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -132,13 +132,14 @@ struct Echo {
 }
 
 impl Handler for Echo {
-    fn on_message(&self, client: &Arc<GatewayClient>, text: Utf8Bytes) {
+    fn on_message(&self, client: &Arc<GatewayClient>, text: Utf8Bytes) -> Option<Rest> {
         if text.as_bytes().first() == Some(&BROADCAST) {
             broadcast(self.registry.list(), text);
         } else {
             // Who is full or gone is closed by the session, and missed by the tests.
             let _ = client.send(text);
         }
+        None
     }
 }
 

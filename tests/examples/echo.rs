@@ -5,7 +5,7 @@
 
 use aisopod_gateway::{
     AuthInfo, Authenticator, ClientRegistry, Config, Credential, Gateway, GatewayClient, Handler, ListenAddr, Listener,
-    Role, SecretDigest, Shutdown, Utf8Bytes, broadcast, descriptor_limit, runtime,
+    Rest, Role, SecretDigest, Shutdown, Utf8Bytes, broadcast, descriptor_limit, runtime,
 };
 use lexopt::prelude::*;
 use std::io::{self, Write};
@@ -34,13 +34,14 @@ struct Echo {
 }
 
 impl Handler for Echo {
-    fn on_message(&self, client: &Arc<GatewayClient>, text: Utf8Bytes) {
+    fn on_message(&self, client: &Arc<GatewayClient>, text: Utf8Bytes) -> Option<Rest> {
         if text.starts_with(BROADCAST) {
             broadcast(self.registry.list(), text);
         } else {
             // Who is full or gone is closed by the session.
             let _ = client.send(text);
         }
+        None
     }
 }
 

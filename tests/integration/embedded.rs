@@ -1,14 +1,17 @@
 //! The library in this process, with handlers of the tests' own.
 
 use crate::common::frames::{FIN, Raw, TEXT, frame};
-use crate::common::wait_until;
+use crate::common::{PATIENCE, wait_until};
 use aisopod_gateway::{
-    Config, Drained, Gateway, GatewayClient, Handler, ListenAddr, Listener, Shutdown, Utf8Bytes, broadcast,
+    CloseReason, Config, Drained, Gateway, GatewayClient, Handler, ListenAddr, Listener, Rest, Shutdown, Utf8Bytes,
+    broadcast,
 };
 use serde_json::Value;
 use socket2::SockRef;
 use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -17,8 +20,9 @@ use tokio::task::JoinHandle;
 struct Act<F>(F);
 
 impl<F: Fn(&Arc<GatewayClient>, &str) + Send + Sync + 'static> Handler for Act<F> {
-    fn on_message(&self, client: &Arc<GatewayClient>, text: Utf8Bytes) {
+    fn on_message(&self, client: &Arc<GatewayClient>, text: Utf8Bytes) -> Option<Rest> {
         (self.0)(client, &text);
+        None
     }
 }
 
@@ -59,14 +63,18 @@ impl Embedded {
         change: impl FnOnce(&mut Config),
         act: impl Fn(&Arc<GatewayClient>, &str) + Send + Sync + 'static,
     ) -> Embedded {
+        Self::start_on(2, change, Act(act))
+    }
+
+    fn start_on(workers: usize, change: impl FnOnce(&mut Config), handler: impl Handler) -> Embedded {
         // Only the first test of the process can set it.
         let _ = log::set_logger(&Recorder).map(|()| log::set_max_level(log::LevelFilter::Info));
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build().unwrap();
         let mut config = Config::new(1024);
         // No ping comes between what a test waits for.
         config.heartbeat.interval = std::time::Duration::from_secs(3600);
         change(&mut config);
-        let gateway = Gateway::with_handler(config, |_| Arc::new(Act(act)));
+        let gateway = Gateway::with_handler(config, |_| Arc::new(handler));
         let guard = runtime.enter();
         let listener = Listener::bind(&ListenAddr::Tcp(([127, 0, 0, 1], 0).into()), false).unwrap();
         drop(guard);
@@ -111,6 +119,71 @@ fn a_panicking_handler_costs_its_own_client_only() {
     assert_eq!(gone.len(), 1);
     wait_until("it is logged", || LOG.lock().unwrap().iter().any(|line| line.contains(&gone[0].conn_id.to_string())));
     assert_logged_once(gone[0].conn_id, "internal_error");
+}
+
+/// Works until somebody says stop, in pieces.
+#[derive(Default)]
+struct Worker(Arc<Work>);
+
+#[derive(Default)]
+struct Work {
+    is_stopped: AtomicBool,
+    pieces: AtomicUsize,
+}
+
+impl Handler for Worker {
+    fn on_message(&self, client: &Arc<GatewayClient>, text: Utf8Bytes) -> Option<Rest> {
+        match &*text {
+            "work" => return work(self.0.clone(), client.clone(), Instant::now() + PATIENCE),
+            "stop" => self.0.is_stopped.store(true, Relaxed),
+            "panic" => return Some(Rest::new(|| panic!("on purpose"))),
+            _ => {}
+        }
+        client.send(text).unwrap();
+        None
+    }
+}
+
+fn work(work: Arc<Work>, client: Arc<GatewayClient>, deadline: Instant) -> Option<Rest> {
+    work.pieces.fetch_add(1, Relaxed);
+    if work.is_stopped.load(Relaxed) || Instant::now() > deadline {
+        let _ = client.send("done");
+        return None;
+    }
+    Some(Rest::new(move || self::work(work, client, deadline)))
+}
+
+#[test]
+fn a_message_that_is_much_work_costs_others_nothing() {
+    let work = Arc::new(Work::default());
+    // All share one thread.
+    let embedded = Embedded::start_on(1, |_| {}, Worker(work.clone()));
+    let (mut busy, mut other) = (embedded.connect(), embedded.connect());
+    busy.send(&[frame(FIN | TEXT, b"work"), frame(FIN | TEXT, b"later")].concat());
+    wait_until("it works", || work.pieces.load(Relaxed) > 1);
+    for text in ["one", "two", "stop"] {
+        other.send(&frame(FIN | TEXT, text.as_bytes()));
+        assert_eq!(other.receive().unwrap().1, text.as_bytes());
+    }
+    // Its own next message had to wait.
+    for text in ["done", "later"] {
+        assert_eq!(busy.receive().unwrap().1, text.as_bytes());
+    }
+}
+
+#[test]
+fn what_is_left_of_a_message_ends_with_its_client() {
+    let work = Arc::new(Work::default());
+    let embedded = Embedded::start_on(1, |_| {}, Worker(work.clone()));
+    let (mut busy, mut bad) = (embedded.connect(), embedded.connect());
+    bad.send(&frame(FIN | TEXT, b"panic"));
+    assert_eq!(bad.closed(), Some((1011, "internal_error".to_owned())));
+    busy.send(&frame(FIN | TEXT, b"work"));
+    wait_until("it works", || work.pieces.load(Relaxed) > 1);
+    embedded.gateway.registry().list().remove(0).close(CloseReason::Kicked);
+    assert_eq!(busy.closed(), Some((4000, "kicked".to_owned())));
+    // The handler's and the test's own.
+    wait_until("nobody works", || Arc::strong_count(&work) == 2);
 }
 
 #[test]
@@ -201,7 +274,7 @@ fn a_close_request_is_heard_in_the_middle_of_a_blocked_write() {
     raw.send(&frame(FIN | TEXT, b"flood me"));
     wait_until("the write is blocked", || embedded.status()["outbox"]["bytes_queued"] != 0);
     let client = embedded.gateway.registry().list().remove(0);
-    client.close(aisopod_gateway::CloseReason::Kicked);
+    client.close(CloseReason::Kicked);
     // It reads nothing; the write timeout is far away.
     wait_until("it is closed", || embedded.status()["closed_total"]["kicked"] == 1);
     drop(raw);
@@ -215,7 +288,7 @@ fn what_is_queued_before_a_close_is_delivered_before_it() {
             for index in 0..100 {
                 client.send(format!("{index} {}", "x".repeat(10_000))).unwrap();
             }
-            client.close(aisopod_gateway::CloseReason::Kicked);
+            client.close(CloseReason::Kicked);
         },
     );
     let mut raw = embedded.connect();

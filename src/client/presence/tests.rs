@@ -1,5 +1,5 @@
 use super::*;
-use crate::client::{Bounds, Closed, RemoteAddr, Sender, SenderContext, Utf8Bytes};
+use crate::client::{Bounds, Closed, RemoteAddr, Rest, Sender, SenderContext, Utf8Bytes};
 use parking_lot::Mutex;
 use proptest::prelude::*;
 
@@ -8,7 +8,10 @@ use proptest::prelude::*;
 struct Recorder(Mutex<Vec<(Arc<str>, bool)>>);
 
 impl Handler for Recorder {
-    fn on_message(&self, _: &Arc<GatewayClient>, _: Utf8Bytes) {}
+    fn on_message(&self, _: &Arc<GatewayClient>, _: Utf8Bytes) -> Option<Rest> {
+        None
+    }
+
     fn on_disconnect(&self, _: &Arc<GatewayClient>, _: Closed) {}
     fn on_joined(&self, client: &Arc<GatewayClient>) {
         self.0.lock().push((client.auth.presence_key.clone(), true));

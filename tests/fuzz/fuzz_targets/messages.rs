@@ -41,7 +41,8 @@ fn is_notification(message: &Value) -> bool {
 
 fuzz_target!(|text: &str| {
     let client = client();
-    ROUTER.on_message(&client, text.into());
+    let rest = ROUTER.on_message(&client, text.into());
+    assert!(rest.is_none(), "outside a task no turn is over");
     let answers = client.sender.state().outbox_messages;
     assert!(answers <= 1, "{answers} answers to {text:?}");
     // Members that are there twice make it no request.
