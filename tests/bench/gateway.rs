@@ -15,6 +15,11 @@ use std::time::{Duration, Instant};
 /// The token that every client shows.
 pub const TOKEN: &str = "a-token-for-figures";
 
+/// A node's name, and what it shows.
+pub const NODE: &str = "stuck";
+/// Its token.
+pub const NODE_TOKEN: &str = "a-token-for-a-node";
+
 /// How long anything may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -105,11 +110,18 @@ fn unix_path(dir: &tempfile::TempDir) -> PathBuf {
 
 /// Nobody is dropped while it is measured what the silent cost: the servers beside it don't either.
 fn settings(addr: SocketAddr, unix: &Path, heartbeat: &str) -> String {
-    let (unix, digest) = (unix.display(), SecretDigest::of(TOKEN.as_bytes()).to_hex());
+    let unix = unix.display();
+    let credential = |name: &str, role: &str, token: &str| {
+        let digest = SecretDigest::of(token.as_bytes()).to_hex();
+        format!(
+            "[[auth.credentials]]\nname = \"{name}\"\nrole = \"{role}\"\nscopes = [\"*\"]\ntoken_sha256 = \"{digest}\"\n"
+        )
+    };
+    let credentials = credential("figures", "operator", TOKEN) + &credential(NODE, "node", NODE_TOKEN);
     format!(
         "listen = [\"{addr}\", \"unix:{unix}\"]\nlog_level = \"warn\"\n[handshake]\ntimeout = \"1h\"\n\
          [heartbeat]\n{heartbeat}\n[auth]\n\
-         mode = \"token\"\n[[auth.credentials]]\nname = \"figures\"\nrole = \"operator\"\nscopes = [\"*\"]\ntoken_sha256 = \"{digest}\"\n"
+         mode = \"token\"\n{credentials}"
     )
 }
 

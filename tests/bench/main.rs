@@ -16,6 +16,7 @@ mod programs;
 mod report;
 mod rounds;
 mod servers;
+mod stuck;
 #[path = "../common/tools.rs"]
 #[expect(dead_code, reason = "the tests need more of it")]
 mod tools;
@@ -80,6 +81,9 @@ fn measure(plan: &Plan, words: &[String], programs: &Programs, report: &mut Repo
     }
     if wanted("pinged") {
         figures::pings(plan, programs, report).unwrap_or_else(|error| report.fail(format!("pings: {error}")));
+    }
+    if wanted("calls") {
+        stuck::run(plan, report);
     }
     if wanted("growth") {
         growth::run(plan, programs, report).unwrap_or_else(|error| report.fail(format!("growth: {error}")));
