@@ -1,5 +1,6 @@
 //! Connections that have ended: the last of them.
 
+use super::sender::take_turns;
 use super::{CloseReason, ConnId, Health, RemoteAddr};
 use crate::auth::AuthInfo;
 use parking_lot::Mutex;
@@ -62,6 +63,9 @@ pub struct ClosedLog {
     entries: Mutex<Entries>,
 }
 
+/// Entries that are looked at under one hold of the lock.
+const PIECE: usize = 1000;
+
 #[derive(Default)]
 struct Entries {
     /// The oldest first.
@@ -91,10 +95,29 @@ impl ClosedLog {
     /// Those that `fits` holds for, the latest first, each with its number: at most `limit`, of those with a lower number
     /// than `before`.
     pub fn latest(&self, before: u64, limit: usize, fits: impl Fn(&Closed) -> bool) -> Vec<(u64, Closed)> {
-        let entries = self.entries.lock();
-        let numbered = (0..entries.total).rev().zip(entries.last.iter().rev());
-        let fitting = numbered.filter(|(number, closed)| *number < before && fits(closed));
-        fitting.take(limit).map(|(number, closed)| (number, closed.clone())).collect()
+        let (mut found, mut before) = (Vec::new(), before);
+        // Piece by piece: each connection that ends waits for the lock.
+        while found.len() < limit {
+            let entries = self.entries.lock();
+            let newer = entries.total.saturating_sub(before) as usize;
+            let numbered = (0..entries.total.min(before)).rev().zip(entries.last.iter().rev().skip(newer));
+            let mut looks = 0;
+            for (number, closed) in numbered.take(PIECE) {
+                (looks, before) = (looks + 1, number);
+                if fits(closed) {
+                    found.push((number, closed.clone()));
+                    if found.len() == limit {
+                        break;
+                    }
+                }
+            }
+            drop(entries);
+            take_turns(looks);
+            if looks < PIECE {
+                break;
+            }
+        }
+        found
     }
 }
 
@@ -130,6 +153,13 @@ mod tests {
         assert_eq!(seconds(&log.latest(u64::MAX, 1, |closed| closed.connected.as_secs() < 4)), [(3, 3)]);
         log.push(closed(5));
         assert_eq!(seconds(&log.latest(4, 10, |_| true)), [(3, 3)]);
+        // Over several pieces, too.
+        let large = ClosedLog::new(3 * PIECE);
+        (0..4 * PIECE as u64).for_each(|second| large.push(closed(second)));
+        let oldest = [PIECE as u64 + 1, PIECE as u64].map(|second| (second, second));
+        assert_eq!(seconds(&large.latest(PIECE as u64 + 2, 10, |_| true)), oldest);
+        assert_eq!(large.latest(u64::MAX, usize::MAX, |_| true).len(), 3 * PIECE);
+        assert_eq!(seconds(&large.latest(u64::MAX, 2, |closed| closed.connected.as_secs() < PIECE as u64 + 2)), oldest);
         let none = ClosedLog::new(0);
         none.push(closed(0));
         assert!(none.latest(u64::MAX, 1, |_| true).is_empty());

@@ -1,9 +1,11 @@
-//! Who is there, by presence key: the clients of each, and what one more of them means.
+//! Who is there, by presence key: the clients of each, and what one more of them means. A client is there until it is told
+//! to go: from then on its key doesn't mean it any more, however long it takes.
 //!
 //! A key's lock is held while it is told that the first came or the last went, so that this is told in order. Whoever is told
 //! may take the locks of topics and of clients' ways out meanwhile, in this order, and none before.
 
 use super::index::{ByName, IdState};
+use super::sender::take_turns;
 use super::{CloseReason, ConnId, GatewayClient, Handler};
 use crate::auth::{AuthInfo, Role};
 use crate::clock::Moment;
@@ -64,24 +66,24 @@ impl Presence {
     /// A client has come. It takes the place of all others of its key where that is the policy.
     pub(super) fn enter(&self, client: &Arc<GatewayClient>, handler: &dyn Handler) {
         let auth = &client.auth;
-        let mut replaced = Vec::new();
         let mut shard = self.shard(&auth.presence_key);
         let present = shard.entry(auth.presence_key.clone()).or_insert_with(Present::nobody);
-        if self.policies.of(&auth.role) == PresencePolicy::Replace {
-            replaced.extend(present.clients.iter().cloned());
-        }
         if present.clients.is_empty() {
             present.since = Moment::now();
             handler.on_joined(client);
         }
+        let replaced = match self.policies.of(&auth.role) {
+            PresencePolicy::Replace => std::mem::replace(&mut present.clients, Clients::Nobody),
+            PresencePolicy::Allow | PresencePolicy::Reject => Clients::Nobody,
+        };
         present.clients.insert(client.clone());
         drop(shard);
-        for client in replaced {
+        for client in replaced.iter() {
             client.close(CloseReason::Replaced);
         }
     }
 
-    /// A client has gone.
+    /// A client is being closed, or has gone. To say so once is enough.
     pub(super) fn leave(&self, client: &Arc<GatewayClient>, handler: &dyn Handler) {
         let mut shard = self.shard(&client.auth.presence_key);
         let Some(present) = shard.get_mut(&client.auth.presence_key) else { return };
@@ -93,7 +95,9 @@ impl Presence {
 
     /// Who is there of a key, if anybody is.
     pub fn get(&self, presence_key: &str) -> Option<PresenceKey> {
-        self.shard(presence_key).get(presence_key).filter(|present| !present.clients.is_empty()).map(Present::show)
+        let key = self.shard(presence_key).get(presence_key).filter(|it| !it.clients.is_empty()).map(Present::show)?;
+        take_turns(key.clients.len());
+        Some(key)
     }
 
     /// The clients of a key, in no order.
@@ -108,11 +112,13 @@ impl Presence {
 
     /// All keys of a role, in no order. Shard by shard: who comes or goes meanwhile may be in it or not.
     pub fn list(&self, role: &Role) -> Vec<PresenceKey> {
-        let mut keys = Vec::new();
+        let (mut keys, mut looks) = (Vec::new(), 0);
         for shard in self.keys.lock_each() {
             let is_asked = |present: &&Present| present.clients.iter().next().is_some_and(|one| one.auth.role == *role);
+            looks += shard.len();
             keys.extend(shard.values().filter(is_asked).map(Present::show));
         }
+        take_turns(looks);
         keys
     }
 

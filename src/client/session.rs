@@ -97,9 +97,7 @@ impl Session {
         context.stats.most_sessions.reach(context.stats.sessions.add(1));
         context.stats.bytes_in.add(early.len() as u64);
         client.received.add_bytes(early.len() as u64);
-        context.presence.enter(&client, &*context.handler);
-        context.handler.on_connect(&client);
-        Session {
+        let session = Session {
             stream,
             context,
             client,
@@ -110,7 +108,12 @@ impl Session {
             close_sent: false,
             peer_closed: false,
             is_clean: false,
-        }
+        };
+        // Whatever becomes of this: dropping the session undoes it.
+        let (client, context) = (&*session.client, &*session.context);
+        context.presence.enter(client, &*context.handler);
+        context.handler.on_connect(client);
+        session
     }
 
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {

@@ -23,6 +23,12 @@ pub(super) fn json(status: StatusCode, mut body: String) -> Response<String> {
     response
 }
 
+/// The last answer on its connection.
+pub(super) fn closing(mut response: Response<String>) -> Response<String> {
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
 /// Why a request gets no success: a status, a word for programs, a sentence for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Refusal {

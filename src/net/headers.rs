@@ -17,8 +17,8 @@ pub(super) fn only(headers: &HeaderMap, name: HeaderName) -> Result<Option<&str>
         (None, _) => Ok(None),
         (Some(value), None) => match value.to_str() {
             Ok(text) => Ok(Some(text)),
-            Err(_) => Err(Refusal::malformed("a handshake header is not visible ASCII")),
+            Err(_) => Err(Refusal::malformed("a header is not visible ASCII")),
         },
-        (Some(_), Some(_)) => Err(Refusal::malformed("a handshake header is there twice")),
+        (Some(_), Some(_)) => Err(Refusal::malformed("a header is there twice that may be there once")),
     }
 }

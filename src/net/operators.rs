@@ -1,6 +1,6 @@
 //! The operators' HTTP: who asks, what the request holds, and what came of the call it is.
 
-use super::answer::{Refusal, json};
+use super::answer::{Refusal, closing, json};
 use super::exchange::Exchange;
 use super::gateway::Gateway;
 use super::headers::only;
@@ -36,18 +36,25 @@ pub(super) async fn answer(
     operation: Operation,
 ) -> Response<String> {
     let Operation { route, headers, body, remote_addr } = operation;
+    let has_body = !body.is_end_stream();
     let params = async {
         let auth = authenticate(gateway, &headers, remote_addr)?;
+        if has_body && !route.has_body {
+            return Err(Refusal::malformed("this takes no body: the query says what is meant"));
+        }
         let body = if route.has_body { read_in_time(gateway, body).await? } else { Vec::new() };
         let body = std::str::from_utf8(&body).map_err(|_| Refusal::malformed("the body isn't UTF-8"))?;
         let params = route.params(body).and_then(|params| RawValue::from_string(params).ok());
         Ok((auth, params.ok_or(Refusal::malformed("the body isn't a JSON object"))?))
     };
-    let (auth, params) = match params.await {
-        Ok(params) => params,
+    let called = match params.await {
+        // What was asked isn't kept while a node is waited for.
+        Ok((auth, params)) => router.call(&auth, route.method, &params),
+        // What is left of the body isn't read.
+        Err(refusal) if has_body => return closing(refusal.into_response()),
         Err(refusal) => return Refusal::into_response(refusal),
     };
-    let outcome = match router.call(&auth, route.method, &params) {
+    let outcome = match called {
         HttpCall::Done(outcome) => outcome,
         HttpCall::Waiting(waiting) => {
             exchange.wait_until(Instant::now() + waiting.timeout + gateway.config.handshake.idle_timeout);
@@ -59,6 +66,7 @@ pub(super) async fn answer(
 
 /// Who asks, by the same credentials as a client's. A web page needs to be one that may connect.
 fn authenticate(gateway: &Gateway, headers: &HeaderMap, remote_addr: RemoteAddr) -> Result<Arc<AuthInfo>, Refusal> {
+    gateway.operator_requests.requests.add(1);
     let config = &gateway.config;
     let (host, open) = (only(headers, HOST)?.unwrap_or_default(), config.auth.is_open());
     match only(headers, ORIGIN)? {
@@ -71,7 +79,6 @@ fn authenticate(gateway: &Gateway, headers: &HeaderMap, remote_addr: RemoteAddr)
         }
         _ => {}
     }
-    gateway.operator_requests.requests.add(1);
     if let Some(wait) = gateway.failures.blocked(remote_addr) {
         gateway.operator_requests.too_many_failures.add(1);
         return Err(Refusal::too_many_failures(wait));

@@ -1,7 +1,7 @@
 //! The hyper service: which path is answered by what.
 
 use super::admission::Place;
-use super::answer::{Refusal, json};
+use super::answer::{Refusal, closing, json};
 use super::exchange::Exchange;
 use super::gateway::Gateway;
 use super::operators::{self, Operation};
@@ -10,7 +10,6 @@ use crate::client::RemoteAddr;
 use crate::ops::{NoRoute, Route, route};
 use crate::rpc::Router;
 use hyper::body::Incoming;
-use hyper::header::{CONNECTION, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode};
 use log::debug;
@@ -104,12 +103,6 @@ fn answer_handshake(
         }
     };
     exchange.answer_handshake(Instant::now() + gateway.config.handshake.timeout, accepted);
-    response
-}
-
-/// The last answer on its connection.
-fn closing(mut response: Response<String>) -> Response<String> {
-    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     response
 }
 

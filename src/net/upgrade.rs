@@ -46,8 +46,11 @@ pub(super) fn accept(
     Ok((Accepted { conn_id, auth, reservation }, switching_protocols(conn_id, key, protocol)))
 }
 
-/// The address must carry no token.
+/// Whom it is for must be said (RFC 9112, section 3.2), and the address must carry no token.
 pub(super) fn check_target(request: &Parts) -> Result<(), Refusal> {
+    if only(&request.headers, HOST)?.is_none() && request.version == Version::HTTP_11 {
+        return Err(Refusal::malformed("Host is missing"));
+    }
     let query = request.uri.query().unwrap_or_default();
     let mut names = query.split('&').map(|pair| pair.split('=').next().unwrap_or_default());
     match names.any(|name| name.eq_ignore_ascii_case("token") || name.eq_ignore_ascii_case("access_token")) {

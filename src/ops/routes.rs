@@ -135,22 +135,22 @@ pub fn route(http: &Method, path: &str, query: &str) -> Result<Route, NoRoute> {
         let value = decode(value, false).ok_or(NoRoute::Malformed("the path isn't percent-encoded UTF-8".into()))?;
         params.push((known.param, Value::from(&*value).to_string()));
     }
-    let mut is_confirmed = false;
+    let mut confirm = None;
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let malformed = NoRoute::Malformed("the query isn't percent-encoded UTF-8".into());
+        let (name, value) = decode(name, true).zip(decode(value, true)).ok_or(malformed)?;
         let mut names = operation.query.iter().flat_map(|names| names.iter());
-        let name = names.find(|known| **known == name).ok_or_else(|| unknown(name))?;
-        let value = decode(value, true).ok_or(NoRoute::Malformed("the query isn't percent-encoded UTF-8".into()))?;
-        match *name {
-            "confirm" if !matches!(&*value, "true" | "false") => {
-                return Err(NoRoute::Malformed("confirm: true or false".into()));
-            }
-            "confirm" => is_confirmed = value == "true",
-            name => params.push((name, to_json(name, &value))),
+        let name = names.find(|known| **known == name).ok_or_else(|| unknown(&name))?;
+        match (*name, &*value) {
+            // As with the others, not even twice the same.
+            ("confirm", "true" | "false") if confirm.is_none() => confirm = Some(value == "true"),
+            ("confirm", _) => return Err(NoRoute::Malformed("confirm: true or false, once".into())),
+            (name, value) => params.push((name, to_json(name, value))),
         }
     }
     if operation.query.contains(&CONFIRM) {
-        params.push(("dry_run", (!is_confirmed).to_string()));
+        params.push(("dry_run", (confirm != Some(true)).to_string()));
     }
     Ok(Route { method: operation.method, params, has_body: operation.has_body })
 }
@@ -228,7 +228,7 @@ mod tests {
             (&Method::HEAD, "/clients/12", "", "", "clients.get", r#"{"conn_id":"12"}"#),
             (&delete, "/clients/12", "reason=%22", "", "clients.disconnect", r#"{"conn_id":"12","reason":"\""}"#),
             (&delete, "/clients", "role=node", "", "clients.disconnect", r#"{"role":"node","dry_run":true}"#),
-            (&delete, "/clients", "confirm=true&role=1", "", "clients.disconnect", r#"{"role":"1","dry_run":false}"#),
+            (&delete, "/clients", "%63onfirm=true&role=1", "", "clients.disconnect", r#"{"role":"1","dry_run":false}"#),
             (&post, "/clients/12/messages", "", r#" {"method":"x"} "#, "clients.send", r#"{"conn_id":"12","method":"x"}"#),
             (&post, "/topics/a/b/messages", "", r#"{"data":1}"#, "gateway.publish", r#"{"topic":"a/b","data":1}"#),
             (&post, "/nodes/node:a+b/invoke", "", "{ }", "node.invoke", r#"{"target":"node:a+b"}"#),
@@ -252,6 +252,9 @@ mod tests {
             assert!(matches!(get("/clients", query), NoRoute::Malformed(_)), "{query}");
         }
         assert!(matches!(get("/clients/%ff", ""), NoRoute::Malformed(_)));
+        for query in ["confirm=false&confirm=true", "confirm=true&confirm=true", "confirm=yes", "confirm"] {
+            assert!(matches!(route(&Method::DELETE, "/clients", query), Err(NoRoute::Malformed(_))), "{query}");
+        }
         let route = route(&Method::POST, "/topics/x/messages", "").unwrap();
         for body in ["1", "[]", "{", "x}", "\"{}\""] {
             assert_eq!(route.params(body), None, "{body}");

@@ -17,7 +17,7 @@ use std::time::Duration;
 use tokio::sync::oneshot::Receiver;
 
 /// Bytes of a request's ID that is kept until its answer comes.
-const MAX_KEPT_ID: usize = 256;
+pub(super) const MAX_KEPT_ID: usize = 256;
 
 /// What a caller may be allowed, beside what everybody may.
 pub(super) mod scope {
@@ -80,6 +80,16 @@ pub(super) fn now<'a>(result: &impl Serialize) -> CallResult<'a> {
     Ok(Some(to_json(result).into()))
 }
 
+/// That an ID is no longer than what may be kept.
+pub(super) fn check_kept_id(id: Option<&RawValue>) -> Result<(), RpcError> {
+    match id.map(RawValue::get) {
+        Some(id) if id.len() > MAX_KEPT_ID => {
+            Err(RpcError::invalid_member("id", &format!("at most {MAX_KEPT_ID} bytes, for it is kept")))
+        }
+        _ => Ok(()),
+    }
+}
+
 impl<'a> Call<'a> {
     /// Does what the method of this name does.
     pub(super) fn run(&self, name: &str) -> CallResult<'a> {
@@ -137,10 +147,8 @@ impl<'a> Call<'a> {
     /// That the ID is no longer than what may be kept until a later answer.
     pub(super) fn check_kept_id(&self) -> Result<(), RpcError> {
         match &self.origin {
-            Origin::Client { id: Some(id), .. } if id.get().len() > MAX_KEPT_ID => {
-                Err(RpcError::invalid_member("id", &format!("at most {MAX_KEPT_ID} bytes, for it is kept")))
-            }
-            _ => Ok(()),
+            Origin::Client { id, .. } => check_kept_id(*id),
+            Origin::Http { .. } => Ok(()),
         }
     }
 

@@ -80,6 +80,11 @@ impl Calls {
         self.bounds.timeout
     }
 
+    /// That calls are still made. Whatever is there of nodes and callers is on its way out otherwise.
+    pub(super) fn check_open(&self) -> Result<(), RpcError> {
+        if self.is_draining.load(Ordering::SeqCst) { Err(RpcError::draining()) } else { Ok(()) }
+    }
+
     /// Sends a request to a node. The answer, or why there is none, goes to `reply`.
     pub(super) fn start(
         self: &Arc<Self>,
@@ -91,7 +96,8 @@ impl Calls {
         let key = CallKey { node: node.conn_id, id: self.last_id.fetch_add(1, Ordering::Relaxed) + 1 };
         self.counts.started.add(1);
         if let Err((kind, reply)) = self.enter(key, caller, reply) {
-            self.fail(reply, kind);
+            self.counts.ended.add(kind.reason());
+            reply.give(self.failure(kind));
             return key;
         }
         let calls = Arc::downgrade(self);
@@ -181,29 +187,28 @@ impl Calls {
     /// A node has answered something. What isn't the answer to a call of its own is ignored; says whether it was one, or
     /// looks like one.
     pub(super) fn answered(&self, node: ConnId, id: Option<u64>, response: Response<'_>) -> bool {
-        let Some(pending) = id.and_then(|id| self.take(CallKey { node, id })) else {
+        let key = id.map(|id| CallKey { node, id });
+        let Some((key, pending)) = key.and_then(|key| Some((key, self.take(key)?))) else {
             let is_response = response != Response::Neither;
             self.counts.ignored.add(is_response.into());
             return is_response;
         };
-        let (label, outcome) = match response {
-            Response::Result(result) => (CallCounts::ANSWERED, Outcome::Result(result.into())),
-            Response::Error(error) => (CallCounts::REFUSED, Outcome::NodeError(error.into())),
-            Response::Invalid | Response::Neither => {
-                self.fail(pending.reply, ErrorKind::InvalidAnswer);
-                return true;
+        match response {
+            Response::Result(result) => {
+                self.ended(key, pending, CallCounts::ANSWERED).give(Outcome::Result(result.into()));
             }
-        };
-        self.counts.ended.add(label);
-        pending.reply.give(outcome);
+            Response::Error(error) => {
+                self.ended(key, pending, CallCounts::REFUSED).give(Outcome::NodeError(error.into()));
+            }
+            Response::Invalid | Response::Neither => self.fail(key, pending, ErrorKind::InvalidAnswer),
+        }
         true
     }
 
     /// A client is going: what it may still answer isn't read.
     pub(super) fn leaves(&self, conn_id: ConnId) {
         for (id, pending) in self.by_node.take(conn_id) {
-            self.left(CallKey { node: conn_id, id }, &pending);
-            self.fail(pending.reply, ErrorKind::NodeDisconnected);
+            self.fail(CallKey { node: conn_id, id }, pending, ErrorKind::NodeDisconnected);
         }
     }
 
@@ -218,8 +223,7 @@ impl Calls {
     /// The caller doesn't wait any more.
     pub(super) fn cancel(&self, key: CallKey) {
         if let Some(pending) = self.take(key) {
-            self.counts.ended.add(CallCounts::CANCELLED);
-            pending.reply.discard();
+            self.ended(key, pending, CallCounts::CANCELLED).discard();
         }
     }
 
@@ -228,8 +232,7 @@ impl Calls {
         self.is_draining.store(true, Ordering::SeqCst);
         for (node, calls) in self.by_node.take_all() {
             for (id, pending) in calls {
-                self.left(CallKey { node, id }, &pending);
-                self.fail(pending.reply, ErrorKind::Draining);
+                self.fail(CallKey { node, id }, pending, ErrorKind::Draining);
             }
         }
     }
@@ -241,24 +244,29 @@ impl Calls {
 
     fn end(&self, key: CallKey, kind: ErrorKind) {
         if let Some(pending) = self.take(key) {
-            self.fail(pending.reply, kind);
+            self.fail(key, pending, kind);
         }
     }
 
+    /// Whoever takes it ends it.
     fn take(&self, key: CallKey) -> Option<Pending> {
-        let pending = self.by_node.change(key.node, |calls| calls.remove(&key.id))?;
-        self.left(key, &pending);
-        Some(pending)
+        self.by_node.change(key.node, |calls| calls.remove(&key.id))
     }
 
-    /// A call is out of its node's table.
-    fn left(&self, key: CallKey, pending: &Pending) {
+    /// Counts a call that was taken, and gives its caller's place to another call.
+    fn ended(&self, key: CallKey, pending: Pending, how: &'static str) -> Reply {
+        // Who sees that none is under way sees how all have ended.
+        self.counts.ended.add(how);
         self.counts.in_flight.sub(1);
         self.release(key, &pending.caller);
+        pending.reply
     }
 
-    fn fail(&self, reply: Reply, kind: ErrorKind) {
-        self.counts.ended.add(kind.reason());
+    fn fail(&self, key: CallKey, pending: Pending, kind: ErrorKind) {
+        self.ended(key, pending, kind.reason()).give(self.failure(kind));
+    }
+
+    fn failure(&self, kind: ErrorKind) -> Outcome<'static> {
         let (message, most) = match kind {
             ErrorKind::CallerBusy => {
                 ("as many calls under way as one caller may have", Some(self.bounds.max_per_caller))
@@ -268,13 +276,13 @@ impl Calls {
             ErrorKind::Timeout => ("the node didn't answer in time", None),
             ErrorKind::NodeDisconnected => ("the node went away before it answered", None),
             ErrorKind::InvalidAnswer => ("the node's answer is neither a result nor an error", None),
-            _ => ("the gateway is shutting down", None),
+            _ => return Outcome::Failed(RpcError::draining()),
         };
         let error = RpcError::new(kind, message);
-        reply.give(Outcome::Failed(match most {
+        Outcome::Failed(match most {
             Some(most) => error.with("most", most),
             None => error,
-        }));
+        })
     }
 
     /// Whether no table holds anything.

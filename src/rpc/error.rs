@@ -105,6 +105,11 @@ impl RpcError {
         Self::new(ErrorKind::AnswerTooLarge, "the answer is too large: ask for less at once").with("most", most)
     }
 
+    /// The gateway is going.
+    pub fn draining() -> Self {
+        Self::new(ErrorKind::Draining, "the gateway is shutting down")
+    }
+
     /// No connection has this ID.
     pub fn no_client() -> Self {
         Self::new(ErrorKind::NotFound, "no such client")

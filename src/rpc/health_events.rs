@@ -34,10 +34,12 @@ impl HealthEvents {
         Arc::new(HealthEvents { registry, topics, heartbeat, state: Mutex::default() })
     }
 
-    /// Somebody has subscribed, who knows what there is now; the others do unless more is to be told soon.
+    /// Somebody has subscribed, who knows what there is now; the others may not: of what has changed they are told soon.
     pub(super) fn subscribed(&self) {
         let mut state = self.state.lock();
-        state.told = if state.alarm.is_some() { None } else { Some(self.registry.health_snapshot()) };
+        let now = Some(self.registry.health_snapshot());
+        let all_know = state.alarm.is_none() && (state.told == now || self.topics.subscribers(HEALTH) == 1);
+        state.told = if all_know { now } else { None };
     }
 
     /// The counts may have changed.
@@ -122,5 +124,11 @@ mod tests {
         drop(passes);
         events.second_is_over();
         assert_eq!((told(&early), told(&late)), (2, 1));
+        // Who comes when one more is there already, but isn't told of yet, takes that from nobody.
+        events.state.lock().told_at = None;
+        let _stays = registry.on_connect(client());
+        let later = subscribe();
+        events.changed();
+        assert_eq!((told(&early), told(&late), told(&later)), (3, 2, 1));
     }
 }

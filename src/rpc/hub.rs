@@ -4,6 +4,7 @@ use super::calls::Calls;
 use super::envelope::to_json;
 use super::filter::Filter;
 use super::health_events::HealthEvents;
+use super::reply::KeptBytes;
 use super::topics::{PRESENCE, Topics};
 use crate::client::{ByClient, ClientRegistry, Closed, ClosedLog, ConnId, GatewayClient, Presence};
 use crate::config::Config;
@@ -21,6 +22,8 @@ pub(super) struct Hub {
     /// What nodes have announced, as JSON.
     pub(super) announced: ByClient<Option<Arc<str>>>,
     pub(super) health_events: Arc<HealthEvents>,
+    /// Answers to batches that wait for others.
+    pub(super) kept: Arc<KeptBytes>,
 }
 
 /// An event on the topic `presence`.
@@ -48,6 +51,7 @@ impl Hub {
             closed: ClosedLog::new(config.limits.closed_connections),
             topics,
             announced: ByClient::default(),
+            kept: Arc::default(),
         })
     }
 

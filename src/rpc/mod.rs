@@ -27,7 +27,7 @@ use crate::client::{ClientRegistry, Closed, GatewayClient, Handler, Presence, Re
 use crate::config::Config;
 use crate::counters::Counter;
 use crate::heartbeat::Heartbeat;
-use call::{Call, Method, Origin};
+use call::{Call, MAX_KEPT_ID, Method, Origin, check_kept_id};
 use envelope::{Incoming, Request};
 use hub::Hub;
 use methods::METHODS;
@@ -77,7 +77,8 @@ impl Router {
                 if fits { answer } else { failure(id, RpcError::answer_too_large(self.max_answer_bytes)) }
             }),
             Ok(Incoming::Batch(requests)) => {
-                let batch = Batch::new(client, self.max_answer_bytes);
+                let for_errors = requests.len() * MAX_ERROR_BYTES;
+                let batch = Batch::new(client, &self.hub.kept, self.max_answer_bytes.saturating_sub(for_errors));
                 return self.answer_batch(batch, requests.into_iter().map(Cow::Borrowed));
             }
             Err(error) => Some(failure(NULL, error)),
@@ -122,6 +123,10 @@ impl Router {
         {
             return None;
         }
+        if let Some(error) = batch.and(check_kept_id(request.id).err()) {
+            // What stands in for an answer that is too large isn't to be large itself.
+            return Some((NULL, failure(NULL, error)));
+        }
         let (id, result) = match request.check() {
             // Even without an id: what is no request is no notification.
             Err(error) if error.kind == ErrorKind::InvalidRequest => (Some(request.id_or_null()), Err(error)),
@@ -163,6 +168,9 @@ impl Answer {
         }
     }
 }
+
+/// An error that stands in for an answer, with its ID.
+const MAX_ERROR_BYTES: usize = MAX_KEPT_ID + 256;
 
 /// The ID of an answer to what has none.
 const NULL: &str = "null";

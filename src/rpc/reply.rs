@@ -2,10 +2,11 @@
 
 use super::envelope;
 use super::error::{ErrorKind, RpcError};
-use crate::client::GatewayClient;
+use crate::client::{ByClient, GatewayClient};
 use parking_lot::Mutex;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
@@ -112,24 +113,31 @@ impl To {
     }
 }
 
+/// Bytes of answers that wait, by the client whose batches they belong to.
+pub(super) type KeptBytes = ByClient<Option<NonZeroUsize>>;
+
 /// The answers to a batch, of which some may come later: they go together, when the last of them is there.
 pub(super) struct Batch {
     client: Arc<GatewayClient>,
-    /// Bytes of all answers.
+    /// With those of the client's other batches.
+    kept: Arc<KeptBytes>,
+    /// As many they may be.
     most: usize,
     answers: Mutex<Answers>,
 }
 
 struct Answers {
     text: String,
+    /// Bytes of it that count among those that are kept.
+    counted: usize,
     missing: usize,
 }
 
 impl Batch {
     /// Missing are the answers of the [`Reply`]s to come, and the [end](Self::came) of those that are there at once.
-    pub(super) fn new(client: &Arc<GatewayClient>, most: usize) -> Arc<Self> {
-        let answers = Mutex::new(Answers { text: String::new(), missing: 1 });
-        Arc::new(Batch { client: client.clone(), most, answers })
+    pub(super) fn new(client: &Arc<GatewayClient>, kept: &Arc<KeptBytes>, most: usize) -> Arc<Self> {
+        let answers = Mutex::new(Answers { text: String::new(), counted: 0, missing: 1 });
+        Arc::new(Batch { client: client.clone(), kept: kept.clone(), most, answers })
     }
 
     /// Who asks.
@@ -140,7 +148,16 @@ impl Batch {
     /// Takes in an answer, or that there is no room for it.
     pub(super) fn push(&self, id: &str, answer: String) {
         let mut answers = self.answers.lock();
-        let has_room = answers.text.len() + answer.len() <= self.most;
+        let bytes = answer.len();
+        let has_room = self.kept.change(self.client.conn_id, |kept| {
+            let all = kept.map_or(0, NonZeroUsize::get) + bytes;
+            let has_room = all <= self.most;
+            if has_room {
+                *kept = NonZeroUsize::new(all);
+            }
+            has_room
+        });
+        answers.counted += if has_room { bytes } else { 0 };
         let answer = if has_room { answer } else { Outcome::Failed(RpcError::answer_too_large(self.most)).answer(id) };
         let before = if answers.text.is_empty() { '[' } else { ',' };
         answers.text.push(before);
@@ -155,5 +172,14 @@ impl Batch {
             return None;
         }
         Some(std::mem::take(&mut answers.text) + "]")
+    }
+}
+
+impl Drop for Batch {
+    fn drop(&mut self) {
+        let counted = self.answers.get_mut().counted;
+        self.kept.change(self.client.conn_id, |kept| {
+            *kept = kept.and_then(|all| NonZeroUsize::new(all.get() - counted));
+        });
     }
 }

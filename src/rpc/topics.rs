@@ -137,6 +137,11 @@ impl Topics {
         self.own(name).is_some_and(|topic| topic.is_used())
     }
 
+    /// How many are subscribed to one of the gateway's own topics.
+    pub(super) fn subscribers(&self, name: &str) -> usize {
+        self.own(name).map_or(0, |topic| topic.state.lock().subscribers.len())
+    }
+
     fn own(&self, name: &str) -> Option<&Arc<Topic>> {
         match name {
             PRESENCE => Some(&self.presence),
@@ -171,7 +176,8 @@ impl Topic {
         let mut state = self.state.lock();
         state.subscribers.remove(&conn_id);
         if state.subscribers.is_empty() {
-            state.subscribers = IdMap::default();
+            // A topic that nobody is subscribed to begins anew.
+            *state = State::default();
         }
     }
 

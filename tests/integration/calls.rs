@@ -116,6 +116,7 @@ fn a_node_that_is_not_there_or_goes_away_is_told() {
     let by_id = node.conn_id.clone();
     let ids = [invoke(&mut alice, json!({})), invoke(&mut alice, json!({"target": by_id}))];
     node.next();
+    node.next();
     drop(node);
     for id in ids {
         assert_eq!(reason(&alice.answer(id)), (-32007, "node_disconnected"));

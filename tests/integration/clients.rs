@@ -171,7 +171,7 @@ fn pages_list_everybody_once_while_others_come_and_go() {
 
 #[test]
 fn one_client_is_shown_with_all_that_is_known_of_it() {
-    let fleet = Fleet::start(WHO, "\n[heartbeat]\ninterval = \"100ms\"\ntimeout = \"100ms\"");
+    let fleet = Fleet::start(WHO, "[heartbeat]\ninterval = \"2s\"\ntimeout = \"2s\"");
     let (mut alice, mut one) = (fleet.connect("alice"), fleet.connect("one"));
     one.call("gateway.subscribe", json!({"topics": ["b", "a"]}));
     one.call("gateway.echo", json!({"text": "x".repeat(1000)}));

@@ -187,6 +187,9 @@ fn bodies_come_in_time_in_pieces_and_when_they_are_asked_for() {
     // Nothing of the body comes.
     let text = request(line, Some(&bearer), "", "{}").replace("\r\n\r\n{}", "\r\n\r\n");
     assert_eq!(ask(&fleet.gateway, text).code(), "body_timeout");
+    // All others have all the time there is.
+    let fleet = Fleet::start(WHO, "");
+    let bearer = fleet.bearer("alice");
     // In pieces that name their length.
     let chunked =
         request(line, Some(&bearer), "Transfer-Encoding: chunked\r\n", "").replace("Content-Length: 0\r\n", "");

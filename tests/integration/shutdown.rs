@@ -28,7 +28,7 @@ fn few_clients_are_not_kept_waiting() {
 
 #[test]
 fn clients_that_do_not_answer_are_cut_and_counted() {
-    let settings = "[limits]\nclose_timeout = \"1h\"\n[shutdown]\ndrain_timeout = \"500ms\"\n";
+    let settings = "[limits]\nclose_timeout = \"1h\"\n[shutdown]\ndrain_timeout = \"3s\"\n";
     let mut gateway = Gateway::start(settings);
     let _silent: Vec<_> = (0..3).map(|_| Raw::connect(&gateway)).collect();
     let mut good = gateway.connect();

@@ -165,7 +165,7 @@ fn a_peer_that_vanishes_without_a_packet_is_noticed() {
     namespace.loopback(&ip, "up");
     let mut command = Command::new(&ip);
     command.args(["netns", "exec", &namespace.0]).arg(Gateway::binary());
-    let gateway = Gateway::start_by(command, "[heartbeat]\ninterval = \"500ms\"\ntimeout = \"400ms\"\n");
+    let gateway = Gateway::start_by(command, "[heartbeat]\ninterval = \"1s\"\ntimeout = \"1s\"\n");
     let descriptors = gateway.status()["process"]["open_descriptors"].clone();
     // A client within the namespace, which answers pings for as long as they come.
     let url = format!("ws://{}/ws", gateway.addr());

@@ -44,8 +44,10 @@ enum Step {
     Knock(usize),
     /// One of those under way becomes a client, or comes to nothing.
     Settle(usize, bool),
-    /// One of the clients ends, however long ago it was replaced.
+    /// One of the clients is told to go.
     Go(usize),
+    /// One that was told to go, or replaced, has gone at last.
+    End(usize),
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -53,6 +55,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         3 => (0..8usize).prop_map(Step::Knock),
         3 => (any::<usize>(), prop::bool::weighted(0.9)).prop_map(|(which, comes)| Step::Settle(which, comes)),
         2 => any::<usize>().prop_map(Step::Go),
+        1 => any::<usize>().prop_map(Step::End),
     ];
     prop::collection::vec(step, 0..200)
 }
@@ -63,7 +66,7 @@ struct Model {
     knocking: Vec<(Arc<AuthInfo>, Reservation)>,
     /// In the order in which they came.
     here: Vec<Arc<GatewayClient>>,
-    replaced: Vec<ConnId>,
+    going: Vec<Arc<GatewayClient>>,
     told: Vec<(Arc<str>, bool)>,
 }
 
@@ -77,8 +80,11 @@ impl Model {
             self.told.push((client.auth.presence_key.clone(), true));
         }
         if client.auth.role == Role::Node {
-            let same = self.here.iter().filter(|other| other.auth.presence_key == client.auth.presence_key);
-            self.replaced.extend(same.map(|other| other.conn_id));
+            let is_replaced = |other: &mut Arc<GatewayClient>| other.auth.presence_key == client.auth.presence_key;
+            for replaced in self.here.extract_if(.., is_replaced) {
+                assert_eq!(replaced.close_reason(), Some(CloseReason::Replaced));
+                self.going.push(replaced);
+            }
         }
         self.here.push(client.clone());
     }
@@ -88,17 +94,15 @@ impl Model {
         if !self.has(&client.auth) {
             self.told.push((client.auth.presence_key.clone(), false));
         }
+        self.going.push(client.clone());
         client
     }
 
     fn check(&self, presence: &Presence) {
-        for client in &self.here {
-            let is_replaced = self.replaced.contains(&client.conn_id);
-            assert_eq!(client.close_reason(), is_replaced.then_some(CloseReason::Replaced));
-        }
+        assert!(self.here.iter().all(|client| client.close_reason().is_none()));
         for auth in (0..8).map(auth) {
             let same = || self.here.iter().filter(|client| client.auth.presence_key == auth.presence_key);
-            let newest = same().rfind(|client| !self.replaced.contains(&client.conn_id));
+            let newest = same().next_back();
             let found = presence.newest_of(&auth.presence_key);
             assert_eq!(found.map(|client| client.conn_id), newest.map(|client| client.conn_id));
             assert_eq!(presence.clients_of(&auth.presence_key).len(), same().count());
@@ -134,7 +138,9 @@ proptest! {
                 Step::Go(which) if !model.here.is_empty() => {
                     let client = model.go(which);
                     presence.leave(&client, &recorder);
-                    // Once is enough.
+                }
+                Step::End(which) if !model.going.is_empty() => {
+                    let client = model.going.remove(which % model.going.len());
                     presence.leave(&client, &recorder);
                 }
                 _ => {}

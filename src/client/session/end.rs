@@ -14,6 +14,7 @@ impl Session {
     /// Begins the end. What is still queued goes out first, but for a peer that doesn't take it or has closed.
     pub(super) fn start_closing(&mut self, state: State) -> State {
         self.context.handler.on_closing(&self.client);
+        self.context.presence.leave(&self.client, &*self.context.handler);
         if self.reason() == CloseReason::Abnormal {
             return State::Ended;
         }
@@ -106,11 +107,12 @@ impl Drop for Session {
         let counter = if self.is_clean { &stats.closed_cleanly } else { &stats.cut };
         counter.add(1);
         self.client.end();
-        let closed = self.closed(reason, &state);
-        self.log(&closed, &state);
         let (client, context) = (&*self.client, &*self.context);
-        context.handler.on_disconnect(client, closed);
         context.presence.leave(client, &*context.handler);
+        let closed = self.closed(reason, &state);
+        context.handler.on_disconnect(client, closed.clone());
+        // Last: whoever reads it finds the rest.
+        self.log(&closed, &state);
     }
 }
 

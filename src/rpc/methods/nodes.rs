@@ -6,11 +6,12 @@ use crate::client::{ConnId, GatewayClient, PresenceKey, newest};
 use crate::clock::rfc_3339;
 use crate::rpc::call::{Call, CallResult, now};
 use crate::rpc::calls::Request;
+use crate::rpc::envelope::Text;
 use crate::rpc::error::{ErrorKind, RpcError};
 use crate::rpc::hub::Hub;
 use crate::rpc::page::{cut, take_limit};
-use crate::rpc::params::required;
-use serde::{Deserialize, Serialize};
+use crate::rpc::params::{Params, required};
+use serde::Serialize;
 use serde_json::value::RawValue;
 use std::sync::Arc;
 
@@ -20,17 +21,6 @@ const MAX_CAPABILITIES_BYTES: usize = 16 * 1024;
 
 /// Seconds that a call may take.
 const TIMEOUTS: [f64; 2] = [0.001, 3600.0];
-
-/// Checked only: it is shown as it came.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "read to be checked")]
-struct Capability {
-    service: String,
-    methods: Vec<String>,
-    #[serde(default)]
-    description: String,
-}
 
 #[derive(Serialize)]
 struct Announced {
@@ -51,13 +41,34 @@ pub(super) fn announce<'a>(call: &Call<'a>) -> CallResult<'a> {
     if raw.len() > MAX_CAPABILITIES_BYTES {
         return Err(too_much());
     }
-    let all: Vec<Capability> = serde_json::from_str(raw).map_err(|error| wrong(error.to_string()))?;
+    let all: Vec<&RawValue> = serde_json::from_str(raw).map_err(|_| wrong("an array".to_owned()))?;
     if all.len() > MAX_CAPABILITIES {
         return Err(too_much());
+    }
+    for (index, capability) in all.iter().enumerate() {
+        check_capability(capability)
+            .map_err(|error| wrong(format!("[{index}]: {}", error.message.trim_start_matches("Invalid params: "))))?;
     }
     let announced = (!all.is_empty()).then(|| Arc::from(raw));
     call.hub.announced.change(client.conn_id, |kept| *kept = announced);
     now(&Announced { capabilities: all.len() })
+}
+
+/// It is shown as it came.
+fn check_capability(capability: &RawValue) -> Result<(), RpcError> {
+    if !capability.get().starts_with('{') {
+        return Err(RpcError::new(ErrorKind::InvalidParams, "an object"));
+    }
+    let mut members = Params::of(Some(capability))?;
+    let name = |text: &str| (!text.is_empty()).then_some(());
+    required(members.checked("service", "a string that isn't empty", name)?, "service")?;
+    let what = "an array of strings that aren't empty";
+    let methods = required(members.optional::<Vec<Text<'_>>>("methods", what)?, "methods")?;
+    if methods.iter().any(|Text(method)| method.is_empty()) {
+        return Err(RpcError::invalid_member("methods", what));
+    }
+    members.text("description")?;
+    members.finish()
 }
 
 #[derive(Serialize)]
@@ -81,7 +92,7 @@ struct NodeView {
 pub(super) fn list<'a>(call: &Call<'a>) -> CallResult<'a> {
     let mut params = call.params()?;
     let only = params.text("presence_key")?;
-    let after = params.cursor(|text| Some(text.to_owned()))?;
+    let after = params.cursor(|text| text.starts_with("node:").then(|| text.to_owned()))?;
     let limit = take_limit(&mut params)?;
     params.finish()?;
     let key_of = |key: &PresenceKey| key.clients[0].auth.presence_key.clone();
@@ -120,6 +131,7 @@ pub(super) fn invoke<'a>(call: &Call<'a>) -> CallResult<'a> {
     let [least, most] = TIMEOUTS;
     let timeout = params.seconds("timeout", least, most)?.unwrap_or(call.hub.calls.default_timeout());
     params.finish()?;
+    call.hub.calls.check_open()?;
     let node = find_node(call.hub, &target).ok_or(RpcError::new(ErrorKind::NotFound, "no such node"))?;
     let request = Request { method, params: data, timeout };
     let key = call.hub.calls.start(&node, &request, call.caller(), call.reply());
@@ -131,7 +143,8 @@ pub(super) fn invoke<'a>(call: &Call<'a>) -> CallResult<'a> {
 fn find_node(hub: &Hub, target: &str) -> Option<Arc<GatewayClient>> {
     let node = match ConnId::parse(target) {
         Some(conn_id) => hub.registry.get(conn_id),
-        None => hub.presence.newest_of(target),
+        // Not all those of another role, who may be many.
+        None => target.starts_with("node:").then(|| hub.presence.newest_of(target)).flatten(),
     };
     node.filter(|node| node.auth.role == Role::Node)
 }
