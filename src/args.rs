@@ -36,6 +36,8 @@ token prints a new random token once, and what to put into the configuration for
 pub enum Command {
     /// Serve.
     Run(Box<Config>),
+    /// Say that this is valid, and what is doubtful about it.
+    Check(Box<Config>),
     /// Show this and end well.
     Print(String),
     /// Show this and end with that code.
@@ -86,7 +88,7 @@ struct Flags {
 impl Flags {
     fn into_command(self) -> Command {
         match self.config() {
-            Ok(_) if self.check => Command::Print("the configuration is valid\n".to_owned()),
+            Ok(config) if self.check => Command::Check(Box::new(config)),
             Ok(config) => Command::Run(Box::new(config)),
             Err(error) => Command::Fail { code: EX_CONFIG, message: error.to_string() },
         }

@@ -1,6 +1,6 @@
 //! The daemon around the library's gateway: log, listeners, signals, service manager.
 
-use aisopod_gateway::{Config, Credential, Gateway, ListenAddr, Listener, SCOPES, Shutdown, logging, systemd};
+use aisopod_gateway::{Config, Credential, Gateway, ListenAddr, Listener, Role, SCOPES, Shutdown, logging, systemd};
 use log::{error, info, warn};
 use std::io;
 use std::process::ExitCode;
@@ -51,16 +51,28 @@ fn bind(addr: &ListenAddr, reuse_port: bool) -> io::Result<Listener> {
 fn announce(config: &Config, listeners: &[Listener], operators: &[Listener]) {
     let (version, places) = (env!("CARGO_PKG_VERSION"), config.limits.max_connections);
     info!("starting version={version} auth={} max_connections={places}", config.auth.mode());
-    if config.auth.is_open() && !config.listen.iter().chain(&config.ops.listen).all(ListenAddr::is_local) {
-        warn!("anybody who can reach it is let in with every scope: auth.mode is none, auth.allow_insecure is true");
-    }
-    for Credential { info, .. } in config.auth.credentials() {
-        for scope in info.scopes.iter().filter(|scope| !SCOPES.contains(&&***scope)) {
-            warn!("a scope that no method asks for name={} scope={scope}", info.name);
-        }
-    }
+    doubts(config).for_each(|doubt| warn!("{doubt}"));
     listeners.iter().for_each(|listener| info!("listening addr={}", listener.addr()));
     operators.iter().for_each(|listener| info!("listening for=operators addr={}", listener.addr()));
+}
+
+/// What is allowed, and hardly meant.
+pub fn doubts(config: &Config) -> impl Iterator<Item = String> {
+    let is_exposed = || !config.listen.iter().chain(&config.ops.listen).all(ListenAddr::is_local);
+    let open = (config.auth.is_open() && is_exposed()).then(|| {
+        "anybody who can reach it is let in with every scope: auth.mode is none, auth.allow_insecure is true".to_owned()
+    });
+    let credentials = config.auth.credentials();
+    let unknown_scope = |Credential { info, .. }: &'_ Credential| {
+        let unknown = info.scopes.iter().filter(|scope| !SCOPES.contains(&&***scope));
+        let doubts = unknown.map(|scope| format!("a scope that no method asks for name={} scope={scope}", info.name));
+        doubts.collect::<Vec<_>>()
+    };
+    let is_used = |role: &Role| credentials.iter().any(|credential| credential.info.role == *role);
+    let named = config.presence.0.iter().map(|(role, _)| role);
+    let unused_role = named.filter(move |role| matches!(role, Role::Other(_)) && !is_used(role));
+    let unused_role = unused_role.map(|role| format!("a role in [presence] that no credential has role={role}"));
+    open.into_iter().chain(credentials.iter().flat_map(unknown_scope)).chain(unused_role)
 }
 
 async fn report(gateway: Arc<Gateway>) {

@@ -18,11 +18,19 @@ const EX_IOERR: u8 = 74;
 fn main() -> ExitCode {
     match args::parse() {
         Command::Run(config) => daemon::run(*config),
-        Command::Print(text) => match stdout().write_all(text.as_bytes()).and_then(|()| stdout().flush()) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => fail(EX_IOERR, &format!("standard output: {error}")),
-        },
+        Command::Check(config) => {
+            let doubts = daemon::doubts(&config).map(|doubt| format!("warning: {doubt}\n"));
+            print(&(doubts.collect::<String>() + "the configuration is valid\n"))
+        }
+        Command::Print(text) => print(&text),
         Command::Fail { code, message } => fail(code, &message),
+    }
+}
+
+fn print(text: &str) -> ExitCode {
+    match stdout().write_all(text.as_bytes()).and_then(|()| stdout().flush()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(EX_IOERR, &format!("standard output: {error}")),
     }
 }
 

@@ -158,6 +158,12 @@ fn read_listen(file: &mut File<'_>, key: &str, value: &Spanned<DeValue<'_>>, set
     for (item, _) in items.iter().zip(&parsed).filter(|(_, addr)| addr.is_none()) {
         file.refuse(key, item, LISTEN_FORMS);
     }
+    for (index, (item, addr)) in items.iter().zip(&parsed).enumerate() {
+        let is_same = |other: &ListenAddr| addr.as_ref().is_some_and(|addr| addr == other && addr.overlaps(other));
+        if parsed[..index].iter().flatten().any(is_same) {
+            file.refuse(key, item, "it stands there twice; allowed: once");
+        }
+    }
     if parsed.iter().all(Option::is_some) && !parsed.is_empty() {
         *setting = parsed.into_iter().flatten().collect();
     }

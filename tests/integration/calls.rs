@@ -259,6 +259,23 @@ fn what_is_kept_for_calls_is_bounded() {
     let given = answers.iter().filter(|answer| answer["result"] == text).count();
     let refused = answers.iter().filter(|answer| answer["error"]["data"]["reason"] == "answer_too_large").count();
     assert_eq!((answers.len(), given, refused), (4, 2, 2));
+    // Nor do several batches together, for as long as their nodes take.
+    let text = "x".repeat(45_000);
+    let echo = json!({"jsonrpc": "2.0", "id": 0, "method": "gateway.echo", "params": [text]});
+    let answers = |alice: &mut Peer| serde_json::from_str::<Vec<Value>>(&alice.client.receive()).unwrap();
+    let waiting = ["1", "2"].map(|id| {
+        alice.client.send(&json!([echo, echo, call(id)]).to_string());
+        node.next()
+    });
+    alice.client.send(&json!([echo, call(&"x".repeat(300))]).to_string());
+    let refused = answers(&mut alice);
+    assert_eq!((&refused[0]["error"]["data"]["reason"], &refused[1]["id"]), (&json!("answer_too_large"), &Value::Null));
+    for request in &waiting {
+        node.respond(request, json!(1));
+        assert!(answers(&mut alice).iter().all(|answer| answer["result"] == 1 || answer["result"][0] == text));
+    }
+    alice.client.send(&json!([echo, echo]).to_string());
+    assert!(answers(&mut alice).iter().all(|answer| answer["result"][0] == text));
 }
 
 #[test]

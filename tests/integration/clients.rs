@@ -67,6 +67,8 @@ fn misunderstandings() -> Vec<(&'static str, Value, &'static str)> {
         ("clients.get", json!({"conn_id": "x"}), "conn_id"),
         ("clients.closed", json!({"reason": "x"}), "reason"),
         ("clients.closed", json!({"cursor": "x"}), "cursor"),
+        ("node.list", json!({"cursor": ""}), "cursor"),
+        ("node.list", json!({"cursor": "o00000000-0000-4000-8000-000000000000-1-node:x"}), "cursor"),
         ("clients.send", json!({"method": "x"}), "conn_id"),
         ("clients.send", json!({"role": "node", "presence_key": "x", "method": "x"}), "role"),
         ("clients.send", json!({"role": "node"}), "method"),
@@ -107,12 +109,17 @@ fn what_is_not_understood_is_named() {
         json!(null),
         json!([{"service": "x"}]),
         json!([{"service": "x", "methods": [1]}]),
+        json!([{"service": "x", "methods": [""]}]),
+        json!([{"service": "", "methods": []}]),
+        json!([["x", [], "x"]]),
+        json!([[]]),
         json!([{"service": "x", "methods": [], "more": 1}]),
         json!(vec![json!({"service": "x", "methods": []}); 65]),
         json!([{"service": "x", "methods": ["x".repeat(20_000)]}]),
     ] {
         let error = node.refused("node.announce", json!({"capabilities": capabilities}));
         assert_eq!(error["data"]["member"], "capabilities", "{capabilities}: {error}");
+        assert!(!error["message"].as_str().unwrap().contains("line 1"), "{error}");
     }
     let error = alice.refused("node.announce", json!({"capabilities": []}));
     assert_eq!((&error["code"], &error["data"]["role"]), (&json!(-32003), &json!("node")));

@@ -1,6 +1,6 @@
 //! Topics: who gets which events, in which order, and what becomes of those who don't take them.
 
-use crate::common::fleet::Fleet;
+use crate::common::fleet::{Fleet, Peer};
 use crate::common::wait_until;
 use serde_json::{Value, json};
 use std::thread;
@@ -170,6 +170,38 @@ fn the_first_joins_and_the_last_leaves_and_a_replacement_does_neither() {
     drop(second);
     assert_eq!(presence(&alice.next()), left(4, "node:kitchen-pi"));
     assert_eq!(alice.call("node.list", json!({}))["nodes"], json!([]));
+}
+
+#[test]
+fn who_is_told_to_go_is_there_no_more_however_long_it_takes() {
+    let fleet = Fleet::start(OPERATORS, "[presence]\nsensor = \"reject\"\n[limits]\nclose_timeout = \"1h\"");
+    let mut alice = fleet.connect("alice");
+    alice.call("gateway.subscribe", json!({"topics": ["presence"]}));
+    let nodes = |alice: &mut Peer| alice.call("node.list", json!({}))["nodes"].take();
+    // Nobody reads for the first: it never answers that it is replaced.
+    let first = fleet.connect("kitchen-pi");
+    let mut second = fleet.connect("kitchen-pi");
+    let listed = nodes(&mut alice);
+    assert_eq!((&listed[0]["conn_id"], &listed[0]["connections"]), (&json!(second.conn_id), &json!(1)));
+    second.client.socket.close(None).unwrap();
+    while second.client.socket.read().is_ok() {}
+    assert_eq!(presence(&alice.next()).1, "joined");
+    assert_eq!(presence(&alice.next()), (2, "left".to_owned(), "node:kitchen-pi".to_owned()));
+    assert_eq!(nodes(&mut alice), json!([]));
+    let one = alice.call("clients.get", json!({"conn_id": first.conn_id}));
+    assert_eq!(one["health"], "closing");
+    // The same of one that is kicked; its place is free.
+    let kicked = fleet.connect("one");
+    assert_eq!(presence(&alice.next()).1, "joined");
+    alice.call("clients.disconnect", json!({"conn_id": kicked.conn_id}));
+    assert_eq!(presence(&alice.next()), (4, "left".to_owned(), "sensor:one".to_owned()));
+    let _next = fleet.connect("one");
+    assert_eq!(presence(&alice.next()).1, "joined");
+    assert_eq!(alice.call("clients.list", json!({"role": "sensor"}))["clients"].as_array().unwrap().len(), 2);
+    assert_eq!(
+        alice.call("clients.list", json!({"presence_key": "sensor:one"}))["clients"].as_array().unwrap().len(),
+        1
+    );
 }
 
 #[test]

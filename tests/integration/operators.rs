@@ -113,6 +113,9 @@ const WRONG: &[(&str, &str, &str, u16, &str)] = &[
     ("bob", "DELETE /clients?role=node", "", 403, "forbidden"),
     ("kitchen-pi", "GET /clients", "", 403, "forbidden"),
     ("alice", "GET /clients?token=x", "", 400, "token_in_query"),
+    ("alice", "DELETE /clients?role=x&confirm=true", r#"{"role":"node"}"#, 400, "bad_request"),
+    ("alice", "DELETE /clients?role=node&confirm=false&confirm=true", "", 400, "bad_request"),
+    ("alice", "DELETE /clients?role=node&role=x&confirm=true", "", 400, "invalid_params"),
 ];
 
 #[test]
@@ -124,7 +127,9 @@ fn what_is_wrong_has_its_status_and_its_word() {
         assert_eq!(fleet.refused(name, line, body), (*status, (*code).to_owned()), "{line} {body}");
     }
     let large = format!(r#"{{"data":"{}"}}"#, "x".repeat(1000));
-    assert_eq!(fleet.refused("alice", "POST /topics/x/messages", &large), (413, "body_too_large".to_owned()));
+    let refused = ask(&fleet.gateway, request("POST /topics/x/messages", Some(&fleet.bearer("alice")), "", &large));
+    assert_eq!((refused.status, refused.header("connection")), (413, Some("close")));
+    assert_eq!(refused.code(), "body_too_large");
     let (_, error) = fleet.http("bob", &format!("DELETE /clients/{id}"), "");
     assert_eq!(error["error"]["data"], json!({"reason": "forbidden", "scope": "clients:write"}));
     assert_eq!(ask(&fleet.gateway, request("GET /clients", None, "", "")).code(), "unauthorized");
@@ -177,6 +182,21 @@ fn a_drain_answers_a_call_that_waits() {
         fleet.gateway.signal("TERM");
         assert_eq!(caller.join().unwrap(), (503, "draining".to_owned()));
     });
+}
+
+#[test]
+fn a_drain_takes_no_more_calls() {
+    let fleet = Fleet::start(WHO, "[limits]\nclose_timeout = \"1h\"");
+    // Nobody reads for it: the drain lasts.
+    let _node = fleet.connect("kitchen-pi");
+    let mut connection = Connection::open(&fleet.gateway);
+    connection.send(request("GET /clients", Some(&fleet.bearer("alice")), "", ""));
+    assert_eq!(connection.receive(true).status, 200);
+    fleet.gateway.signal("TERM");
+    fleet.gateway.wait_for_line("drains", |line| line.ends_with(" how=drain"));
+    connection.send(request(INVOKE, Some(&fleet.bearer("alice")), "", r#"{"method":"x"}"#));
+    let answer = connection.receive(true);
+    assert_eq!((answer.status, answer.code()), (503, "draining".to_owned()));
 }
 
 #[test]

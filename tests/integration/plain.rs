@@ -59,6 +59,8 @@ fn plain_requests_get_plain_answers() {
     }
     assert_eq!(ask(&gateway, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").body.trim_end(), r#"{"status":"ok"}"#);
     assert_eq!(ask(&gateway, "GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n").body.trim_end(), r#"{"status":"ready"}"#);
+    let nameless = ask(&gateway, "GET /healthz HTTP/1.1\r\n\r\n");
+    assert_eq!((nameless.status, nameless.code()), (400, "bad_request".to_owned()));
     let failed = &gateway.status()["handshakes"]["failed"];
     assert!(failed.as_object().unwrap().values().all(|count| count == 0), "none of it is a handshake: {failed}");
 }
