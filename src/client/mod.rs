@@ -197,3 +197,12 @@ impl GatewayClient {
         self.received.heard();
     }
 }
+
+#[cfg(test)]
+impl GatewayClient {
+    /// One without a socket: what it is sent waits.
+    pub(crate) fn unconnected(auth: impl Into<Arc<AuthInfo>>) -> Arc<Self> {
+        let context = SenderContext { bounds: Bounds { messages: 1000, bytes: 1_000_000 }, stats: Arc::default() };
+        Arc::new(Self::new(ConnId::random(), Sender::new(context.into()), RemoteAddr::Unix, auth.into()))
+    }
+}

@@ -1,6 +1,5 @@
 use super::*;
 use crate::auth::AuthInfo;
-use crate::client::{Bounds, ConnId, RemoteAddr, Sender, SenderContext};
 
 const INTERVAL: u64 = 100;
 const TIMEOUT: u64 = 50;
@@ -18,10 +17,7 @@ fn heartbeat_with(timeout_ticks: u64) -> Arc<Heartbeat> {
 }
 
 fn client() -> Arc<GatewayClient> {
-    let context = SenderContext { bounds: Bounds { messages: 1, bytes: 1 }, stats: Arc::default() };
-    let (sender, auth) = (Sender::new(context.into()), AuthInfo::anonymous().into());
-    let client = GatewayClient::new(ConnId::random(), sender, RemoteAddr::Unix, auth);
-    Arc::new(client)
+    GatewayClient::unconnected(AuthInfo::anonymous())
 }
 
 /// A turn in time.

@@ -84,15 +84,12 @@ impl HealthEvents {
 mod tests {
     use super::*;
     use crate::auth::AuthInfo;
-    use crate::client::{Bounds, ConnId, GatewayClient, RemoteAddr, Sender, SenderContext, Stats};
+    use crate::client::{GatewayClient, Stats};
     use crate::config::Config;
     use std::collections::BTreeSet;
 
-    /// A client without a socket: what it is sent waits.
     fn client() -> Arc<GatewayClient> {
-        let context = SenderContext { bounds: Bounds { messages: 10, bytes: 10_000 }, stats: Arc::default() };
-        let (sender, auth) = (Sender::new(context.into()), AuthInfo::anonymous().into());
-        Arc::new(GatewayClient::new(ConnId::random(), sender, RemoteAddr::Unix, auth))
+        GatewayClient::unconnected(AuthInfo::anonymous())
     }
 
     #[test]

@@ -1,5 +1,5 @@
 use super::*;
-use crate::client::{Bounds, Closed, RemoteAddr, Rest, Sender, SenderContext, Utf8Bytes};
+use crate::client::{Closed, Rest, Utf8Bytes};
 use parking_lot::Mutex;
 use proptest::prelude::*;
 
@@ -34,8 +34,7 @@ fn auth(index: usize) -> Arc<AuthInfo> {
 }
 
 fn client(auth: &Arc<AuthInfo>) -> Arc<GatewayClient> {
-    let context = SenderContext { bounds: Bounds { messages: 1, bytes: 1 }, stats: Arc::default() };
-    Arc::new(GatewayClient::new(ConnId::random(), Sender::new(context.into()), RemoteAddr::Unix, auth.clone()))
+    GatewayClient::unconnected(auth.clone())
 }
 
 #[derive(Clone, Debug)]

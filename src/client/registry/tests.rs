@@ -1,15 +1,13 @@
 use super::*;
 use crate::auth::AuthInfo;
-use crate::client::{Bounds, ConnId, RemoteAddr, Sender, SenderContext};
+use crate::client::ConnId;
 use proptest::prelude::*;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::thread;
 
 fn client(role: &Role) -> Arc<GatewayClient> {
-    let context = SenderContext { bounds: Bounds { messages: 1, bytes: 1 }, stats: Arc::default() };
-    let auth = AuthInfo::new("test", role.clone(), []).into();
-    Arc::new(GatewayClient::new(ConnId::random(), Sender::new(context.into()), RemoteAddr::Unix, auth))
+    GatewayClient::unconnected(AuthInfo::new("test", role.clone(), []))
 }
 
 fn role(index: usize) -> Role {

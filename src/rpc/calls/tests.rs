@@ -1,6 +1,6 @@
 use super::*;
 use crate::auth::{AuthInfo, Role};
-use crate::client::{Bounds, CloseReason, RemoteAddr, Sender, SenderContext};
+use crate::client::CloseReason;
 use proptest::prelude::*;
 use tokio::sync::oneshot::Receiver;
 use tokio::sync::oneshot::error::TryRecvError;
@@ -15,11 +15,8 @@ fn calls() -> Arc<Calls> {
     Calls::new(bounds, Arc::new(Heartbeat::new(&heartbeat, Arc::default())))
 }
 
-/// A client without a socket: what it is sent waits.
 fn client() -> Arc<GatewayClient> {
-    let context = SenderContext { bounds: Bounds { messages: 1000, bytes: 1_000_000 }, stats: Arc::default() };
-    let auth = AuthInfo::new("test", Role::Node, []).into();
-    Arc::new(GatewayClient::new(ConnId::random(), Sender::new(context.into()), RemoteAddr::Unix, auth))
+    GatewayClient::unconnected(AuthInfo::new("test", Role::Node, []))
 }
 
 #[derive(Clone, Debug)]
