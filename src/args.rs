@@ -104,6 +104,9 @@ impl Flags {
         let mut listen = Vec::new();
         for text in &self.listen {
             match parse_listen(text) {
+                Some(addr) if listen.iter().any(|other: &ListenAddr| addr == *other && addr.overlaps(other)) => {
+                    note(ConfigError::new("--listen", format!("\"{text}\"; it stands there twice; allowed: once")));
+                }
                 Some(addr) => listen.push(addr),
                 None => note(ConfigError::new("--listen", format!("\"{text}\"; {LISTEN_FORMS}"))),
             }

@@ -63,16 +63,16 @@ pub fn doubts(config: &Config) -> impl Iterator<Item = String> {
         "anybody who can reach it is let in with every scope: auth.mode is none, auth.allow_insecure is true".to_owned()
     });
     let credentials = config.auth.credentials();
-    let unknown_scope = |Credential { info, .. }: &'_ Credential| {
+    let unknown_scopes = |Credential { info, .. }: &Credential| {
         let unknown = info.scopes.iter().filter(|scope| !SCOPES.contains(&&***scope));
         let doubts = unknown.map(|scope| format!("a scope that no method asks for name={} scope={scope}", info.name));
         doubts.collect::<Vec<_>>()
     };
     let is_used = |role: &Role| credentials.iter().any(|credential| credential.info.role == *role);
-    let named = config.presence.0.iter().map(|(role, _)| role);
-    let unused_role = named.filter(move |role| matches!(role, Role::Other(_)) && !is_used(role));
-    let unused_role = unused_role.map(|role| format!("a role in [presence] that no credential has role={role}"));
-    open.into_iter().chain(credentials.iter().flat_map(unknown_scope)).chain(unused_role)
+    let roles = config.presence.0.iter().map(|(role, _)| role);
+    let unused_roles = roles.filter(move |role| matches!(role, Role::Other(_)) && !is_used(role));
+    let unused_roles = unused_roles.map(|role| format!("a role in [presence] that no credential has role={role}"));
+    open.into_iter().chain(credentials.iter().flat_map(unknown_scopes)).chain(unused_roles)
 }
 
 async fn report(gateway: Arc<Gateway>) {

@@ -52,6 +52,7 @@ pub fn queue_for<'a>(
 
 /// Clients for which something was queued that nobody writes yet.
 #[must_use = "what is queued waits until it is written"]
+#[derive(Default)]
 pub struct Unwritten(Vec<Arc<GatewayClient>>);
 
 impl Unwritten {

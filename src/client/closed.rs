@@ -3,7 +3,7 @@
 use super::sender::take_turns;
 use super::{CloseReason, ConnId, Health, RemoteAddr};
 use crate::auth::AuthInfo;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -111,7 +111,7 @@ impl ClosedLog {
                     }
                 }
             }
-            drop(entries);
+            MutexGuard::unlock_fair(entries);
             take_turns(looks);
             if looks < PIECE {
                 break;

@@ -28,7 +28,8 @@ pub trait Handler: Send + Sync + 'static {
     /// under the key's lock: no others of this key come or go meanwhile, and asking for presence in it would wait for ever.
     fn on_joined(&self, _client: &Arc<GatewayClient>) {}
 
-    /// The last client of its presence key has gone.
+    /// The last client of its presence key is being closed, or has gone; [`on_disconnect`](Self::on_disconnect) comes when it
+    /// has.
     fn on_left(&self, _client: &Arc<GatewayClient>) {}
 
     /// The gateway begins to drain: all clients will be asked to leave, a moment from now.

@@ -1,7 +1,7 @@
 //! What comes in on one connection: bytes from the stream, messages out of the codec.
 //!
 //! A waiting connection owns none of it. The buffer that is read into and the codec are kept for each thread; a
-//! connection holds on to a codec only in the middle of a message.
+//! connection holds on to a codec only in the middle of a message, in its bytes or in what its handler has left to do.
 
 use super::boundary::Boundary;
 use super::handler::Rest;

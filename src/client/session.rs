@@ -236,9 +236,7 @@ impl Session {
         if rest.is_some() || turn_is_over() {
             *budget = 0;
         }
-        if let Some(inbox) = &mut self.inbox {
-            inbox.rest = rest;
-        }
+        self.inbox.as_mut().expect("a message came out of it").rest = rest;
     }
 
     fn measure_round_trip(&self, payload: &[u8]) {

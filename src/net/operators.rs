@@ -37,31 +37,37 @@ pub(super) async fn answer(
 ) -> Response<String> {
     let Operation { route, headers, body, remote_addr } = operation;
     let has_body = !body.is_end_stream();
-    let params = async {
+    let request = async {
         let auth = authenticate(gateway, &headers, remote_addr)?;
         if has_body && !route.has_body {
             return Err(Refusal::malformed("this takes no body: the query says what is meant"));
         }
         let body = if route.has_body { read_in_time(gateway, body).await? } else { Vec::new() };
-        let body = std::str::from_utf8(&body).map_err(|_| Refusal::malformed("the body isn't UTF-8"))?;
-        let params = route.params(body).and_then(|params| RawValue::from_string(params).ok());
-        Ok((auth, params.ok_or(Refusal::malformed("the body isn't a JSON object"))?))
+        Ok((auth, body))
     };
-    let called = match params.await {
-        // What was asked isn't kept while a node is waited for.
-        Ok((auth, params)) => router.call(&auth, route.method, &params),
+    let called = match request.await {
+        Ok((auth, body)) => call(router, &auth, &route, &body),
         // What is left of the body isn't read.
         Err(refusal) if has_body => return closing(refusal.into_response()),
-        Err(refusal) => return Refusal::into_response(refusal),
+        Err(refusal) => Err(refusal),
     };
-    let outcome = match called {
-        HttpCall::Done(outcome) => outcome,
-        HttpCall::Waiting(waiting) => {
+    // Nothing of the request is kept while a node is waited for.
+    drop((route, headers));
+    match called {
+        Ok(HttpCall::Done(outcome)) => respond(outcome),
+        Ok(HttpCall::Waiting(waiting)) => {
             exchange.wait_until(Instant::now() + waiting.timeout + gateway.config.handshake.idle_timeout);
-            waiting.wait().await
+            respond(waiting.wait().await)
         }
-    };
-    respond(outcome)
+        Err(refusal) => refusal.into_response(),
+    }
+}
+
+fn call(router: &Router, auth: &Arc<AuthInfo>, route: &Route, body: &[u8]) -> Result<HttpCall, Refusal> {
+    let body = std::str::from_utf8(body).map_err(|_| Refusal::malformed("the body isn't UTF-8"))?;
+    let params = route.params(body).and_then(|params| RawValue::from_string(params).ok());
+    let params = params.ok_or(Refusal::malformed("the body isn't a JSON object"))?;
+    Ok(router.call(auth, route.method, &params))
 }
 
 /// Who asks, by the same credentials as a client's. A web page needs to be one that may connect.

@@ -80,7 +80,7 @@ pub(super) fn now<'a>(result: &impl Serialize) -> CallResult<'a> {
     Ok(Some(to_json(result).into()))
 }
 
-/// That an ID is no longer than what may be kept.
+/// That an ID is no longer than what may be kept; in a batch, all are.
 pub(super) fn check_kept_id(id: Option<&RawValue>) -> Result<(), RpcError> {
     match id.map(RawValue::get) {
         Some(id) if id.len() > MAX_KEPT_ID => {
@@ -144,9 +144,10 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// That the ID is no longer than what may be kept until a later answer.
-    pub(super) fn check_kept_id(&self) -> Result<(), RpcError> {
+    /// That the answer may come later: what is kept until then isn't too much.
+    pub(super) fn check_later(&self) -> Result<(), RpcError> {
         match &self.origin {
+            Origin::Client { batch: Some(batch), .. } => batch.check_room(),
             Origin::Client { id, .. } => check_kept_id(*id),
             Origin::Http { .. } => Ok(()),
         }

@@ -80,7 +80,7 @@ impl Calls {
         self.bounds.timeout
     }
 
-    /// That calls are still made. Whatever is there of nodes and callers is on its way out otherwise.
+    /// That the gateway doesn't drain. While it does, a node that is closed already isn't one that was never there.
     pub(super) fn check_open(&self) -> Result<(), RpcError> {
         if self.is_draining.load(Ordering::SeqCst) { Err(RpcError::draining()) } else { Ok(()) }
     }
@@ -255,7 +255,7 @@ impl Calls {
 
     /// Counts a call that was taken, and gives its caller's place to another call.
     fn ended(&self, key: CallKey, pending: Pending, how: &'static str) -> Reply {
-        // Who sees that none is under way sees how all have ended.
+        // In this order: whoever waits until none is under way wants to know how all have ended.
         self.counts.ended.add(how);
         self.counts.in_flight.sub(1);
         self.release(key, &pending.caller);

@@ -70,6 +70,9 @@ error_kinds! {
 /// Bytes of what somebody sent that are shown in an error.
 const SHOWN: usize = 200;
 
+/// Begins what is said of params.
+const INVALID_PARAMS: &str = "Invalid params: ";
+
 /// An error answer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RpcError {
@@ -97,12 +100,17 @@ impl RpcError {
     pub fn invalid_member(member: &str, what: &str) -> Self {
         // What somebody made up may be as long as a message.
         let [member, what] = [member, what].map(|text| &text[..text.floor_char_boundary(SHOWN)]);
-        Self::new(ErrorKind::InvalidParams, format!("Invalid params: {member}: {what}")).with("member", member)
+        Self::new(ErrorKind::InvalidParams, format!("{INVALID_PARAMS}{member}: {what}")).with("member", member)
     }
 
     /// An answer that would fill the outbox of whoever asks.
     pub fn answer_too_large(most: usize) -> Self {
         Self::new(ErrorKind::AnswerTooLarge, "the answer is too large: ask for less at once").with("most", most)
+    }
+
+    /// The message without the words that all about params begin with.
+    pub fn what(&self) -> &str {
+        self.message.strip_prefix(INVALID_PARAMS).unwrap_or(&self.message)
     }
 
     /// The gateway is going.

@@ -42,6 +42,14 @@ impl HealthEvents {
         state.told = if all_know { now } else { None };
     }
 
+    /// A subscriber has asked, and knows these: what the others may not be told of, if it passes before they are.
+    pub(super) fn asked(&self, counts: HealthSnapshot) {
+        let mut state = self.state.lock();
+        if state.told != Some(counts) {
+            state.told = None;
+        }
+    }
+
     /// The counts may have changed.
     pub(super) fn changed(self: &Arc<Self>) {
         if !self.topics.is_used(HEALTH) {
@@ -121,11 +129,19 @@ mod tests {
         drop(passes);
         events.second_is_over();
         assert_eq!((told(&early), told(&late)), (2, 1));
+        // Nor from one who has asked in the meantime.
+        events.state.lock().told_at = Some(Moment::now());
+        let passes = registry.on_connect(client());
+        events.changed();
+        events.asked(registry.health_snapshot());
+        drop(passes);
+        events.second_is_over();
+        assert_eq!((told(&early), told(&late)), (3, 2));
         // Who comes when one more is there already, but isn't told of yet, takes that from nobody.
         events.state.lock().told_at = None;
         let _stays = registry.on_connect(client());
         let later = subscribe();
         events.changed();
-        assert_eq!((told(&early), told(&late), told(&later)), (3, 2, 1));
+        assert_eq!((told(&early), told(&late), told(&later)), (4, 3, 1));
     }
 }

@@ -27,11 +27,11 @@ use crate::client::{ClientRegistry, Closed, GatewayClient, Handler, Presence, Re
 use crate::config::Config;
 use crate::counters::Counter;
 use crate::heartbeat::Heartbeat;
-use call::{Call, MAX_KEPT_ID, Method, Origin, check_kept_id};
+use call::{Call, Method, Origin, check_kept_id};
 use envelope::{Incoming, Request};
 use hub::Hub;
 use methods::METHODS;
-use reply::Batch;
+use reply::{Batch, NULL};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -77,8 +77,7 @@ impl Router {
                 if fits { answer } else { failure(id, RpcError::answer_too_large(self.max_answer_bytes)) }
             }),
             Ok(Incoming::Batch(requests)) => {
-                let for_errors = requests.len() * MAX_ERROR_BYTES;
-                let batch = Batch::new(client, &self.hub.kept, self.max_answer_bytes.saturating_sub(for_errors));
+                let batch = Batch::new(client, &self.hub.kept, self.max_answer_bytes, requests.len());
                 return self.answer_batch(batch, requests.into_iter().map(Cow::Borrowed));
             }
             Err(error) => Some(failure(NULL, error)),
@@ -168,12 +167,6 @@ impl Answer {
         }
     }
 }
-
-/// An error that stands in for an answer, with its ID.
-const MAX_ERROR_BYTES: usize = MAX_KEPT_ID + 256;
-
-/// The ID of an answer to what has none.
-const NULL: &str = "null";
 
 fn failure(id: &str, error: RpcError) -> String {
     Outcome::Failed(error).answer(id)

@@ -1,16 +1,12 @@
 use super::*;
 use crate::auth::AuthInfo;
-use crate::client::{Bounds, ConnId, RemoteAddr, Sender, SenderContext};
 use call::CallResult;
 use serde_json::{Value, json};
 
 mod specification;
 
 fn client() -> Arc<GatewayClient> {
-    let context = SenderContext { bounds: Bounds { messages: 8, bytes: 8192 }, stats: Arc::default() };
-    let (sender, auth) = (Sender::new(context.into()), AuthInfo::anonymous().into());
-    let remote_addr = RemoteAddr::Tcp(([192, 0, 2, 1], 4711).into());
-    Arc::new(GatewayClient::new(ConnId::random(), sender, remote_addr, auth))
+    GatewayClient::unconnected(AuthInfo::anonymous())
 }
 
 fn router() -> Router {
@@ -69,7 +65,7 @@ fn methods_answer() {
     assert_eq!(result("gateway.health"), json!({"total_connections": 0, "operators": 0, "nodes": 0}));
     let me = result("gateway.whoami");
     assert_eq!(me["conn_id"].as_str().unwrap().len(), 36);
-    assert_eq!(me["remote_addr"], "192.0.2.1:4711");
+    assert_eq!(me["remote_addr"], "unix");
     assert_eq!(me["connected_seconds"], 0);
     assert_eq!((&me["role"], &me["presence_key"]), (&json!("operator"), &json!("operator:anonymous")));
     assert_eq!(me["scopes"], json!(["*"]));
@@ -168,6 +164,32 @@ fn batches_are_answered_as_one_up_to_a_bound() {
     let many: Value = serde_json::from_str(&many).unwrap();
     assert_eq!((&many["id"], &many["error"]["code"]), (&Value::Null, &json!(-32600)));
     assert_eq!(many["error"]["data"], json!({"reason": "batch_too_large", "most": 3}));
+}
+
+#[test]
+fn answers_to_a_batch_have_room_or_something_stands_in_for_them() {
+    let router = |most| Router { max_batch_requests: 1000, max_answer_bytes: most, ..router() };
+    let ping = r#"{"jsonrpc":"2.0","id":1,"method":"gateway.ping"}"#;
+    let echo =
+        |size| format!(r#"{{"jsonrpc":"2.0","id":2,"method":"gateway.echo","params":["{}"]}}"#, "x".repeat(size));
+    let ask = |most, requests: Vec<String>| -> Value {
+        let text = at_once(router(most).answer(&client(), &format!("[{}]", requests.join(",")))).unwrap();
+        assert!(text.len() <= most, "{} bytes", text.len());
+        serde_json::from_str(&text).unwrap()
+    };
+    // What is small is given as long as all of it has room.
+    let pings = ask(50_000, vec![ping.to_owned(); 1000]);
+    assert!(pings.as_array().unwrap().iter().all(|answer| answer["result"] == "pong"));
+    // What is large leaves room for what stands in for the rest.
+    let mixed = ask(50_000, [vec![echo(20_000); 10], vec![ping.to_owned(); 10]].concat());
+    let reason = |answer: &Value| answer["error"]["data"]["reason"].as_str().map(str::to_owned);
+    let reasons: Vec<_> = mixed.as_array().unwrap().iter().map(reason).collect();
+    assert_eq!((reasons[0].as_deref(), reasons[10].as_deref()), (None, None), "{reasons:?}");
+    assert_eq!(reasons.iter().flatten().filter(|reason| **reason == "answer_too_large").count(), 9, "{reasons:?}");
+    // Where not even that has room, there is one answer to all.
+    let too_many = ask(5000, vec![ping.to_owned(); 1000]);
+    assert_eq!((&too_many["id"], reason(&too_many).as_deref()), (&Value::Null, Some("answer_too_large")));
+    assert_eq!(too_many["error"]["data"]["most"], 5000);
 }
 
 #[tokio::test]

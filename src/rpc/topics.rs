@@ -111,6 +111,11 @@ impl Topics {
         self.subscribed.read(conn_id, Clone::clone)
     }
 
+    /// Whether a client is subscribed to a topic.
+    pub(super) fn is_subscribed(&self, conn_id: ConnId, name: &str) -> bool {
+        self.subscribed.read(conn_id, |subscribed| subscribed.contains(name))
+    }
+
     /// Publishes an event, which is JSON, and returns for how many it was queued.
     pub(super) fn publish(&self, name: &str, data: &str) -> usize {
         let topic = self.named.lock(name).get(name).cloned();
@@ -187,6 +192,10 @@ impl Topic {
 
     fn publish(&self, data: &str) -> (usize, Unwritten) {
         let mut state = self.state.lock();
+        if state.subscribers.is_empty() {
+            // The last has just left: the next one's first event is number 1.
+            return Default::default();
+        }
         state.seq += 1;
         let event = event(&self.name, state.seq, data);
         queue_for(state.subscribers.values(), &event)

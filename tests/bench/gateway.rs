@@ -108,7 +108,7 @@ fn unix_path(dir: &tempfile::TempDir) -> PathBuf {
     dir.path().join("gateway.sock")
 }
 
-/// Nobody is dropped while it is measured what the silent cost: the servers beside it don't either.
+/// Nobody is dropped while it is measured what the silent cost, or those who read nothing: the servers beside it don't either.
 fn settings(addr: SocketAddr, unix: &Path, heartbeat: &str) -> String {
     let unix = unix.display();
     let credential = |name: &str, role: &str, token: &str| {
@@ -120,6 +120,7 @@ fn settings(addr: SocketAddr, unix: &Path, heartbeat: &str) -> String {
     let credentials = credential("figures", "operator", TOKEN) + &credential(NODE, "node", NODE_TOKEN);
     format!(
         "listen = [\"{addr}\", \"unix:{unix}\"]\nlog_level = \"warn\"\n[handshake]\ntimeout = \"1h\"\n\
+         [limits]\nwrite_timeout = \"1h\"\n\
          [heartbeat]\n{heartbeat}\n[auth]\n\
          mode = \"token\"\n{credentials}"
     )

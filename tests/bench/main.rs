@@ -83,7 +83,7 @@ fn measure(plan: &Plan, words: &[String], programs: &Programs, report: &mut Repo
         figures::pings(plan, programs, report).unwrap_or_else(|error| report.fail(format!("pings: {error}")));
     }
     if wanted("calls") {
-        stuck::run(plan, report);
+        stuck::run(plan, report).unwrap_or_else(|error| report.fail(format!("calls: {error}")));
     }
     if wanted("growth") {
         growth::run(plan, programs, report).unwrap_or_else(|error| report.fail(format!("growth: {error}")));

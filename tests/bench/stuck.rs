@@ -4,6 +4,7 @@
 use crate::gateway::{self, Gateway, NODE, NODE_TOKEN, TOKEN};
 use crate::plan::Plan;
 use crate::report::{Must, Report, Row, Standing, median};
+use std::fmt::Display;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
@@ -27,15 +28,18 @@ enum At {
 }
 
 /// Measures both in turn, round by round.
-pub fn run(plan: &Plan, report: &mut Report) {
+///
+/// # Errors
+/// What went wrong on a connection.
+pub fn run(plan: &Plan, report: &mut Report) -> Result<(), String> {
     let work = format!("{AT_ONCE} calls at once, aimed at a node that reads nothing");
     let gateway = Gateway::start(gateway::NO_PINGS);
     let span = Duration::from_secs_f64(plan.span);
     let (mut stuck, mut nobody) = (Vec::new(), Vec::new());
     for round in 1..=plan.rounds {
         eprintln!("{work} ({round} of {})", plan.rounds);
-        stuck.push(round_trip_p99(gateway.addr(), span, At::Stuck));
-        nobody.push(round_trip_p99(gateway.addr(), span, At::Nobody));
+        stuck.push(round_trip_p99(gateway.addr(), span, At::Stuck)?);
+        nobody.push(round_trip_p99(gateway.addr(), span, At::Nobody)?);
     }
     let ratios: Vec<_> = stuck.iter().zip(&nobody).map(|(stuck, nobody)| stuck / nobody).collect();
     let row = |server: &str, samples, standing, must| Row {
@@ -50,34 +54,38 @@ pub fn run(plan: &Plan, report: &mut Report) {
     report.add(row("gateway", stuck, Standing::Own, None));
     let beside = Standing::Beside(median(&ratios));
     report.add(row("gateway, calls to nobody", nobody, beside, Some(Must::AtMost(1.5))));
+    Ok(())
 }
 
 /// Calls without a pause from one client, and the round trips of another meanwhile: the 99th of a hundred, in microseconds.
-fn round_trip_p99(addr: SocketAddr, span: Duration, at: At) -> f64 {
-    // Nobody reads for it.
-    let node = matches!(at, At::Stuck).then(|| connect(addr, NODE_TOKEN));
-    let (mut caller, mut other) = (connect(addr, TOKEN), connect(addr, TOKEN));
+fn round_trip_p99(addr: SocketAddr, span: Duration, at: At) -> Result<f64, String> {
+    // Nobody reads for it any more. Otherwise it has another name.
+    let _node = Peer::connect(addr, if matches!(at, At::Stuck) { NODE_TOKEN } else { TOKEN })?;
+    let (mut caller, mut other) = (Peer::connect(addr, TOKEN)?, Peer::connect(addr, TOKEN)?);
     let is_over = AtomicBool::new(false);
     let mut times = Vec::new();
     thread::scope(|scope| {
         let calling = scope.spawn(|| {
             let calls = calls();
             while !is_over.load(Relaxed) {
-                call(&mut caller, &calls, at);
+                caller.call_all(&calls, at)?;
             }
+            Ok(())
         });
         let began = Instant::now();
         while began.elapsed() < span && !calling.is_finished() {
             let sent = Instant::now();
-            other.send(r#"{"jsonrpc":"2.0","id":1,"method":"gateway.ping"}"#.into()).expect("an open connection");
-            other.read().expect("an answer");
+            if let Err(error) = other.ping() {
+                is_over.store(true, Relaxed);
+                return Err(error);
+            }
             times.push(sent.elapsed().as_secs_f64() * 1e6);
         }
         is_over.store(true, Relaxed);
-    });
-    drop(node);
+        calling.join().map_err(|_| "the caller panicked".to_owned())?
+    })?;
     times.sort_by(f64::total_cmp);
-    times[times.len() * 99 / 100]
+    times.get(times.len() * 99 / 100).copied().ok_or_else(|| "no round trip".to_owned())
 }
 
 fn calls() -> Vec<Message> {
@@ -90,29 +98,49 @@ fn calls() -> Vec<Message> {
     (0..AT_ONCE).map(|id| call(id).into()).collect()
 }
 
-/// One burst, and the answers to it.
-fn call(caller: &mut WebSocket<TcpStream>, calls: &[Message], at: At) {
-    for call in calls {
-        caller.write(call.clone()).expect("an open connection");
+/// A client.
+struct Peer(WebSocket<TcpStream>);
+
+impl Peer {
+    /// Connects, and waits until others can find it.
+    fn connect(addr: SocketAddr, token: &str) -> Result<Peer, String> {
+        let stream = TcpStream::connect(addr).map_err(shown)?;
+        stream.set_read_timeout(Some(PATIENCE)).map_err(shown)?;
+        stream.set_nodelay(true).map_err(shown)?;
+        let mut request = format!("ws://{addr}/ws").into_client_request().map_err(shown)?;
+        let bearer = HeaderValue::try_from(format!("Bearer {token}")).map_err(shown)?;
+        request.headers_mut().insert("Authorization", bearer);
+        let mut peer = Peer(tungstenite::client(request, stream).map_err(shown)?.0);
+        peer.ping()?;
+        Ok(peer)
     }
-    caller.flush().expect("an open connection");
-    // Whatever waits for the node ends by its timeout; for the rest its outbox is full.
-    let expected: &[&str] = match at {
-        At::Stuck => &["timeout", "node_outbox_full"],
-        At::Nobody => &["not_found"],
-    };
-    for _ in 0..AT_ONCE {
-        let Message::Text(answer) = caller.read().expect("an answer") else { panic!("an answer is a text") };
-        assert!(expected.iter().any(|reason| answer.contains(reason)), "{answer}");
+
+    fn ping(&mut self) -> Result<(), String> {
+        self.0.send(r#"{"jsonrpc":"2.0","id":1,"method":"gateway.ping"}"#.into()).map_err(shown)?;
+        self.0.read().map(drop).map_err(shown)
+    }
+
+    /// One burst, and the answers to it.
+    fn call_all(&mut self, calls: &[Message], at: At) -> Result<(), String> {
+        for call in calls {
+            self.0.write(call.clone()).map_err(shown)?;
+        }
+        self.0.flush().map_err(shown)?;
+        // Whatever waits for the node ends by its timeout; for the rest its outbox is full.
+        let expected: &[&str] = match at {
+            At::Stuck => &["timeout", "node_outbox_full"],
+            At::Nobody => &["not_found"],
+        };
+        for _ in calls {
+            let answer = self.0.read().and_then(Message::into_text).map_err(shown)?;
+            if !expected.iter().any(|reason| answer.contains(reason)) {
+                return Err(format!("unexpected: {answer}"));
+            }
+        }
+        Ok(())
     }
 }
 
-fn connect(addr: SocketAddr, token: &str) -> WebSocket<TcpStream> {
-    let stream = TcpStream::connect(addr).expect("a listening gateway");
-    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-    stream.set_nodelay(true).expect("a socket");
-    let mut request = format!("ws://{addr}/ws").into_client_request().expect("a request");
-    let bearer = HeaderValue::try_from(format!("Bearer {token}")).expect("a header");
-    request.headers_mut().insert("Authorization", bearer);
-    tungstenite::client(request, stream).expect("a handshake").0
+fn shown(error: impl Display) -> String {
+    error.to_string()
 }

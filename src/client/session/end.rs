@@ -4,6 +4,7 @@ use super::{Session, State};
 use crate::client::inbox::Inbox;
 use crate::client::{CloseReason, Closed, Health, SenderState, Side};
 use log::info;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::{Context, Poll};
 use std::time::SystemTime;
 use tokio_tungstenite::tungstenite::error::ProtocolError;
@@ -13,6 +14,9 @@ use tokio_tungstenite::tungstenite::{Error, Utf8Bytes};
 impl Session {
     /// Begins the end. What is still queued goes out first, but for a peer that doesn't take it or has closed.
     pub(super) fn start_closing(&mut self, state: State) -> State {
+        if let Some(inbox) = &mut self.inbox {
+            inbox.rest = None;
+        }
         self.context.handler.on_closing(&self.client);
         self.context.presence.leave(&self.client, &*self.context.handler);
         if self.reason() == CloseReason::Abnormal {
@@ -110,7 +114,8 @@ impl Drop for Session {
         let (client, context) = (&*self.client, &*self.context);
         context.presence.leave(client, &*context.handler);
         let closed = self.closed(reason, &state);
-        context.handler.on_disconnect(client, closed.clone());
+        // A panic of an embedder's handler has been printed.
+        let _ = catch_unwind(AssertUnwindSafe(|| context.handler.on_disconnect(client, closed.clone())));
         // Last: whoever reads it finds the rest.
         self.log(&closed, &state);
     }

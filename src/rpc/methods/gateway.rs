@@ -18,7 +18,11 @@ pub(super) fn echo<'a>(call: &Call<'a>) -> CallResult<'a> {
 /// How many clients there are.
 pub(super) fn health<'a>(call: &Call<'a>) -> CallResult<'a> {
     call.no_params()?;
-    now(&call.hub.registry.health_snapshot())
+    let counts = call.hub.registry.health_snapshot();
+    if call.client().is_ok_and(|client| call.hub.topics.is_subscribed(client.conn_id, topics::HEALTH)) {
+        call.hub.health_events.asked(counts);
+    }
+    now(&counts)
 }
 
 /// The names of all methods.

@@ -46,8 +46,7 @@ pub(super) fn announce<'a>(call: &Call<'a>) -> CallResult<'a> {
         return Err(too_much());
     }
     for (index, capability) in all.iter().enumerate() {
-        check_capability(capability)
-            .map_err(|error| wrong(format!("[{index}]: {}", error.message.trim_start_matches("Invalid params: "))))?;
+        check_capability(capability).map_err(|error| wrong(format!("[{index}]: {}", error.what())))?;
     }
     let announced = (!all.is_empty()).then(|| Arc::from(raw));
     call.hub.announced.change(client.conn_id, |kept| *kept = announced);
@@ -60,8 +59,8 @@ fn check_capability(capability: &RawValue) -> Result<(), RpcError> {
         return Err(RpcError::new(ErrorKind::InvalidParams, "an object"));
     }
     let mut members = Params::of(Some(capability))?;
-    let name = |text: &str| (!text.is_empty()).then_some(());
-    required(members.checked("service", "a string that isn't empty", name)?, "service")?;
+    let is_filled = |text: &str| (!text.is_empty()).then_some(());
+    required(members.checked("service", "a string that isn't empty", is_filled)?, "service")?;
     let what = "an array of strings that aren't empty";
     let methods = required(members.optional::<Vec<Text<'_>>>("methods", what)?, "methods")?;
     if methods.iter().any(|Text(method)| method.is_empty()) {
@@ -124,7 +123,7 @@ fn view(key: &PresenceKey, hub: &Hub) -> NodeView {
 
 /// Calls a method on a node; the answer comes when the node has answered.
 pub(super) fn invoke<'a>(call: &Call<'a>) -> CallResult<'a> {
-    call.check_kept_id()?;
+    call.check_later()?;
     let mut params = call.params()?;
     let target = required(params.text("target")?, "target")?;
     let (method, data) = (take_method(&mut params)?, take_structured(&mut params)?);
