@@ -28,10 +28,9 @@ struct State {
     plain: bool,
     /// Its place among the plain connections that are kept open.
     kept_alive: Option<OwnedSemaphorePermit>,
-    /// Our service has answered, and not all of it is written.
-    answering: bool,
-    /// Our service is at work: what hyper writes meanwhile is part of the answer (100, that the body may come).
-    operating: bool,
+    turn: Turn,
+    /// The peer has ended its own direction before its request was answered, and waits for that.
+    is_half_closed: bool,
     /// There but between a plain answer and a handshake that is agreed to, or the end of all HTTP.
     in_progress: Option<InProgress>,
     /// The handshake was agreed to.
@@ -42,6 +41,19 @@ struct State {
     refused: Option<&'static str>,
 }
 
+/// Whose turn it is.
+#[derive(Clone, Copy, PartialEq)]
+enum Turn {
+    /// The peer's: a request is to come.
+    Peer,
+    /// Our service's. What hyper writes meanwhile is part of the answer (100, that the body may come).
+    Service,
+    /// A node's: the service waits for it.
+    Node,
+    /// Ours: it is answered, and not all of that is written.
+    Answer,
+}
+
 impl Exchange {
     /// A connection whose first byte is there, to be answered by `deadline`.
     pub(super) fn new(deadline: Instant, handshakes: Arc<Handshakes>, in_progress: InProgress) -> Arc<Self> {
@@ -50,8 +62,8 @@ impl Exchange {
             deadline,
             plain: false,
             kept_alive: None,
-            answering: false,
-            operating: false,
+            turn: Turn::Peer,
+            is_half_closed: false,
             in_progress: Some(in_progress),
             accepted: None,
             answered: false,
@@ -97,12 +109,13 @@ impl Exchange {
         let mut state = self.state.lock();
         (state.deadline, state.plain, state.in_progress) = (deadline, true, None);
         state.answer();
-        state.operating = true;
+        state.turn = Turn::Service;
     }
 
     /// The request is there, and its answer takes its time.
     pub(super) fn wait_until(&self, deadline: Instant) {
-        self.state.lock().deadline = deadline;
+        let mut state = self.state.lock();
+        (state.deadline, state.turn) = (deadline, Turn::Node);
     }
 
     pub(super) fn step(&self) -> Step {
@@ -133,9 +146,14 @@ impl Exchange {
 impl State {
     fn answer(&mut self) {
         self.step = Step::ResponseNotRead;
-        self.answering = true;
+        self.turn = Turn::Answer;
         self.answered = true;
-        self.operating = false;
+    }
+
+    /// The peer sends nothing more: whether it gets its answer all the same. Who ends while a node is waited for has gone.
+    fn outlives_end(&mut self) -> bool {
+        self.is_half_closed |= matches!(self.turn, Turn::Service | Turn::Answer);
+        self.is_half_closed && self.turn != Turn::Peer && self.accepted.is_none()
     }
 }
 
@@ -159,7 +177,12 @@ impl Answering {
 
 impl AsyncRead for Answering {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_read(cx, buffer)
+        let this = self.get_mut();
+        let room = buffer.remaining();
+        ready!(Pin::new(&mut this.stream).poll_read(cx, buffer))?;
+        let is_end = buffer.remaining() == room && room > 0;
+        // hyper would drop the answer. It reads again when that is written.
+        if is_end && this.exchange.state.lock().outlives_end() { Poll::Pending } else { Poll::Ready(Ok(())) }
     }
 }
 
@@ -168,7 +191,7 @@ impl AsyncWrite for Answering {
         let this = self.get_mut();
         if this.instead.is_none() {
             let mut state = this.exchange.state.lock();
-            if state.answering {
+            if state.turn != Turn::Peer {
                 drop(state);
                 return Pin::new(&mut this.stream).poll_write(cx, bytes);
             }
@@ -187,8 +210,12 @@ impl AsyncWrite for Answering {
         }
         ready!(Pin::new(&mut this.stream).poll_flush(cx))?;
         let mut state = this.exchange.state.lock();
-        if !state.operating && std::mem::take(&mut state.answering) {
-            state.step = Step::HeaderUnfinished;
+        if state.turn == Turn::Answer {
+            (state.turn, state.step) = (Turn::Peer, Step::HeaderUnfinished);
+            if state.is_half_closed {
+                // Now hyper is to see it.
+                cx.waker().wake_by_ref();
+            }
         }
         Poll::Ready(Ok(()))
     }

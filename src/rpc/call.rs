@@ -1,11 +1,12 @@
 //! One call of a method: by whom, with what, and where its answer goes.
 
+use super::batch::{Batch, check_kept_id};
 use super::calls::{CallKey, Caller};
 use super::envelope::to_json;
 use super::error::{ErrorKind, RpcError};
 use super::hub::Hub;
 use super::params::Params;
-use super::reply::{Batch, Outcome, Reply};
+use super::reply::{Outcome, Reply};
 use crate::auth::AuthInfo;
 use crate::client::GatewayClient;
 use serde::Serialize;
@@ -15,9 +16,6 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot::Receiver;
-
-/// Bytes of a request's ID that is kept until its answer comes.
-pub(super) const MAX_KEPT_ID: usize = 256;
 
 /// What a caller may be allowed, beside what everybody may.
 pub(super) mod scope {
@@ -78,16 +76,6 @@ pub(super) type CallResult<'a> = Result<Option<Cow<'a, str>>, RpcError>;
 /// A result that is there now.
 pub(super) fn now<'a>(result: &impl Serialize) -> CallResult<'a> {
     Ok(Some(to_json(result).into()))
-}
-
-/// That an ID is no longer than what may be kept; in a batch, all are.
-pub(super) fn check_kept_id(id: Option<&RawValue>) -> Result<(), RpcError> {
-    match id.map(RawValue::get) {
-        Some(id) if id.len() > MAX_KEPT_ID => {
-            Err(RpcError::invalid_member("id", &format!("at most {MAX_KEPT_ID} bytes, for it is kept")))
-        }
-        _ => Ok(()),
-    }
 }
 
 impl<'a> Call<'a> {

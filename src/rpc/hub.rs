@@ -1,10 +1,10 @@
 //! What the methods work on: who is there, who was, who is subscribed, who waits for whom.
 
+use super::batch::KeptBytes;
 use super::calls::Calls;
 use super::envelope::to_json;
 use super::filter::Filter;
 use super::health_events::HealthEvents;
-use super::reply::KeptBytes;
 use super::topics::{PRESENCE, Topics};
 use crate::client::{ByClient, ClientRegistry, Closed, ClosedLog, ConnId, GatewayClient, Presence};
 use crate::config::Config;

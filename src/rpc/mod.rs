@@ -2,6 +2,7 @@
 //!
 //! Reached through [`Handler`], and by the operators' HTTP; knows nothing of streams.
 
+mod batch;
 mod call;
 mod calls;
 mod envelope;
@@ -27,11 +28,11 @@ use crate::client::{ClientRegistry, Closed, GatewayClient, Handler, Presence, Re
 use crate::config::Config;
 use crate::counters::Counter;
 use crate::heartbeat::Heartbeat;
-use call::{Call, Method, Origin, check_kept_id};
+use batch::{Batch, NULL, check_kept_id};
+use call::{Call, Method, Origin};
 use envelope::{Incoming, Request};
 use hub::Hub;
 use methods::METHODS;
-use reply::{Batch, NULL};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::sync::Arc;

@@ -1,18 +1,13 @@
 //! Where the answer to a call goes, now or later, exactly once.
 
-use super::call::MAX_KEPT_ID;
+use super::batch::Batch;
 use super::envelope;
 use super::error::{ErrorKind, RpcError};
-use crate::client::{ByClient, GatewayClient};
-use parking_lot::Mutex;
+use crate::client::GatewayClient;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use tokio::sync::oneshot;
-
-/// The ID of an answer to what has none.
-pub(super) const NULL: &str = "null";
 
 /// What came of a call.
 #[derive(Debug)]
@@ -64,7 +59,7 @@ impl Reply {
 
     /// The batch waits for it.
     pub(super) fn to_batch(batch: &Arc<Batch>, id: Option<&RawValue>) -> Self {
-        batch.answers.lock().missing += 1;
+        batch.expect();
         Reply(Some(To::Batch { batch: batch.clone(), id: id.map(RawValue::to_owned) }))
     }
 
@@ -108,118 +103,11 @@ impl To {
                     batch.push(id.get(), outcome.answer(id.get()));
                 }
                 if let Some(text) = batch.came() {
-                    let _ = batch.client.send(text);
+                    let _ = batch.client().send(text);
                 }
             }
             // Who waited may have gone.
             To::Http(sender) => drop(sender.send(outcome.into_owned())),
         }
-    }
-}
-
-/// Bytes of answers that wait, by the client whose batches they belong to.
-pub(super) type KeptBytes = ByClient<Option<NonZeroUsize>>;
-
-/// An error that stands in for an answer, with its ID.
-const ERROR_BYTES: usize = MAX_KEPT_ID + 256;
-
-/// The answers to a batch, of which some may come later: they go together, when the last of them is there.
-pub(super) struct Batch {
-    client: Arc<GatewayClient>,
-    kept: Arc<KeptBytes>,
-    /// Bytes that all answers which are kept for the client may have, and those of one batch when they go.
-    most: usize,
-    /// Bytes of that which are not for large answers: whatever stands in for those finds room.
-    reserve: usize,
-    answers: Mutex<Answers>,
-}
-
-struct Answers {
-    /// The array without its end.
-    text: String,
-    /// Bytes of it that count among those that are kept.
-    counted: usize,
-    /// Answers that will come, and the end of those that are there at once.
-    missing: usize,
-}
-
-impl Batch {
-    /// For the answers to so many requests.
-    pub(super) fn new(client: &Arc<GatewayClient>, kept: &Arc<KeptBytes>, most: usize, requests: usize) -> Arc<Self> {
-        let answers = Mutex::new(Answers { text: String::new(), counted: 0, missing: 1 });
-        let reserve = (requests * ERROR_BYTES).min(most / 2);
-        Arc::new(Batch { client: client.clone(), kept: kept.clone(), most, reserve, answers })
-    }
-
-    /// Who asks.
-    pub(super) fn client(&self) -> &Arc<GatewayClient> {
-        &self.client
-    }
-
-    /// That there is room for an answer that comes later. A batch for which there is none waits for nothing.
-    pub(super) fn check_room(&self) -> Result<(), RpcError> {
-        let kept = self.kept.read(self.client.conn_id, |kept| kept.map_or(0, NonZeroUsize::get));
-        if kept < self.most - self.reserve { Ok(()) } else { Err(RpcError::answer_too_large(self.most)) }
-    }
-
-    /// Takes in an answer, or that there is no room for it.
-    pub(super) fn push(&self, id: &str, answer: String) {
-        let most = if answer.len() > ERROR_BYTES { self.most - self.reserve } else { self.most };
-        let answer = if self.keep(answer.len(), most) {
-            answer
-        } else {
-            let instead = Outcome::Failed(RpcError::answer_too_large(self.most)).answer(id);
-            self.keep(instead.len(), usize::MAX);
-            instead
-        };
-        let mut answers = self.answers.lock();
-        answers.counted += answer.len();
-        let before = if answers.text.is_empty() { '[' } else { ',' };
-        answers.text.push(before);
-        answers.text.push_str(&answer);
-    }
-
-    /// One that was missing is there. With the last one, this is the whole answer, if there is any.
-    pub(super) fn came(&self) -> Option<String> {
-        let mut answers = self.answers.lock();
-        answers.missing -= 1;
-        if answers.missing > 0 {
-            return None;
-        }
-        let (text, counted) = (std::mem::take(&mut answers.text), std::mem::take(&mut answers.counted));
-        drop(answers);
-        // Before anybody has the answer, and asks for more.
-        self.release(counted);
-        match text.len() {
-            0 => None,
-            length if length < self.most => Some(text + "]"),
-            // So many requests that not even what stands in for their answers has room.
-            _ => Some(Outcome::Failed(RpcError::answer_too_large(self.most)).answer(NULL)),
-        }
-    }
-
-    /// Counts so many bytes more, unless they are more than `most` with all that are kept.
-    fn keep(&self, bytes: usize, most: usize) -> bool {
-        self.kept.change(self.client.conn_id, |kept| {
-            let all = kept.map_or(0, NonZeroUsize::get) + bytes;
-            let has_room = all <= most;
-            if has_room {
-                *kept = NonZeroUsize::new(all);
-            }
-            has_room
-        })
-    }
-
-    fn release(&self, bytes: usize) {
-        self.kept.change(self.client.conn_id, |kept| {
-            *kept = kept.and_then(|all| NonZeroUsize::new(all.get() - bytes));
-        });
-    }
-}
-
-impl Drop for Batch {
-    fn drop(&mut self) {
-        let counted = self.answers.get_mut().counted;
-        self.release(counted);
     }
 }

@@ -4,8 +4,8 @@ use crate::common::fleet::Fleet;
 use crate::common::{Gateway, wait_until};
 use crate::raw::{Answer, Connection, ask};
 use serde_json::{Value, json};
-use std::io::BufReader;
-use std::net::TcpStream;
+use std::io::{BufReader, Read, Write};
+use std::net::{Shutdown, TcpStream};
 use std::thread;
 
 const WHO: &[(&str, &str, &str)] = &[
@@ -170,6 +170,41 @@ fn a_call_ends_with_the_connection_it_came_on() {
     assert_eq!(calls["calls"]["in_flight"], 0);
     node.respond(&late, json!(1));
     fleet.gateway.wait_for_status("the late answer is ignored", |status| status["calls"]["answers_ignored"] == 1);
+}
+
+/// As `nc -N` does: the request, and at once the end of this direction.
+fn ask_and_end(gateway: &Gateway, text: String) -> String {
+    let mut stream = gateway.tcp();
+    stream.write_all(text.as_bytes()).unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn who_sends_nothing_more_gets_its_answer() {
+    let fleet = Fleet::start(WHO, "");
+    let bearer = fleet.bearer("alice");
+    let asked = |line: &str, body: &str| ask_and_end(&fleet.gateway, request(line, Some(&bearer), "", body));
+    for (line, body) in
+        [("GET /status", ""), ("GET /nodes", ""), ("GET /healthz", ""), ("POST /topics/x/messages", r#"{"data":1}"#)]
+    {
+        // Sometimes the end comes with the request, sometimes later.
+        for _ in 0..50 {
+            let answer = asked(line, body);
+            assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("}\n"), "{line}: {answer}");
+        }
+    }
+    let refused = ask_and_end(&fleet.gateway, request("GET /ws", Some(&bearer), "", ""));
+    assert!(refused.starts_with("HTTP/1.1 426 "), "{refused}");
+    let status = fleet.gateway.status();
+    assert_eq!(status["handshakes"]["failed"]["disconnected"], 0, "{status}");
+    // What is missing of a body is waited for as ever.
+    let fleet = Fleet::start(WHO, "[handshake]\ntimeout = \"300ms\"");
+    let half = request("POST /topics/x/messages", Some(&fleet.bearer("alice")), "", "{}").replace("{}", "{");
+    let late = ask_and_end(&fleet.gateway, half);
+    assert!(late.starts_with("HTTP/1.1 408 "), "{late}");
 }
 
 #[test]
