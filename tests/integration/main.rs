@@ -17,6 +17,7 @@ mod handshake;
 mod lifecycle;
 mod many_calls;
 mod operators;
+mod operators_connections;
 mod plain;
 mod ports;
 mod raw;
