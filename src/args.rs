@@ -104,7 +104,7 @@ impl Flags {
         let mut listen = Vec::new();
         for text in &self.listen {
             match parse_listen(text) {
-                Some(addr) if listen.iter().any(|other: &ListenAddr| addr == *other && addr.overlaps(other)) => {
+                Some(addr) if listen.iter().any(|other| addr.is_same(other)) => {
                     note(ConfigError::new("--listen", format!("\"{text}\"; it stands there twice; allowed: once")));
                 }
                 Some(addr) => listen.push(addr),

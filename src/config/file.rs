@@ -159,9 +159,7 @@ fn read_listen(file: &mut File<'_>, key: &str, value: &Spanned<DeValue<'_>>, set
         file.refuse(key, item, LISTEN_FORMS);
     }
     for (index, (item, addr)) in items.iter().zip(&parsed).enumerate() {
-        // Port 0 is another one each time.
-        let is_same = |other: &ListenAddr| addr.as_ref().is_some_and(|addr| addr == other && addr.overlaps(other));
-        if parsed[..index].iter().flatten().any(is_same) {
+        if addr.as_ref().is_some_and(|addr| parsed[..index].iter().flatten().any(|other| addr.is_same(other))) {
             file.refuse(key, item, "it stands there twice; allowed: once");
         }
     }

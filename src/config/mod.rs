@@ -40,9 +40,12 @@ impl ListenAddr {
             ListenAddr::Unix(_) => true,
         }
     }
-}
 
-impl ListenAddr {
+    /// Whether both name one address. Port 0 is another one each time.
+    pub fn is_same(&self, other: &ListenAddr) -> bool {
+        self == other && self.overlaps(other)
+    }
+
     /// Whether both would accept the same connections.
     pub fn overlaps(&self, other: &ListenAddr) -> bool {
         match (self, other) {

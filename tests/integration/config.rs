@@ -218,6 +218,10 @@ const FLAGS: &[(&[&str], i32, &str)] = &[
     (&["serve"],             EX_USAGE, "aisopod-gateway: unexpected argument \"serve\"; --help shows what is allowed\n"),
     (&["--listen"],          EX_USAGE, "aisopod-gateway: missing argument for option '--listen'; --help shows what is allowed\n"),
     (&["--check=yes"],       EX_USAGE, "aisopod-gateway: unexpected argument for option '--check': \"yes\"; --help shows what is allowed\n"),
+    (&["--listen=[::1]:80", "--listen=[::1]:80", "--listen=[::1]:0", "--listen=[::1]:0"], EX_CONFIG, "\
+--listen: \"[::1]:80\"; it stands there twice; allowed: once
+config.toml:2: log_level = \"x\"; LEVELS
+"),
     (&["token"],             EX_USAGE, "aisopod-gateway: unexpected argument \"token\"; --help shows what is allowed\n"),
     (&["--listen", "here", "--listen=[::1]", "--log-level", "loud"], EX_CONFIG, "\
 --listen: \"here\"; LISTEN
