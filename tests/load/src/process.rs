@@ -1,6 +1,7 @@
 //! What the kernel tells of the server's processes, summed over them.
 
 use crate::failure::Failure;
+use std::collections::BTreeMap;
 use std::fs;
 use std::ops::Sub;
 use std::path::PathBuf;
@@ -9,14 +10,14 @@ use std::path::PathBuf;
 const TICKS_PER_SECOND: f64 = 100.0;
 
 /// What processes have used so far.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Usage {
     /// Seconds outside the kernel, to a hundredth.
     pub user_seconds: f64,
     /// Seconds in the kernel, to a hundredth.
     pub system_seconds: f64,
-    /// Seconds on a CPU, to a nanosecond, of all threads that live; `None` where the kernel doesn't count it.
-    pub nanoseconds: Option<u64>,
+    /// Nanoseconds on a CPU, of each thread that lives, by its folder in `/proc`; `None` where that isn't known of all.
+    pub nanoseconds: Option<BTreeMap<PathBuf, u64>>,
     /// Switches to another task because there was nothing to do.
     pub voluntary_switches: u64,
     /// Switches to another task because it was that one's turn.
@@ -26,22 +27,32 @@ pub struct Usage {
 impl Usage {
     /// CPU seconds, as precise as they are known.
     pub fn cpu_seconds(&self) -> f64 {
-        match self.nanoseconds {
-            Some(nanoseconds) if nanoseconds > 0 => nanoseconds as f64 / 1e9,
-            _ => self.user_seconds + self.system_seconds,
+        match &self.nanoseconds {
+            Some(threads) => threads.values().sum::<u64>() as f64 / 1e9,
+            None => self.user_seconds + self.system_seconds,
         }
     }
+}
+
+/// What each thread has used since; `None` if one has ended, which takes its time with it.
+fn since(now: BTreeMap<PathBuf, u64>, then: &BTreeMap<PathBuf, u64>) -> Option<BTreeMap<PathBuf, u64>> {
+    let all_live = then.keys().all(|thread| now.contains_key(thread));
+    let used = |(thread, now): (PathBuf, u64)| {
+        let then = then.get(&thread).copied().unwrap_or(0);
+        (thread, now.saturating_sub(then))
+    };
+    all_live.then(|| now.into_iter().map(used).collect())
 }
 
 impl Sub for Usage {
     type Output = Usage;
 
-    /// A thread that ended in between takes its time with it: never below zero.
+    /// A thread that ended in between takes its switches with it: never below zero.
     fn sub(self, earlier: Usage) -> Usage {
         Usage {
             user_seconds: (self.user_seconds - earlier.user_seconds).max(0.0),
             system_seconds: (self.system_seconds - earlier.system_seconds).max(0.0),
-            nanoseconds: self.nanoseconds.zip(earlier.nanoseconds).map(|(now, then)| now.saturating_sub(then)),
+            nanoseconds: self.nanoseconds.zip(earlier.nanoseconds).and_then(|(now, then)| since(now, &then)),
             voluntary_switches: self.voluntary_switches.saturating_sub(earlier.voluntary_switches),
             nonvoluntary_switches: self.nonvoluntary_switches.saturating_sub(earlier.nonvoluntary_switches),
         }
@@ -59,7 +70,7 @@ pub struct Memory {
 
 /// What these processes have used so far.
 pub fn usage(pids: &[u32]) -> Result<Usage, Failure> {
-    let mut sum = Usage { nanoseconds: Some(0), ..Usage::default() };
+    let mut sum = Usage { nanoseconds: Some(BTreeMap::new()), ..Usage::default() };
     for pid in pids {
         let stat = read(*pid, "stat")?;
         let (user, system) = ticks(&stat).ok_or_else(|| unreadable(*pid, "stat"))?;
@@ -71,8 +82,11 @@ pub fn usage(pids: &[u32]) -> Result<Usage, Failure> {
             sum.voluntary_switches += field(&status, "voluntary_ctxt_switches:").unwrap_or(0);
             sum.nonvoluntary_switches += field(&status, "nonvoluntary_ctxt_switches:").unwrap_or(0);
             let on_cpu = fs::read_to_string(thread.join("schedstat")).ok();
-            let on_cpu = on_cpu.and_then(|text| text.split_ascii_whitespace().next()?.parse::<u64>().ok());
-            sum.nanoseconds = sum.nanoseconds.zip(on_cpu).map(|(sum, more)| sum + more);
+            let on_cpu = on_cpu.and_then(|text| text.split_ascii_whitespace().next()?.parse().ok());
+            sum.nanoseconds = sum.nanoseconds.zip(on_cpu).map(|(mut threads, nanoseconds)| {
+                threads.insert(thread, nanoseconds);
+                threads
+            });
         }
     }
     Ok(sum)
@@ -132,17 +146,35 @@ fn field(text: &str, name: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::{Duration, Instant};
 
     #[test]
     fn this_process_has_figures() {
         let pid = std::process::id();
         let before = usage(&[pid]).unwrap();
-        let until = std::time::Instant::now() + std::time::Duration::from_millis(50);
-        while std::time::Instant::now() < until {}
-        let used = usage(&[pid]).unwrap() - before;
-        assert!(used.cpu_seconds() < 10.0, "{used:?}");
+        let deadline = Instant::now() + Duration::from_secs(20);
+        // Other tests' threads may end meanwhile: then it takes until the coarse figure has moved.
+        while (usage(&[pid]).unwrap() - before.clone()).cpu_seconds() == 0.0 {
+            assert!(Instant::now() < deadline, "no CPU time in {before:?}");
+        }
         let memory = memory(&[pid]).unwrap();
         assert!(memory.resident > 100_000 && memory.private.is_none_or(|private| private <= memory.resident * 2));
+    }
+
+    fn of_threads(figures: &[(&str, u64)]) -> BTreeMap<PathBuf, u64> {
+        figures.iter().map(|(name, nanoseconds)| (PathBuf::from(name), *nanoseconds)).collect()
+    }
+
+    #[test]
+    fn a_thread_that_ended_leaves_the_coarse_figure() {
+        let before =
+            Usage { user_seconds: 1.0, nanoseconds: Some(of_threads(&[("a", 5), ("b", 900)])), ..Usage::default() };
+        let now = |figures: &[(&str, u64)]| {
+            let nanoseconds = Some(of_threads(figures));
+            Usage { user_seconds: 1.25, system_seconds: 0.25, nanoseconds, ..Usage::default() } - before.clone()
+        };
+        assert_eq!(now(&[("a", 8), ("b", 900), ("new", 40)]).cpu_seconds(), 43e-9);
+        assert_eq!(now(&[("a", 8), ("new", 4000)]).cpu_seconds(), 0.5);
     }
 
     #[test]
