@@ -1,5 +1,5 @@
 //! Instructions in user space. A new compiler or library may change them by a few percent: then the bounds are recorded
-//! anew.
+//! anew. The heartbeat's ticks are in them, at 4,800 each: more of them where the machine is busy.
 
 use crate::bound::assert_at_most;
 use crate::callgrind::Simulated;
@@ -9,8 +9,8 @@ use crate::clients::{broadcast, connect, connect_all, echo};
 const HANDSHAKE: f64 = 40_000.0;
 /// 4,770 to 4,810 when recorded; 64 bytes, one under way at a time.
 const ECHO: f64 = 5_250.0;
-/// 940 when recorded; of 64 bytes to 100 clients, who lie in as many of the registry's shards.
-const DELIVERY: f64 = 1_030.0;
+/// 940 to 970 when recorded; of 64 bytes to 100 clients, who lie in as many of the registry's shards.
+const DELIVERY: f64 = 1_100.0;
 
 #[test]
 fn a_handshake_an_echo_and_a_delivery() {
@@ -19,8 +19,9 @@ fn a_handshake_an_echo_and_a_delivery() {
     const BROADCASTS: usize = 20;
     /// Who come when it is known what an echo takes among few,
     const OTHERS: usize = 900;
-    /// and how much more it may take among so many: as much as from run to run.
-    const GROWTH: f64 = 1.02;
+    /// and how much more it may take among so many: 40 ticks of the heartbeat's, which one of both may have more on a
+    /// busy machine, are 2 %. A step for each client there is would be 20 %.
+    const GROWTH: f64 = 1.05;
     let Some(mut simulated) = Simulated::start() else { return };
     let server = &mut simulated.server;
     // What is done once and for all, and the tables' first growth.

@@ -89,6 +89,8 @@ pub fn usage(pids: &[u32]) -> Result<Usage, Failure> {
             });
         }
     }
+    // A kernel that has the file and doesn't count.
+    sum.nanoseconds = sum.nanoseconds.filter(|threads| threads.values().any(|nanoseconds| *nanoseconds > 0));
     Ok(sum)
 }
 

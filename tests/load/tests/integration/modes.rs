@@ -23,7 +23,8 @@ fn has_usage(json: &Value) {
     {
         assert!(number(json, name) >= 0.0, "{json}");
     }
-    assert!(number(json, "resident_bytes") > 0.0 && number(json, "private_bytes") > 0.0, "{json}");
+    assert!(number(json, "resident_bytes") > 0.0, "{json}");
+    assert!(json["private_bytes"].is_null() || number(json, "private_bytes") > 0.0, "{json}");
     assert_eq!(json["traced"], false);
     assert!(json["instructions"].is_null() || json["instructions"]["kernel"].is_u64(), "{json}");
 }
@@ -38,9 +39,9 @@ fn has_cpu_for_each(json: &Value, unit: &str, count: f64) {
 
 #[test]
 fn echo_counts_messages_and_latencies() {
-    let json = load("echo", echo(), &format!("--connections 5 --seconds 0.5 --warmup 0.1 --busy {}", pid())).json();
+    let json = load("echo", echo(), &format!("--connections 5 --seconds 2 --warmup 0.1 --busy {}", pid())).json();
     assert_eq!((json["mode"].as_str(), json["connections"].as_u64()), (Some("echo"), Some(5)));
-    assert!(number(&json, "messages") >= 5.0 && number(&json, "seconds") >= 0.5);
+    assert!(number(&json, "messages") >= 5.0 && number(&json, "seconds") >= 2.0);
     let latency = &json["latency_microseconds"];
     let ordered = ["p50", "p90", "p99", "p99.9", "max"].map(|name| number(latency, name));
     assert!(ordered[0] > 0.0 && ordered.is_sorted(), "{latency}");
@@ -60,7 +61,7 @@ fn pipelined_has_so_many_outstanding() {
             }
         });
     });
-    let json = load("pipelined", addr, "--connections 3 --depth 7 --seconds 0.5 --warmup 0 --size 200").json();
+    let json = load("pipelined", addr, "--connections 3 --depth 7 --seconds 2 --warmup 0 --size 200").json();
     assert!(number(&json, "messages") >= 21.0, "{json}");
     assert!(json["cpu_seconds"].is_null() && json["server_cpu_microseconds_per_message"].is_null());
 }
@@ -77,7 +78,7 @@ fn rpc_requests_are_answered_by_id() {
         });
     });
     for mode in ["echo", "pipelined"] {
-        let json = load(mode, addr, "--rpc --size 300 --connections 4 --seconds 0.5 --warmup 0.1").json();
+        let json = load(mode, addr, "--rpc --size 300 --connections 4 --seconds 2 --warmup 0.1").json();
         assert!(number(&json, "messages") > 4.0, "{json}");
     }
 }
@@ -138,7 +139,7 @@ fn pings_are_counted_and_answered_with_their_payload() {
     let answered = Arc::new(AtomicUsize::new(0));
     let counter = answered.clone();
     let addr = websocket(move |mut client| {
-        for number in 0_u8.. {
+        for number in (0..=u8::MAX).cycle() {
             let payload = [number; 11];
             client.write(&frame(PING, &payload));
             match client.receive() {
@@ -149,7 +150,7 @@ fn pings_are_counted_and_answered_with_their_payload() {
             thread::sleep(Duration::from_millis(5));
         }
     });
-    let json = load("ping", addr, &format!("--connections 4 --seconds 0.4 {}", pid())).json();
+    let json = load("ping", addr, &format!("--connections 4 --seconds 2 {}", pid())).json();
     let pings = number(&json, "pings");
     assert!(pings > 4.0 && pings <= answered.load(SeqCst) as f64 + 4.0, "{json}");
     assert_eq!(json["lost"], 0);
@@ -167,7 +168,7 @@ fn handshakes_end_by_the_book() {
         client.write(&frame(close.0, &close.1));
         counter.fetch_add(1, SeqCst);
     });
-    let json = load("handshake", addr, "--connections 4 --seconds 0.5 --warmup 0 --path /other --token secret").json();
+    let json = load("handshake", addr, "--connections 4 --seconds 2 --warmup 0 --path /other --token secret").json();
     let handshakes = number(&json, "handshakes");
     assert!(handshakes > 4.0 && handshakes <= ended.load(SeqCst) as f64, "{json}");
     assert_eq!(json["failures"], 0);
@@ -210,7 +211,7 @@ fn slow_readers_are_slow_and_the_healthy_one_is_not() {
     thread::scope(|scope| {
         for options in ["", "--fanout"] {
             scope.spawn(move || {
-                let json = load("slow", echo(), &format!("--connections 3 --seconds 0.5 {options} {}", pid())).json();
+                let json = load("slow", echo(), &format!("--connections 3 --seconds 2 {options} {}", pid())).json();
                 assert_eq!(json["slow_closed"], 0, "{json}");
                 assert!(number(&json, "healthy_round_trips") > 0.0, "{json}");
                 assert!(json["resident_bytes_growth"].is_i64(), "{json}");
@@ -231,19 +232,21 @@ fn slow_readers_that_are_closed_are_counted() {
             }
         });
     });
-    let json = load("slow", addr, "--connections 3 --seconds 0.5 --size 100").json();
+    let json = load("slow", addr, "--connections 3 --seconds 2 --size 100").json();
     assert_eq!(json["slow_closed"], 3, "{json}");
 }
 
 #[test]
 fn system_calls_are_counted_or_the_reason_is_given() {
-    let json = Server::start().load("echo", "--connections 2 --seconds 0.5 --warmup 0 --syscalls").json();
+    let json = Server::start().load("echo", "--connections 2 --seconds 2 --warmup 0 --syscalls").json();
     match json["syscalls"].as_object() {
         Some(calls) => {
             assert_eq!(json["traced"], true);
             assert!(calls.contains_key("recvfrom") && calls.contains_key("sendto"), "{json}");
-            let each = number(&json["syscalls_per_message"], "sendto");
-            assert!((0.9..1.1).contains(&each), "{json}");
+            // Each connection may have one message on its way at either end.
+            let (calls, messages) = (number(&json["syscalls"], "sendto"), number(&json, "messages"));
+            assert!((calls - messages).abs() <= 0.1 * messages + 4.0, "{json}");
+            assert!((number(&json["syscalls_per_message"], "sendto") * messages - calls).abs() < 1.0, "{json}");
         }
         None => assert!(json["syscalls_missing_because"].is_string(), "{json}"),
     }
@@ -253,7 +256,7 @@ fn system_calls_are_counted_or_the_reason_is_given() {
 fn without_strace_the_reason_is_given() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_load"));
     let addr = echo().to_string();
-    command.args(["echo", "--addr", &addr, "--connections", "1", "--seconds", "0.1", "--warmup", "0", "--syscalls"]);
+    command.args(["echo", "--addr", &addr, "--connections", "1", "--seconds", "1", "--warmup", "0", "--syscalls"]);
     let json = run(command.args(pid().split(' ')).env("PATH", "")).json();
     assert!(json["syscalls"].is_null() && json["syscalls_missing_because"].is_string(), "{json}");
     assert_eq!(json["traced"], false);

@@ -1,6 +1,7 @@
 //! Servers that split, ping, lie, refuse, close and hang. The program says what was wrong, and always ends.
 
 use crate::common::{CLOSE, Client, PING, PONG, TEXT, echo, frame, listen, load, run, websocket};
+use rustix::net::{AddressFamily, SocketType};
 use std::net::{SocketAddr, TcpListener};
 use std::process::Command;
 use std::thread;
@@ -9,7 +10,7 @@ use std::time::Duration;
 /// Long enough for something to go wrong, which ends it.
 const UNTIL_WRONG: &str = "--connections 3 --patience 5";
 /// Against servers that hang: nothing but this ends it.
-const IMPATIENT: &str = "--connections 3 --patience 0.5";
+const IMPATIENT: &str = "--connections 3 --patience 2";
 
 /// Answers every text with these bytes.
 fn answers(bytes: impl Fn(&[u8]) -> Vec<u8> + Send + Sync + 'static) -> SocketAddr {
@@ -99,41 +100,46 @@ fn losses_are_counted_where_connections_are_held() {
         // The answer is a close frame too.
         assert!(client.receive().is_some_and(|(first, _)| first == CLOSE));
     });
-    let json = load("ping", addr, "--connections 3 --seconds 1").json();
+    let json = load("ping", addr, "--connections 3 --seconds 3").json();
     assert_eq!((&json["lost"], &json["losses"]["close_codes"]["1012"]), (&3.into(), &3.into()));
 }
 
+/// All at once: they wait until their patience is at its end.
 #[test]
 fn servers_that_hang() {
-    let deaf = websocket(|_client| {
+    let hang = || {
         loop {
             thread::park();
         }
-    });
-    load("echo", deaf, "--seconds 0.1 --warmup 0").failed(1, "no message was answered");
-    load("echo", deaf, IMPATIENT).failed(1, "waiting for answers on 3 connections");
-    load("idle", deaf, "--connections 2 --message 9 --patience 0.5").failed(1, "waiting for the message");
-    load("handshake", deaf, "--connections 2 --patience 0.5").failed(1, "the end of 2 connections");
-    load("slow", deaf, "--connections 2 --patience 0.5").failed(1, "on the connection that reads");
-    load("fanout", deaf, "--connections 2 --patience 0.5").failed(1, "an echo");
-    let mute = listen(|_stream| {
-        loop {
-            thread::park();
-        }
-    });
-    load("echo", mute, IMPATIENT).failed(1, "waiting for 3 of 3 handshakes");
-    load("storm", mute, "--connections 2 --patience 0.5").failed(1, "handshakes");
+    };
+    let deaf = websocket(move |_client| hang());
+    let mute = listen(move |_stream| hang());
     // Accepted by the kernel and by nobody else.
-    let unaccepted = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-    let addr = unaccepted.local_addr().unwrap();
-    load("ping", addr, IMPATIENT).failed(1, "waiting for 3 of 3 handshakes");
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let unaccepted = listener.local_addr().unwrap();
+    thread::scope(|scope| {
+        for (mode, addr, options, words) in [
+            ("echo", deaf, "--seconds 0.1 --warmup 0", "no message was answered"),
+            ("echo", deaf, IMPATIENT, "waiting for answers on 3 connections"),
+            ("idle", deaf, "--connections 2 --message 9 --patience 2", "waiting for the message"),
+            ("handshake", deaf, "--connections 2 --patience 2", "the end of 2 connections"),
+            ("slow", deaf, "--connections 2 --patience 2", "on the connection that reads"),
+            ("fanout", deaf, "--connections 2 --patience 2", "an echo"),
+            ("echo", mute, IMPATIENT, "waiting for 3 of 3 handshakes"),
+            ("storm", mute, "--connections 2 --patience 2", "handshakes"),
+            ("ping", unaccepted, IMPATIENT, "waiting for 3 of 3 handshakes"),
+        ] {
+            scope.spawn(move || load(mode, addr, options).failed(1, words));
+        }
+    });
 }
 
 #[test]
 fn nobody_listens() {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-    let addr = listener.local_addr().unwrap();
-    drop(listener);
+    // Bound all the while, so that nobody else can.
+    let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+    rustix::net::bind(&socket, &SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    let addr = SocketAddr::try_from(rustix::net::getsockname(&socket).unwrap()).unwrap();
     load("echo", addr, UNTIL_WRONG).failed(1, "can't connect");
     load("storm", addr, "--connections 2").failed(1, "no connection opened");
     load("handshake", addr, "--connections 2 --seconds 0.1 --warmup 0").failed(1, "no handshake");
