@@ -16,7 +16,7 @@ use std::time::{Duration, SystemTime};
 /// Lines that may wait for the writer.
 const QUEUE_LINES: usize = 4096;
 /// How long the end of the program waits for the last lines.
-const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(3);
 const THREAD: &str = "log";
 
 /// Only this crate's lines are logged: the libraries' own hold messages' contents at their lowest levels. Which module
@@ -97,7 +97,7 @@ impl Log for Queue {
         DROPPED.add(u64::from(self.entries.try_send(line).is_err()));
     }
 
-    /// Waits until all lines before it are written, a second at most.
+    /// Waits until all lines before it are written, or [`FLUSH_TIMEOUT`] is over.
     fn flush(&self) {
         let (done, written) = sync_channel(1);
         if self.entries.try_send(Entry::Flush(done)).is_ok() {

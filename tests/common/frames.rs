@@ -59,8 +59,18 @@ impl Raw {
         self.0.write_all(bytes).expect("an open connection");
     }
 
-    /// The next frame: its first byte and its payload. `None` at the end of the stream.
+    /// The next frame that is no ping of the heartbeat's: its first byte and its payload. `None` at the end of the stream.
     pub fn receive(&mut self) -> Option<(u8, Vec<u8>)> {
+        loop {
+            let frame = self.frame()?;
+            if frame.0 != FIN | PING {
+                return Some(frame);
+            }
+        }
+    }
+
+    /// The next frame, whatever it is.
+    pub fn frame(&mut self) -> Option<(u8, Vec<u8>)> {
         let mut start = [0; 2];
         self.0.read_exact(&mut start).ok()?;
         assert_eq!(start[1] & 0x80, 0, "a server's frames are not masked");
@@ -83,7 +93,7 @@ impl Raw {
     /// Reads to the end: the close frame's code and reason if there is one, and whether it was the last.
     pub fn closed(&mut self) -> Option<(u16, String)> {
         let mut close = None;
-        while let Some((first, payload)) = self.receive() {
+        while let Some((first, payload)) = self.frame() {
             assert!(close.is_none(), "a frame behind the close frame: {first:#x}");
             if first == FIN | CLOSE {
                 let code = u16::from_be_bytes([payload[0], payload[1]]);

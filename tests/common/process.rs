@@ -63,9 +63,12 @@ impl Process {
     }
 
     /// Waits until its standard error has a line that fits.
-    pub fn wait_for_complaint(&self, what: &str, fits: impl Fn(&str) -> bool) {
+    pub fn wait_for_complaint(&self, what: &str, fits: impl Fn(&str) -> bool) -> String {
         let deadline = Instant::now() + PATIENCE;
-        while !self.complaints().iter().any(|line| fits(line)) {
+        loop {
+            if let Some(line) = self.complaints().into_iter().find(|line| fits(line)) {
+                return line;
+            }
             assert!(Instant::now() < deadline, "no line with {what}: {:#?}", self.complaints());
             thread::sleep(Duration::from_millis(5));
         }

@@ -114,7 +114,7 @@ pub fn answer_pings(clients: &mut [Raw], count: usize) {
         for client in clients {
             scope.spawn(move || {
                 for _ in 0..count {
-                    let (first, payload) = client.receive().expect("a ping");
+                    let (first, payload) = client.frame().expect("a ping");
                     assert_eq!(first, FIN | PING);
                     client.send(&frame(FIN | PONG, &payload));
                 }

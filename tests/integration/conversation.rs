@@ -1,11 +1,10 @@
 //! The README's first conversation, as it stands there: websocat, curl and a shell.
 
 use crate::common::process::Process;
-use crate::common::{Gateway, tools, wait_until};
+use crate::common::{Gateway, tools};
 use serde_json::Value;
-use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
 const README: &str = include_str!("../../README.md");
 
@@ -17,20 +16,11 @@ fn blocks(section: &str) -> Vec<&'static str> {
     fenced.map(|block| block.split_once('\n').expect("a language").1).collect()
 }
 
-/// The shell, where the commands find the gateway and websocat; killed with all it started when dropped.
-struct Shell(Child);
-
-impl Drop for Shell {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
+/// A directory and a shell, where the commands find the gateway and websocat.
 struct Stage {
     dir: tempfile::TempDir,
     path: String,
+    /// Of the gateway, or 0 for any.
     port: u16,
 }
 
@@ -42,10 +32,6 @@ impl Stage {
         // What it starts last takes its place, and so its signals.
         command.args(["-e", "-c", &script]).current_dir(self.dir.path()).env("PATH", &self.path);
         command
-    }
-
-    fn addr(&self) -> (&'static str, u16) {
-        ("127.0.0.1", self.port)
     }
 }
 
@@ -74,13 +60,12 @@ fn it_goes_as_the_readme_shows_it() {
     let [start, alice, node, joined, call, answer, result] = blocks[..] else { panic!("other blocks: {blocks:#?}") };
     let dirs = [websocat.parent(), Gateway::binary().parent()].map(|dir| dir.unwrap().display().to_string());
     let path = format!("{}:{}", dirs.join(":"), std::env::var("PATH").unwrap());
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let stage = Stage { dir: tempfile::tempdir().unwrap(), path, port };
+    let mut stage = Stage { dir: tempfile::tempdir().unwrap(), path, port: 0 };
 
     let start = start.replace("\naisopod-gateway ", "\nexec aisopod-gateway ");
-    let shell = stage.command(&start).stderr(Stdio::null()).spawn().unwrap();
-    let _shell = Shell(shell);
-    wait_until("the gateway listens", || TcpStream::connect(stage.addr()).is_ok());
+    let gateway = Process::start(&mut stage.command(&start));
+    let listening = gateway.wait_for_complaint("its address", |line| line.contains(" listening addr="));
+    stage.port = listening.rsplit(':').next().unwrap().parse().unwrap();
     assert!(Path::new(&stage.dir.path().join("alice.token")).exists());
 
     let alice = act(alice, &stage, None);

@@ -1,6 +1,6 @@
 //! The library in this process, with handlers of the tests' own.
 
-use crate::common::frames::{FIN, Raw, TEXT, frame};
+use crate::common::frames::{CLOSE, FIN, Raw, TEXT, frame};
 use crate::common::{PATIENCE, wait_until};
 use aisopod_gateway::{
     CloseReason, Config, Drained, Gateway, GatewayClient, Handler, ListenAddr, Listener, Rest, Shutdown, Utf8Bytes,
@@ -71,8 +71,8 @@ impl Embedded {
         let _ = log::set_logger(&Recorder).map(|()| log::set_max_level(log::LevelFilter::Info));
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build().unwrap();
         let mut config = Config::new(1024);
-        // No ping comes between what a test waits for.
-        config.heartbeat.interval = std::time::Duration::from_secs(3600);
+        // The first ping comes at any time within an interval: none within a test.
+        config.heartbeat.interval = std::time::Duration::from_secs(1_000_000_000);
         change(&mut config);
         let gateway = Gateway::with_handler(config, |_| Arc::new(handler));
         let guard = runtime.enter();
@@ -212,15 +212,15 @@ fn a_full_outbox_closes_the_client_and_nobody_waits() {
     let embedded = Embedded::start(
         |config| config.limits.outbox_max_messages = 100,
         move |client, _| {
-            let failed = (0..1_000).filter(|_| client.send("x".repeat(100_000)).is_err()).count();
+            let failed = (0..100).filter(|_| client.send("x".repeat(1_000_000)).is_err()).count();
             *count.lock().unwrap() += failed;
         },
     );
     let mut raw = embedded.connect();
     raw.send(&frame(FIN | TEXT, b"flood me"));
     wait_until("it is closed", || embedded.status()["closed_total"]["slow_consumer"] == 1);
-    // 41 messages fit into 4 MiB; all behind the first that didn't are refused too.
-    assert_eq!(*refused.lock().unwrap(), 1_000 - 41);
+    // 4 messages fit into 4 MiB; all behind the first that didn't are refused too.
+    assert_eq!(*refused.lock().unwrap(), 100 - 4);
     assert_eq!(embedded.status()["outbox"]["bytes_queued"], 0);
 }
 
@@ -283,7 +283,7 @@ fn a_close_request_is_heard_in_the_middle_of_a_blocked_write() {
 #[test]
 fn what_is_queued_before_a_close_is_delivered_before_it() {
     let embedded = Embedded::start(
-        |_| {},
+        |config| config.limits.close_timeout = PATIENCE,
         |client, _| {
             for index in 0..100 {
                 client.send(format!("{index} {}", "x".repeat(10_000))).unwrap();
@@ -296,6 +296,7 @@ fn what_is_queued_before_a_close_is_delivered_before_it() {
     for index in 0..100 {
         assert!(raw.receive().unwrap().1.starts_with(format!("{index} ").as_bytes()));
     }
+    raw.send(&frame(FIN | CLOSE, &4000_u16.to_be_bytes()));
     assert_eq!(raw.closed(), Some((4000, "kicked".to_owned())));
 }
 

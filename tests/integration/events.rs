@@ -17,7 +17,8 @@ const OPERATORS: &[(&str, &str, &str)] = &[
 #[test]
 fn events_reach_each_subscriber_in_order_and_without_a_gap() {
     const EVENTS: u64 = 300;
-    let fleet = Fleet::start(OPERATORS, "");
+    // Some read late: after others have read all.
+    let fleet = Fleet::start(OPERATORS, "[limits]\nwrite_timeout = \"1h\"");
     let mut subscribers: Vec<_> = (0..5).map(|_| fleet.connect("alice")).collect();
     for subscriber in &mut subscribers {
         let topics = subscriber.call("gateway.subscribe", json!({"topics": ["news", "news"]}));

@@ -49,7 +49,7 @@ fn what_breaks_the_protocol_is_closed_with_its_code() {
 
 #[test]
 fn a_client_still_sending_sees_why_it_is_closed() {
-    let gateway = Gateway::start("[limits]\nmax_message_bytes = 1000");
+    let gateway = Gateway::start("[limits]\nmax_message_bytes = 1000\nclose_timeout = \"1m\"");
     let mut raw = Raw::connect(&gateway);
     // More than all buffers on the way: without the gateway reading on, its close frame would be lost in a reset.
     let message = frame(FIN | TEXT, &vec![b'x'; 8 * 1024 * 1024]);

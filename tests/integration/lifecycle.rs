@@ -12,7 +12,7 @@ use std::time::Duration;
 /// Quick heartbeats, for clients that are to be taken for dead.
 const QUICK: &str = "[heartbeat]\ninterval = \"300ms\"\ntimeout = \"200ms\"\n";
 /// As quick as a client can be sure to follow on a busy machine.
-const BRISK: &str = "[heartbeat]\ninterval = \"1s\"\ntimeout = \"1s\"\n";
+const BRISK: &str = "[heartbeat]\ninterval = \"3s\"\ntimeout = \"3s\"\n";
 
 fn number(value: &Value) -> u64 {
     value.as_u64().unwrap_or_else(|| panic!("not a number: {value}"))
@@ -118,8 +118,9 @@ fn by_a_killed_client() {
 
 #[test]
 fn by_silence_after_the_very_first_ping() {
-    ends_as("pong_timeout", QUICK, |gateway, mut raw| {
-        assert_eq!(raw.receive().unwrap().0, FIN | PING);
+    leaves_nothing("pong_timeout", QUICK, |gateway| {
+        let mut raw = Raw::connect(gateway);
+        assert_eq!(raw.frame().unwrap().0, FIN | PING);
         // It reads, and never answers, not even the close frame.
         let status = gateway.wait_for_status("it is timed out", |status| status["heartbeat"]["timeouts"] == 1);
         assert_eq!(
@@ -162,16 +163,16 @@ fn by_shutdown() {
 
 #[test]
 fn a_healthy_client_lives_over_many_heartbeats_and_past_the_handshake_timeout() {
-    let gateway = Gateway::start(&format!("[handshake]\ntimeout = \"1s\"\n{BRISK}"));
+    let gateway = Gateway::start(&format!("[handshake]\ntimeout = \"2s\"\n{BRISK}"));
     let mut client = gateway.connect();
     let reader = std::thread::spawn(move || {
         // Reading answers the pings.
         client.closed()
     });
-    let enough = |status: &Value| number(&status["heartbeat"]["pongs_received"]) >= 4;
-    let status = gateway.wait_for_status("four pongs", enough);
+    let enough = |status: &Value| number(&status["heartbeat"]["pongs_received"]) >= 2;
+    let status = gateway.wait_for_status("two pongs", enough);
     assert_eq!((&status["clients"]["total_connections"], sum(&status["closed_total"])), (&1.into(), 0), "{status}");
-    assert!(number(&status["heartbeat"]["round_trip_p50_microseconds"]) > 0, "{status}");
+    assert!(status["heartbeat"]["round_trip_p50_microseconds"].is_u64(), "{status}");
     gateway.signal("TERM");
     assert_eq!(reader.join().unwrap().0, 1012);
 }
@@ -183,9 +184,9 @@ fn anything_received_proves_a_client_alive() {
     let note = frame(FIN | TEXT, br#"{"jsonrpc":"2.0","method":"gateway.ping"}"#);
     // Never a pong; pieces of notifications, down to single bytes.
     let mut pieces = note.chunks(1).cycle();
-    gateway.wait_for_status("four pings went unanswered", |status| {
+    gateway.wait_for_status("three pings went unanswered", |status| {
         raw.send(pieces.next().unwrap());
-        number(&status["heartbeat"]["pings_sent"]) >= 4
+        number(&status["heartbeat"]["pings_sent"]) >= 3
     });
     let status = gateway.status();
     assert_eq!((number(&status["clients"]["total_connections"]), sum(&status["closed_total"])), (1, 0), "{status}");
@@ -202,7 +203,9 @@ fn a_client_that_reads_a_large_message_slowly_is_not_cut() {
     let mut bytes = [0; 4096];
     let mut total = 0;
     while total < 900_000 {
-        total += std::io::Read::read(&mut raw.0, &mut bytes).unwrap();
+        let length = std::io::Read::read(&mut raw.0, &mut bytes).unwrap();
+        assert!(length > 0, "it was cut after {total} bytes");
+        total += length;
         // Slower than the interval and the timeout together.
         std::thread::sleep(Duration::from_millis(16));
     }
@@ -222,8 +225,8 @@ fn a_process_that_was_stopped_closes_nobody_for_it() {
     gateway.wait_for_status("pings go round", |status| number(&status["heartbeat"]["pongs_received"]) > 20);
     for _ in 0..2 {
         gateway.signal("STOP");
-        // Several intervals: without care, every deadline has passed when it wakes.
-        std::thread::sleep(Duration::from_secs(3));
+        // Longer than the interval: without care, the deadline of most has passed when it wakes.
+        std::thread::sleep(Duration::from_secs(5));
         gateway.signal("CONT");
         let before = number(&gateway.status()["heartbeat"]["pongs_received"]);
         let more = |status: &Value| number(&status["heartbeat"]["pongs_received"]) > before + 20;

@@ -86,7 +86,8 @@ fn call_all(mut caller: Peer, number: usize, each: usize, names: &[String]) {
 
 #[test]
 fn a_node_that_stops_reading_costs_nobody_else() {
-    let fleet = Fleet::start(WHO, "[limits]\nwrite_timeout = \"1h\"\noutbox_max_messages = 5000");
+    let fleet =
+        Fleet::start(WHO, "[limits]\nwrite_timeout = \"1h\"\noutbox_max_messages = 5000\n[calls]\ntimeout = \"1h\"");
     let (mut alice, stuck) = (fleet.connect("alice"), fleet.connect("kitchen-pi"));
     let (mut bob, mut node) = (fleet.connect("bob"), fleet.connect("hall-pi"));
     let padding = "x".repeat(20_000);

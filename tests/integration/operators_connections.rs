@@ -18,8 +18,9 @@ fn a_call_ends_with_the_connection_it_came_on() {
     std::io::Write::write_all(&mut caller, text.as_bytes()).unwrap();
     let late = node.next();
     drop(caller);
-    let calls = fleet.gateway.wait_for_status("it is cancelled", |status| status["calls"]["ended"]["cancelled"] == 1);
-    assert_eq!(calls["calls"]["in_flight"], 0);
+    fleet.gateway.wait_for_status("it is cancelled", |status| {
+        status["calls"]["ended"]["cancelled"] == 1 && status["calls"]["in_flight"] == 0
+    });
     node.respond(&late, json!(1));
     fleet.gateway.wait_for_status("the late answer is ignored", |status| status["calls"]["answers_ignored"] == 1);
 }
@@ -53,7 +54,7 @@ fn who_sends_nothing_more_gets_its_answer() {
     let status = fleet.gateway.status();
     assert_eq!(status["handshakes"]["failed"]["disconnected"], 0, "{status}");
     // What is missing of a body is waited for as ever.
-    let fleet = Fleet::start(WHO, "[handshake]\ntimeout = \"300ms\"");
+    let fleet = Fleet::start(WHO, "[handshake]\ntimeout = \"2s\"");
     let half = request("POST /topics/x/messages", Some(&fleet.bearer("alice")), "", "{}").replace("{}", "{");
     let late = ask_and_end(&fleet.gateway, half);
     assert!(late.starts_with("HTTP/1.1 408 "), "{late}");
@@ -88,7 +89,7 @@ fn a_drain_takes_no_more_calls() {
 
 #[test]
 fn bodies_come_in_time_in_pieces_and_when_they_are_asked_for() {
-    let fleet = Fleet::start(WHO, "[handshake]\ntimeout = \"300ms\"");
+    let fleet = Fleet::start(WHO, "[handshake]\ntimeout = \"2s\"");
     let bearer = fleet.bearer("alice");
     let line = "POST /topics/x/messages";
     // Nothing of the body comes.

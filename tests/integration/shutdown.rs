@@ -28,7 +28,7 @@ fn few_clients_are_not_kept_waiting() {
 
 #[test]
 fn clients_that_do_not_answer_are_cut_and_counted() {
-    let settings = "[limits]\nclose_timeout = \"1h\"\n[shutdown]\ndrain_timeout = \"3s\"\n";
+    let settings = "[limits]\nclose_timeout = \"1h\"\n[shutdown]\ndrain_timeout = \"10s\"\n";
     let mut gateway = Gateway::start(settings);
     let _silent: Vec<_> = (0..3).map(|_| Raw::connect(&gateway)).collect();
     let mut good = gateway.connect();
@@ -59,7 +59,7 @@ fn a_second_signal_ends_it_at_once() {
 
 #[test]
 fn while_draining_nobody_new_is_let_in_and_nothing_is_left_hanging() {
-    let mut gateway = Gateway::start("[limits]\nclose_timeout = \"5s\"\n");
+    let mut gateway = Gateway::start("[handshake]\ntimeout = \"1m\"\n[limits]\nclose_timeout = \"1h\"\n");
     let mut silent = Raw::connect(&gateway);
     gateway.wait_for_clients(1);
     let mut never_spoke = gateway.tcp();

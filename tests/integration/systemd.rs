@@ -128,7 +128,9 @@ fn in_the_journal_lines_have_no_time_of_their_own() {
     let gateway = Gateway::start_by(command, "");
     let line = gateway.wait_for_line("listens", |line| line.contains("listening"));
     assert!(line.starts_with("INFO  [aisopod_gateway] listening addr="), "{line}");
-    let plain = Gateway::start("");
+    let mut command = Command::new(Gateway::binary());
+    command.env_remove("JOURNAL_STREAM");
+    let plain = Gateway::start_by(command, "");
     let line = plain.wait_for_line("listens", |line| line.contains("listening"));
     assert!(line.starts_with("INFO  [aisopod_gateway] 20") && line.contains("Z listening addr="), "{line}");
     assert!(!line.contains('\u{1b}'), "no colours");

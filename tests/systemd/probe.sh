@@ -1,4 +1,9 @@
 # Runs as a unit behind the gateway's: what systemd and a client say of it, while it runs and after it was stopped.
+# The counts come a moment behind the readiness.
+for _ in $(seq 100); do
+    systemctl show aisopod-gateway -p StatusText | grep -q clients && break
+    sleep 0.1
+done
 systemctl show aisopod-gateway -p ActiveState,StatusText,User
 socket=/run/aisopod-gateway/gateway.sock
 stat -c 'socket mode %a' $socket
@@ -7,7 +12,7 @@ curl -s --unix-socket $socket http://gateway/readyz; echo
 curl -s -o /dev/null -w 'without a token: %{http_code}\n' --unix-socket $socket http://gateway/ws \
     -H 'Connection: Upgrade' -H 'Upgrade: websocket' -H 'Sec-WebSocket-Version: 13' \
     -H 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=='
-curl -s -o /dev/null -w 'with a token: %{http_code}\n' --max-time 1 --unix-socket $socket http://gateway/ws \
+curl -s -o /dev/null -w 'with a token: %{http_code}\n' --max-time 5 --unix-socket $socket http://gateway/ws \
     -H "Authorization: Bearer $token" -H 'Connection: Upgrade' -H 'Upgrade: websocket' \
     -H 'Sec-WebSocket-Version: 13' -H 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=='
 curl -s --unix-socket $socket http://gateway/status; echo
