@@ -1,7 +1,6 @@
 //! Every client of this process, by `conn_id`.
 
 use super::index::IdMap;
-use super::sender::take_turns;
 use super::{ConnId, GatewayClient};
 use crate::auth::Role;
 use crate::config::MAX_CONNECTIONS;
@@ -27,13 +26,23 @@ type Map = IdMap<Arc<GatewayClient>>;
 /// Some of the clients. What comes and goes in one shard touches nothing that the others touch.
 #[derive(Default)]
 #[repr(align(64))]
-struct Shard {
+pub struct Shard {
     clients: RwLock<Map>,
     /// How many they are, packed by role: changed under the lock, with the map, and read without it.
     counts: AtomicU64,
 }
 
 impl Shard {
+    /// How many clients are in it.
+    pub fn count(&self) -> usize {
+        unpack(self.counts.load(Relaxed)).iter().sum()
+    }
+
+    /// Those that `fits` holds for, in no order. It is asked under the lock: it must not take long, or another lock.
+    pub fn select(&self, fits: impl Fn(&GatewayClient) -> bool) -> Vec<Arc<GatewayClient>> {
+        self.clients.read().values().filter(|client| fits(client)).cloned().collect()
+    }
+
     fn on_connect(&self, client: &Arc<GatewayClient>) {
         let mut clients = self.clients.write();
         let replaced = clients.insert(client.conn_id, client.clone());
@@ -87,14 +96,14 @@ impl ClientRegistry {
 
     /// Takes a client in until the returned guard is dropped.
     pub fn on_connect(&self, client: Arc<GatewayClient>) -> Registration {
-        let shard = self.shard(client.conn_id);
+        let shard = self.shard_of(client.conn_id);
         shard.on_connect(&client);
         Registration { shard: Some(shard.clone()), client }
     }
 
     /// The client with this ID.
     pub fn get(&self, conn_id: ConnId) -> Option<Arc<GatewayClient>> {
-        self.shard(conn_id).clients.read().get(&conn_id).cloned()
+        self.shard_of(conn_id).clients.read().get(&conn_id).cloned()
     }
 
     /// Every client, in no order. Shard by shard: who comes or goes meanwhile may be in it or not.
@@ -110,17 +119,9 @@ impl ClientRegistry {
         clients
     }
 
-    /// The clients that `fits` holds for, in no order, as [`list`](Self::list). It is asked under a shard's lock: it must not
-    /// take long, or another lock.
-    pub fn select(&self, fits: impl Fn(&GatewayClient) -> bool) -> Vec<Arc<GatewayClient>> {
-        let (mut clients, mut looks) = (Vec::new(), 0);
-        for shard in &self.shards {
-            let shard = shard.clients.read();
-            looks += shard.len();
-            clients.extend(shard.values().filter(|client| fits(client)).cloned());
-        }
-        take_turns(looks);
-        clients
+    /// One of the shards, of which the first is 0, to go through all clients in pieces; `None` behind the last.
+    pub fn shard(&self, index: usize) -> Option<&Shard> {
+        self.shards.get(index).map(|shard| &**shard)
     }
 
     /// The counts, at the same cost with ten clients and with a million. Shard by shard: exact when nobody comes or goes
@@ -146,7 +147,7 @@ impl ClientRegistry {
         self.len() == 0
     }
 
-    fn shard(&self, conn_id: ConnId) -> &Arc<Shard> {
+    fn shard_of(&self, conn_id: ConnId) -> &Arc<Shard> {
         // The map takes its buckets from the low bits and its tags from the top seven: these are in between.
         &self.shards[(conn_id.bits() >> 48) as usize % SHARDS]
     }

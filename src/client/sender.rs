@@ -280,7 +280,7 @@ impl Sender {
 const LOOKS_PER_WRITE: usize = 64;
 
 /// The task that runs has looked at so many clients: the sooner it lets others have their turn.
-pub(super) fn take_turns(looks: usize) {
+pub fn take_turns(looks: usize) {
     for _ in 0..looks.div_ceil(LOOKS_PER_WRITE) {
         if !has_turn() {
             return;

@@ -7,6 +7,7 @@ use super::error::{ErrorKind, RpcError};
 use super::hub::Hub;
 use super::params::Params;
 use super::reply::{Outcome, Reply};
+use super::work::Work;
 use crate::auth::AuthInfo;
 use crate::client::GatewayClient;
 use serde::Serialize;
@@ -47,7 +48,7 @@ impl Method {
 
 /// One call of a method.
 pub(super) struct Call<'a> {
-    pub(super) hub: &'a Hub,
+    pub(super) hub: &'a Arc<Hub>,
     /// All that there are.
     pub(super) methods: &'a [Method],
     pub(super) origin: Origin<'a>,
@@ -70,12 +71,22 @@ pub(super) struct Later {
     pub(super) key: Cell<Option<(CallKey, Duration)>>,
 }
 
-/// What a method does: a result as JSON text, or nothing yet, when the answer will come by [`Call::reply`].
-pub(super) type CallResult<'a> = Result<Option<Cow<'a, str>>, RpcError>;
+/// How far a method has come.
+pub(super) enum Progress<'a> {
+    /// Its result, as JSON text.
+    Result(Cow<'a, str>),
+    /// The answer will come by [`Call::reply`].
+    Later,
+    /// There is more to do than a turn is for.
+    Unfinished(Work),
+}
+
+/// What a method does.
+pub(super) type CallResult<'a> = Result<Progress<'a>, RpcError>;
 
 /// A result that is there now.
 pub(super) fn now<'a>(result: &impl Serialize) -> CallResult<'a> {
-    Ok(Some(to_json(result).into()))
+    Ok(Progress::Result(to_json(result).into()))
 }
 
 impl<'a> Call<'a> {

@@ -1,11 +1,12 @@
 //! Calls that come over HTTP: the same methods, with nobody to send a later answer to but the request that waits.
 
 use super::Router;
-use super::call::{Call, Later, Origin};
+use super::call::{Call, Later, Origin, Progress};
 use super::calls::CallKey;
 use super::error::{ErrorKind, RpcError};
 use super::hub::Hub;
 use super::reply::Outcome;
+use super::work::Work;
 use crate::auth::AuthInfo;
 use serde_json::value::RawValue;
 use std::sync::Arc;
@@ -16,6 +17,8 @@ use tokio::sync::oneshot::Receiver;
 pub enum HttpCall {
     /// It is answered.
     Done(Outcome<'static>),
+    /// There is more to do than a turn is for.
+    Unfinished(Work),
     /// It waits for a node.
     Waiting(Waiting),
 }
@@ -36,9 +39,10 @@ impl Router {
         let origin = Origin::Http { auth, later: &later };
         let call = Call { hub: &self.hub, methods: self.methods, origin, params: Some(params) };
         match call.run(method) {
-            Ok(Some(result)) => HttpCall::Done(Outcome::Result(result.into_owned().into())),
+            Ok(Progress::Result(result)) => HttpCall::Done(Outcome::Result(result.into_owned().into())),
+            Ok(Progress::Unfinished(work)) => HttpCall::Unfinished(work),
             Err(error) => HttpCall::Done(Outcome::Failed(error)),
-            Ok(None) => match later.answer.take().zip(later.key.take()) {
+            Ok(Progress::Later) => match later.answer.take().zip(later.key.take()) {
                 Some((answer, (key, timeout))) => {
                     HttpCall::Waiting(Waiting { hub: self.hub.clone(), answer, key: Some(key), timeout })
                 }

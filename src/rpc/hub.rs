@@ -3,7 +3,6 @@
 use super::batch::KeptBytes;
 use super::calls::Calls;
 use super::envelope::to_json;
-use super::filter::Filter;
 use super::health_events::HealthEvents;
 use super::topics::{PRESENCE, Topics};
 use crate::client::{ByClient, ClientRegistry, Closed, ClosedLog, ConnId, GatewayClient, Presence};
@@ -53,16 +52,6 @@ impl Hub {
             announced: ByClient::default(),
             kept: Arc::default(),
         })
-    }
-
-    /// The clients that a filter means, in no order.
-    pub(super) fn select(&self, filter: &Filter) -> Vec<Arc<GatewayClient>> {
-        let mut clients = match filter.presence_key() {
-            Some(key) => self.presence.clients_of(key),
-            None => self.registry.select(|client| filter.fits(client)),
-        };
-        clients.retain(|client| filter.fits(client) && filter.fits_health(client));
-        clients
     }
 
     /// What is told of a client's presence key; under the key's lock.

@@ -15,21 +15,24 @@ mod methods;
 mod page;
 mod params;
 mod reply;
+mod scan;
 mod topics;
 mod view;
+mod work;
 
 pub use call::scope::ALL as SCOPES;
 pub use calls::CallCounts;
 pub use error::{ErrorKind, RpcError};
 pub use http::HttpCall;
 pub use reply::Outcome;
+pub use work::Work;
 
 use crate::client::{ClientRegistry, Closed, GatewayClient, Handler, Presence, Rest, Utf8Bytes, turn_is_over};
 use crate::config::Config;
 use crate::counters::Counter;
 use crate::heartbeat::Heartbeat;
 use batch::{Batch, NULL, check_kept_id};
-use call::{Call, Method, Origin};
+use call::{Call, Method, Origin, Progress};
 use envelope::{Incoming, Request};
 use hub::Hub;
 use methods::METHODS;
@@ -73,10 +76,11 @@ impl Router {
 
     fn answer(&self, client: &Arc<GatewayClient>, text: &str) -> Answer {
         Answer::Ready(match envelope::parse(text, self.max_batch_requests) {
-            Ok(Incoming::Single(request)) => self.answer_one(client, &request, None).map(|(id, answer)| {
-                let fits = answer.len() <= self.max_answer_bytes;
-                if fits { answer } else { failure(id, RpcError::answer_too_large(self.max_answer_bytes)) }
-            }),
+            Ok(Incoming::Single(request)) => match self.answer_one(client, &request, None) {
+                Some(Came::Answer(id, answer)) => Some(self.bounded(id, answer)),
+                Some(Came::Unfinished(id, work)) => return self.unfinished(client, id, work),
+                None => None,
+            },
             Ok(Incoming::Batch(requests)) => {
                 let batch = Batch::new(client, &self.hub.kept, self.max_answer_bytes, requests.len());
                 return self.answer_batch(batch, requests.into_iter().map(Cow::Borrowed));
@@ -85,39 +89,65 @@ impl Router {
         })
     }
 
+    /// An answer, unless it is too large.
+    fn bounded(&self, id: &str, answer: String) -> String {
+        let fits = answer.len() <= self.max_answer_bytes;
+        if fits { answer } else { failure(id, RpcError::answer_too_large(self.max_answer_bytes)) }
+    }
+
+    /// The rest of a request that isn't in a batch.
+    fn unfinished(&self, client: &Arc<GatewayClient>, id: Option<&str>, work: Work) -> Answer {
+        let (router, client, id) = (self.clone(), client.clone(), id.map(str::to_owned));
+        Answer::Unfinished(work.then(move |result| {
+            let answer = id.map(|id| router.bounded(&id, envelope::answer(&id, &result)));
+            Answer::Ready(answer).send_to(&client)
+        }))
+    }
+
     /// Answers these requests of a batch, or the first of them: a batch may ask for more work than a client's turn is for.
     fn answer_batch<'a>(&self, batch: Arc<Batch>, mut requests: impl Iterator<Item = Cow<'a, RawValue>>) -> Answer {
+        let mut unfinished = None;
         for request in &mut requests {
             match envelope::parse_request(request.get()) {
-                Ok(request) => {
-                    if let Some((id, answer)) = self.answer_one(batch.client(), &request, Some(&batch)) {
-                        batch.push(id, answer);
-                    }
-                }
+                Ok(request) => match self.answer_one(batch.client(), &request, Some(&batch)) {
+                    Some(Came::Answer(id, answer)) => batch.push(id, answer),
+                    Some(Came::Unfinished(id, work)) => unfinished = Some((id.map(str::to_owned), work)),
+                    None => {}
+                },
                 Err(error) => batch.push(NULL, failure(NULL, error)),
             }
-            if turn_is_over() {
+            if unfinished.is_some() || turn_is_over() {
                 break;
             }
         }
         let rest: Vec<Cow<'static, RawValue>> = requests.map(|request| Cow::Owned(request.into_owned())).collect();
-        if rest.is_empty() {
+        if unfinished.is_none() && rest.is_empty() {
             return Answer::Ready(batch.came());
         }
         let router = self.clone();
-        Answer::Unfinished(Rest::new(move || {
-            let client = batch.client().clone();
-            router.answer_batch(batch, rest.into_iter()).send_to(&client)
-        }))
+        Answer::Unfinished(match unfinished {
+            None => Rest::new(move || router.answer_rest(batch, rest)),
+            Some((id, work)) => work.then(move |result| {
+                if let Some(id) = id {
+                    batch.push(&id, envelope::answer(&id, &result));
+                }
+                router.answer_rest(batch, rest)
+            }),
+        })
     }
 
-    /// The answer with its ID.
+    fn answer_rest(&self, batch: Arc<Batch>, rest: Vec<Cow<'static, RawValue>>) -> Option<Rest> {
+        let client = batch.client().clone();
+        self.answer_batch(batch, rest.into_iter()).send_to(&client)
+    }
+
+    /// What comes of one request at once; nothing when it calls for no answer, or not yet.
     fn answer_one<'a>(
         &self,
         client: &Arc<GatewayClient>,
         request: &Request<'a>,
         batch: Option<&Arc<Batch>>,
-    ) -> Option<(&'a str, String)> {
+    ) -> Option<Came<'a>> {
         if let Some((id, response)) = request.as_response()
             && self.hub.calls.answered(client.conn_id, id, response)
         {
@@ -125,7 +155,7 @@ impl Router {
         }
         if let Some(error) = batch.and(check_kept_id(request.id).err()) {
             // What stands in for an answer that is too large isn't to be large itself.
-            return Some((NULL, failure(NULL, error)));
+            return Some(Came::Answer(NULL, failure(NULL, error)));
         }
         let (id, result) = match request.check() {
             // Even without an id: what is no request is no notification.
@@ -138,13 +168,21 @@ impl Router {
                 (request.id.map(RawValue::get), result)
             }
         };
-        let id = id?;
-        let answer = match result {
-            Ok(result) => envelope::answer(id, &result?),
-            Err(error) => failure(id, error),
-        };
-        Some((id, answer))
+        match result {
+            Ok(Progress::Unfinished(work)) => Some(Came::Unfinished(id, work)),
+            Ok(Progress::Later) => None,
+            Ok(Progress::Result(result)) => id.map(|id| Came::Answer(id, envelope::answer(id, &result))),
+            Err(error) => id.map(|id| Came::Answer(id, failure(id, error))),
+        }
     }
+}
+
+/// What has come of a request, with its ID.
+enum Came<'a> {
+    /// Its answer.
+    Answer(&'a str, String),
+    /// There is more to do before; a notification has no ID and no answer.
+    Unfinished(Option<&'a str>, Work),
 }
 
 /// What there is to answer to a message.

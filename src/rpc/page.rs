@@ -1,8 +1,13 @@
 //! One page of a list that changes meanwhile: a cursor names a place in the order, not a client, so it stays valid.
 
+use super::envelope::to_json;
 use super::error::RpcError;
 use super::params::Params;
+use super::scan::Visitor;
+use super::view::ClientView;
 use crate::client::{ConnId, GatewayClient};
+use serde::Serialize;
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::sync::Arc;
 
@@ -54,20 +59,20 @@ impl Sort {
 
 /// A client's place in an order: by nothing that changes while it is there, and no two have the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Place {
+struct Place<'a> {
     /// When it came.
     nanos: u64,
-    presence_key: Arc<str>,
+    presence_key: Cow<'a, str>,
     conn_id: ConnId,
 }
 
-impl Place {
-    fn of(client: &GatewayClient) -> Self {
-        let presence_key = client.auth.presence_key.clone();
+impl<'a> Place<'a> {
+    fn of(client: &'a GatewayClient) -> Self {
+        let presence_key = Cow::Borrowed(&*client.auth.presence_key);
         Place { nanos: client.connected_at.nanos(), presence_key, conn_id: client.conn_id }
     }
 
-    fn cmp(&self, other: &Self, sort: Sort) -> Ordering {
+    fn cmp(&self, other: &Place<'_>, sort: Sort) -> Ordering {
         let order = match sort {
             Sort::Oldest => self.nanos.cmp(&other.nanos),
             Sort::Newest => other.nanos.cmp(&self.nanos),
@@ -80,41 +85,60 @@ impl Place {
         format!("{}{}-{}-{}", sort.mark(), self.conn_id, self.nanos, self.presence_key)
     }
 
-    fn parse(cursor: &str, sort: Sort) -> Option<Self> {
+    fn parse(cursor: &str, sort: Sort) -> Option<Place<'static>> {
         let (conn_id, rest) = cursor.strip_prefix(sort.mark())?.split_at_checked(36)?;
         let (nanos, presence_key) = rest.strip_prefix('-')?.split_once('-')?;
-        let conn_id = ConnId::parse(conn_id)?;
-        Some(Place { nanos: nanos.parse().ok()?, presence_key: presence_key.into(), conn_id })
+        let (nanos, conn_id) = (nanos.parse().ok()?, ConnId::parse(conn_id)?);
+        Some(Place { nanos, presence_key: Cow::Owned(presence_key.to_owned()), conn_id })
     }
 }
 
-/// Which page of a list of clients is asked for.
+/// One page of a list of clients, of whom no more are kept than belong on it.
 pub(super) struct Page {
     sort: Sort,
-    after: Option<Place>,
+    after: Option<Place<'static>>,
     limit: usize,
+    /// Those that are on it as far as is known, and the one behind them. Where that is there, it is the last.
+    clients: Vec<Arc<GatewayClient>>,
 }
 
 impl Page {
-    /// Takes the members that say so.
+    /// Takes the members that say which page is asked for.
     pub(super) fn take(params: &mut Params<'_>) -> Result<Self, RpcError> {
         let sort = params.checked("sort", "oldest, newest or presence_key", Sort::parse)?.unwrap_or(Sort::Oldest);
         let after = params.cursor(|cursor| Place::parse(cursor, sort))?;
-        Ok(Page { sort, after, limit: take_limit(params)? })
+        Ok(Page { sort, after, limit: take_limit(params)?, clients: Vec::new() })
+    }
+}
+
+#[derive(Serialize)]
+struct Clients<'a> {
+    clients: Vec<ClientView<'a>>,
+    next_cursor: Option<String>,
+}
+
+impl Visitor for Page {
+    /// Whether it may be on the page, as far as is known.
+    fn wants(&self, client: &GatewayClient) -> bool {
+        let place = Place::of(client);
+        let last = self.clients.get(self.limit).map(|client| Place::of(client));
+        self.after.as_ref().is_none_or(|after| place.cmp(after, self.sort).is_gt())
+            && last.is_none_or(|last| place.cmp(&last, self.sort).is_lt())
     }
 
-    /// The page's clients in order, and the cursor for the next page if there is one.
-    pub(super) fn of(&self, clients: Vec<Arc<GatewayClient>>) -> (Vec<Arc<GatewayClient>>, Option<String>) {
-        let mut placed: Vec<_> = clients.into_iter().map(|client| (Place::of(&client), client)).collect();
-        if let Some(after) = &self.after {
-            placed.retain(|(place, _)| place.cmp(after, self.sort).is_gt());
+    fn visit(&mut self, clients: Vec<Arc<GatewayClient>>) {
+        self.clients.extend(clients);
+        if self.clients.len() > self.limit {
+            let sort = self.sort;
+            self.clients.select_nth_unstable_by(self.limit, |a, b| Place::of(a).cmp(&Place::of(b), sort));
+            self.clients.truncate(self.limit + 1);
         }
-        if placed.len() > self.limit {
-            placed.select_nth_unstable_by(self.limit, |(a, _), (b, _)| a.cmp(b, self.sort));
-        }
-        let has_more = cut(&mut placed, self.limit);
-        placed.sort_unstable_by(|(a, _), (b, _)| a.cmp(b, self.sort));
-        let cursor = placed.last().filter(|_| has_more).map(|(place, _)| place.cursor(self.sort));
-        (placed.into_iter().map(|(_, client)| client).collect(), cursor)
+    }
+
+    fn result(mut self) -> String {
+        let has_more = cut(&mut self.clients, self.limit);
+        self.clients.sort_unstable_by(|a, b| Place::of(a).cmp(&Place::of(b), self.sort));
+        let next_cursor = self.clients.last().filter(|_| has_more).map(|last| Place::of(last).cursor(self.sort));
+        to_json(&Clients { clients: self.clients.iter().map(|client| ClientView::of(client)).collect(), next_cursor })
     }
 }

@@ -3,6 +3,7 @@ use crate::auth::AuthInfo;
 use call::CallResult;
 use serde_json::{Value, json};
 
+mod scan;
 mod specification;
 
 fn client() -> Arc<GatewayClient> {

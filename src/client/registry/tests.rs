@@ -32,7 +32,7 @@ fn an_unknown_client_is_not_removed() {
     let registry = ClientRegistry::new();
     let _registration = registry.on_connect(client(&Role::Operator));
     let unknown = client(&Role::Operator);
-    assert!(!registry.shard(unknown.conn_id).on_disconnect(&unknown));
+    assert!(!registry.shard_of(unknown.conn_id).on_disconnect(&unknown));
     assert_eq!(registry.len(), 1);
 }
 

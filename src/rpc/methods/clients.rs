@@ -1,32 +1,26 @@
 //! `clients.*`: who is there, who was, messages to them, and the end of them.
 
 use super::gateway::Queued;
-use crate::client::{CloseReason, GatewayClient, queue_for};
+use crate::client::{CloseReason, ConnId, GatewayClient, Utf8Bytes, queue_for};
 use crate::rpc::call::{Call, CallResult, now};
-use crate::rpc::envelope::{Text, notification};
+use crate::rpc::envelope::{Text, notification, to_json};
 use crate::rpc::error::RpcError;
 use crate::rpc::filter::Filter;
 use crate::rpc::page::{Page, cut, take_limit};
 use crate::rpc::params::{Params, required};
+use crate::rpc::scan::{Visitor, scan};
 use crate::rpc::view::{CallsView, ClientView, ClosedView, WholeClientView};
 use log::info;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::sync::Arc;
 
-#[derive(Serialize)]
-struct Clients<'a> {
-    clients: Vec<ClientView<'a>>,
-    next_cursor: Option<String>,
-}
-
 /// The clients that a filter means, page by page.
 pub(super) fn list<'a>(call: &Call<'a>) -> CallResult<'a> {
     let mut params = call.params()?;
     let (filter, page) = (Filter::take(&mut params)?, Page::take(&mut params)?);
     params.finish()?;
-    let (clients, next_cursor) = page.of(call.hub.select(&filter));
-    now(&Clients { clients: clients.iter().map(|client| ClientView::of(client)).collect(), next_cursor })
+    scan(call, None, filter, page)
 }
 
 /// All that is known of one client.
@@ -71,21 +65,29 @@ pub(super) fn send<'a>(call: &Call<'a>) -> CallResult<'a> {
     let filter = Filter::take_names(&mut params, conn_id.is_none())?;
     let (method, data) = (take_method(&mut params)?, take_structured(&mut params)?);
     params.finish()?;
-    let clients = match conn_id {
-        Some(conn_id) => vec![call.hub.registry.get(conn_id).ok_or_else(RpcError::no_client)?],
-        None => call.hub.select(&filter),
-    };
-    let text = notification(method, data).into();
-    let (queued, unwritten) = queue_for(&clients, &text);
-    unwritten.write();
-    now(&Queued { queued })
+    scan(call, conn_id, filter, Message { text: notification(method, data).into(), queued: 0 })
 }
 
-#[derive(Serialize)]
-struct Disconnected {
-    matched: usize,
-    disconnected: usize,
-    dry_run: bool,
+/// A text on its way to clients.
+struct Message {
+    text: Utf8Bytes,
+    queued: usize,
+}
+
+impl Visitor for Message {
+    fn wants(&self, _: &GatewayClient) -> bool {
+        true
+    }
+
+    fn visit(&mut self, clients: Vec<Arc<GatewayClient>>) {
+        let (queued, unwritten) = queue_for(&clients, &self.text);
+        unwritten.write();
+        self.queued += queued;
+    }
+
+    fn result(self) -> String {
+        to_json(&Queued { queued: self.queued })
+    }
 }
 
 /// Sends clients away. The caller isn't among them: its answer would be lost.
@@ -95,28 +97,56 @@ pub(super) fn disconnect<'a>(call: &Call<'a>) -> CallResult<'a> {
     let dry_run = params.optional::<bool>("dry_run", "true or false")?.unwrap_or(false);
     let note = params.checked("reason", NOTE_FORMS, |text| is_note(text).then(|| text.to_owned()))?;
     params.finish()?;
-    let mut clients = match conn_id {
-        Some(conn_id) => vec![call.hub.registry.get(conn_id).ok_or_else(RpcError::no_client)?],
-        None if filter.is_empty() => return Err(RpcError::invalid_member("conn_id", "conn_id or a filter is needed")),
-        None => call.hub.select(&filter),
-    };
-    clients.retain(|client| filter.fits(client) && filter.fits_health(client));
-    if let Ok(own) = call.client() {
-        clients.retain(|client| client.conn_id != own.conn_id);
+    if conn_id.is_none() && filter.is_empty() {
+        return Err(RpcError::invalid_member("conn_id", "conn_id or a filter is needed"));
     }
-    let note = note.unwrap_or_default();
-    let kicked = |client: &&Arc<GatewayClient>| !dry_run && kick(client, &note, &call.auth().presence_key);
-    let disconnected = clients.iter().filter(kicked).count();
-    now(&Disconnected { matched: clients.len(), disconnected, dry_run })
+    let (own, by) = (call.client().ok().map(|client| client.conn_id), call.auth().presence_key.clone());
+    let done = Disconnected { matched: 0, disconnected: 0, dry_run };
+    scan(call, conn_id, filter, Farewell { own, by, note: note.unwrap_or_default(), done })
 }
 
-fn kick(client: &GatewayClient, note: &str, by: &str) -> bool {
-    let is_first = client.kick(note);
-    if is_first {
-        let presence_key = &client.auth.presence_key;
-        info!("kicked conn_id={} presence_key={presence_key} by={by} note={note:?}", client.conn_id);
+#[derive(Serialize)]
+struct Disconnected {
+    matched: usize,
+    disconnected: usize,
+    dry_run: bool,
+}
+
+/// Who sends clients away, and what is told to them.
+struct Farewell {
+    own: Option<ConnId>,
+    by: Arc<str>,
+    note: String,
+    done: Disconnected,
+}
+
+impl Farewell {
+    /// Whether it is this that closes the client.
+    fn kick(&self, client: &GatewayClient) -> bool {
+        let is_first = client.kick(&self.note);
+        if is_first {
+            let (presence_key, by, note) = (&client.auth.presence_key, &self.by, &self.note);
+            info!("kicked conn_id={} presence_key={presence_key} by={by} note={note:?}", client.conn_id);
+        }
+        is_first
     }
-    is_first
+}
+
+impl Visitor for Farewell {
+    fn wants(&self, client: &GatewayClient) -> bool {
+        self.own != Some(client.conn_id)
+    }
+
+    fn visit(&mut self, clients: Vec<Arc<GatewayClient>>) {
+        self.done.matched += clients.len();
+        if !self.done.dry_run {
+            self.done.disconnected += clients.iter().filter(|client| self.kick(client)).count();
+        }
+    }
+
+    fn result(self) -> String {
+        to_json(&self.done)
+    }
 }
 
 const NOTE_FORMS: &str = "at most 100 bytes without control characters";

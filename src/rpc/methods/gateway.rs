@@ -1,6 +1,6 @@
 //! `gateway.*`: the gateway itself, and events.
 
-use crate::rpc::call::{Call, CallResult, now, scope};
+use crate::rpc::call::{Call, CallResult, Progress, now, scope};
 use crate::rpc::envelope::Text;
 use crate::rpc::error::RpcError;
 use crate::rpc::params::required;
@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 /// Returns its params.
 pub(super) fn echo<'a>(call: &Call<'a>) -> CallResult<'a> {
-    Ok(Some(call.params.map_or("null", RawValue::get).into()))
+    Ok(Progress::Result(call.params.map_or("null", RawValue::get).into()))
 }
 
 /// How many clients there are.
@@ -34,7 +34,7 @@ pub(super) fn list_methods<'a>(call: &Call<'a>) -> CallResult<'a> {
 /// Shows that the gateway answers.
 pub(super) fn ping<'a>(call: &Call<'a>) -> CallResult<'a> {
     call.no_params()?;
-    Ok(Some(r#""pong""#.into()))
+    Ok(Progress::Result(r#""pong""#.into()))
 }
 
 #[derive(Serialize)]

@@ -4,7 +4,7 @@ use super::clients::{take_method, take_structured};
 use crate::auth::Role;
 use crate::client::{ConnId, GatewayClient, PresenceKey, newest};
 use crate::clock::rfc_3339;
-use crate::rpc::call::{Call, CallResult, now};
+use crate::rpc::call::{Call, CallResult, Progress, now};
 use crate::rpc::calls::Request;
 use crate::rpc::envelope::Text;
 use crate::rpc::error::{ErrorKind, RpcError};
@@ -135,7 +135,7 @@ pub(super) fn invoke<'a>(call: &Call<'a>) -> CallResult<'a> {
     let request = Request { method, params: data, timeout };
     let key = call.hub.calls.start(&node, &request, call.caller(), call.reply());
     call.waits_for(key, timeout);
-    Ok(None)
+    Ok(Progress::Later)
 }
 
 /// By its connection, or by its presence key the connection that came last.

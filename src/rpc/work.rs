@@ -1,0 +1,35 @@
+//! What is left to do of a call that is more than a turn is for.
+
+use super::reply::Outcome;
+use crate::client::Rest;
+use std::ops::ControlFlow;
+use tokio::task::yield_now;
+
+/// What is left to do of a call: its result comes when others have had their turn, or more often than once.
+pub struct Work(Box<dyn FnOnce() -> ControlFlow<String, Work> + Send>);
+
+impl Work {
+    /// Does a piece of it, and returns the result as JSON, or what is left then.
+    pub(super) fn new(go_on: impl FnOnce() -> ControlFlow<String, Work> + Send + 'static) -> Self {
+        Work(Box::new(go_on))
+    }
+
+    /// As what is left of a client's message: at the end, this is done with the result.
+    pub(super) fn then(self, end: impl FnOnce(String) -> Option<Rest> + Send + 'static) -> Rest {
+        Rest::new(move || match (self.0)() {
+            ControlFlow::Break(result) => end(result),
+            ControlFlow::Continue(work) => Some(work.then(end)),
+        })
+    }
+
+    /// Does it all, in turns with other tasks.
+    pub async fn finish(mut self) -> Outcome<'static> {
+        loop {
+            yield_now().await;
+            self = match (self.0)() {
+                ControlFlow::Break(result) => return Outcome::Result(result.into()),
+                ControlFlow::Continue(work) => work,
+            };
+        }
+    }
+}
