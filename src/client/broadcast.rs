@@ -1,7 +1,7 @@
 //! One message to many clients.
 
 use super::GatewayClient;
-use super::sender::take_turns;
+use super::sender::spend_turn;
 use std::sync::Arc;
 use tokio::runtime::Handle;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
@@ -46,7 +46,7 @@ pub fn queue_for<'a>(
             unwritten.push(client.clone());
         }
     }
-    take_turns(looks);
+    spend_turn(looks);
     (queued, Unwritten(unwritten))
 }
 

@@ -1,6 +1,6 @@
 //! Connections that have ended: the last of them.
 
-use super::sender::take_turns;
+use super::sender::spend_turn;
 use super::{CloseReason, ConnId, Health, RemoteAddr};
 use crate::auth::AuthInfo;
 use parking_lot::{Mutex, MutexGuard};
@@ -112,7 +112,7 @@ impl ClosedLog {
                 }
             }
             MutexGuard::unlock_fair(entries);
-            take_turns(looks);
+            spend_turn(looks);
             if looks < PIECE {
                 break;
             }

@@ -41,7 +41,7 @@ pub trait Handler: Send + Sync + 'static {
 pub struct Rest(Box<dyn FnOnce() -> Option<Rest> + Send>);
 
 impl Rest {
-    /// Does a piece of it, and returns what is left then.
+    /// `go_on` does the next piece, and returns what is left then.
     pub fn new(go_on: impl FnOnce() -> Option<Rest> + Send + 'static) -> Self {
         Rest(Box::new(go_on))
     }

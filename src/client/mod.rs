@@ -28,7 +28,7 @@ pub use index::{ByClient, ByName, IdMap};
 pub use outbox::Bounds;
 pub use presence::{Presence, PresenceKey, Reservation, newest};
 pub use registry::{ClientRegistry, HealthSnapshot, Registration};
-pub use sender::{SendError, Sender, SenderContext, SenderState, take_turns};
+pub use sender::{SendError, Sender, SenderContext, SenderState, spend_turn};
 pub use session::{Session, SessionContext};
 pub use stats::Stats;
 pub use stream::Stream;

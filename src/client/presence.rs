@@ -5,7 +5,7 @@
 //! may take the locks of topics and of clients' ways out meanwhile, in this order, and none before.
 
 use super::index::{ByName, IdState};
-use super::sender::take_turns;
+use super::sender::spend_turn;
 use super::{CloseReason, ConnId, GatewayClient, Handler};
 use crate::auth::{AuthInfo, Role};
 use crate::clock::Moment;
@@ -96,7 +96,7 @@ impl Presence {
     /// Who is there of a key, if anybody is.
     pub fn get(&self, presence_key: &str) -> Option<PresenceKey> {
         let key = self.shard(presence_key).get(presence_key).filter(|it| !it.clients.is_empty()).map(Present::show)?;
-        take_turns(key.clients.len());
+        spend_turn(key.clients.len());
         Some(key)
     }
 
@@ -118,7 +118,7 @@ impl Presence {
             looks += shard.len();
             keys.extend(shard.values().filter(is_asked).map(Present::show));
         }
-        take_turns(looks);
+        spend_turn(looks);
         keys
     }
 

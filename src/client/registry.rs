@@ -119,7 +119,7 @@ impl ClientRegistry {
         clients
     }
 
-    /// One of the shards, of which the first is 0, to go through all clients in pieces; `None` behind the last.
+    /// The shard with this index, from 0; `None` past the last. For going through all clients piece by piece.
     pub fn shard(&self, index: usize) -> Option<&Shard> {
         self.shards.get(index).map(|shard| &**shard)
     }

@@ -279,8 +279,8 @@ impl Sender {
 /// Looks at clients, or queueings for them, that take as long as a write.
 const LOOKS_PER_WRITE: usize = 64;
 
-/// The task that runs has looked at so many clients: the sooner it lets others have their turn.
-pub fn take_turns(looks: usize) {
+/// Charges looking at so many clients to the turn of the task that runs.
+pub fn spend_turn(looks: usize) {
     for _ in 0..looks.div_ceil(LOOKS_PER_WRITE) {
         if !has_turn() {
             return;

@@ -55,6 +55,7 @@ pub(super) async fn answer(
     drop((route, headers));
     match called {
         Ok(HttpCall::Done(outcome)) => respond(outcome),
+        // No deadline: it waits for nobody, and ends.
         Ok(HttpCall::Unfinished(work)) => respond(work.finish().await),
         Ok(HttpCall::Waiting(waiting)) => {
             exchange.wait_until(Instant::now() + waiting.timeout + gateway.config.handshake.idle_timeout);

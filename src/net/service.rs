@@ -23,7 +23,7 @@ use tokio::time::Instant;
 /// What plain paths take.
 const READ_ONLY: &str = "GET, HEAD";
 
-/// An answer that is there, but for those of operators' requests, which may have bodies or wait for a node.
+/// An answer that is there, but for those of operators' requests, which may have bodies, take several turns or wait for a node.
 pub(super) enum Answer {
     Now(Option<Response<String>>),
     Later(Pin<Box<dyn Future<Output = Response<String>> + Send>>),

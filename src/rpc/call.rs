@@ -75,9 +75,9 @@ pub(super) struct Later {
 pub(super) enum Progress<'a> {
     /// Its result, as JSON text.
     Result(Cow<'a, str>),
-    /// The answer will come by [`Call::reply`].
+    /// Somebody else answers, by [`Call::reply`].
     Later,
-    /// There is more to do than a turn is for.
+    /// The result comes after this, which is more than a turn is for.
     Unfinished(Work),
 }
 

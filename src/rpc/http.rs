@@ -17,7 +17,7 @@ use tokio::sync::oneshot::Receiver;
 pub enum HttpCall {
     /// It is answered.
     Done(Outcome<'static>),
-    /// There is more to do than a turn is for.
+    /// The answer comes after this, which is more than a turn is for.
     Unfinished(Work),
     /// It waits for a node.
     Waiting(Waiting),

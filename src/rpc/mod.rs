@@ -77,8 +77,8 @@ impl Router {
     fn answer(&self, client: &Arc<GatewayClient>, text: &str) -> Answer {
         Answer::Ready(match envelope::parse(text, self.max_batch_requests) {
             Ok(Incoming::Single(request)) => match self.answer_one(client, &request, None) {
-                Some(Came::Answer(id, answer)) => Some(self.bounded(id, answer)),
-                Some(Came::Unfinished(id, work)) => return self.unfinished(client, id, work),
+                Some(Answered::Answer(id, answer)) => Some(self.bounded(id, answer)),
+                Some(Answered::Unfinished(id, work)) => return self.unfinished(client, id, work),
                 None => None,
             },
             Ok(Incoming::Batch(requests)) => {
@@ -110,8 +110,8 @@ impl Router {
         for request in &mut requests {
             match envelope::parse_request(request.get()) {
                 Ok(request) => match self.answer_one(batch.client(), &request, Some(&batch)) {
-                    Some(Came::Answer(id, answer)) => batch.push(id, answer),
-                    Some(Came::Unfinished(id, work)) => unfinished = Some((id.map(str::to_owned), work)),
+                    Some(Answered::Answer(id, answer)) => batch.push(id, answer),
+                    Some(Answered::Unfinished(id, work)) => unfinished = Some((id.map(str::to_owned), work)),
                     None => {}
                 },
                 Err(error) => batch.push(NULL, failure(NULL, error)),
@@ -147,7 +147,7 @@ impl Router {
         client: &Arc<GatewayClient>,
         request: &Request<'a>,
         batch: Option<&Arc<Batch>>,
-    ) -> Option<Came<'a>> {
+    ) -> Option<Answered<'a>> {
         if let Some((id, response)) = request.as_response()
             && self.hub.calls.answered(client.conn_id, id, response)
         {
@@ -155,7 +155,7 @@ impl Router {
         }
         if let Some(error) = batch.and(check_kept_id(request.id).err()) {
             // What stands in for an answer that is too large isn't to be large itself.
-            return Some(Came::Answer(NULL, failure(NULL, error)));
+            return Some(Answered::Answer(NULL, failure(NULL, error)));
         }
         let (id, result) = match request.check() {
             // Even without an id: what is no request is no notification.
@@ -169,19 +169,19 @@ impl Router {
             }
         };
         match result {
-            Ok(Progress::Unfinished(work)) => Some(Came::Unfinished(id, work)),
+            Ok(Progress::Unfinished(work)) => Some(Answered::Unfinished(id, work)),
             Ok(Progress::Later) => None,
-            Ok(Progress::Result(result)) => id.map(|id| Came::Answer(id, envelope::answer(id, &result))),
-            Err(error) => id.map(|id| Came::Answer(id, failure(id, error))),
+            Ok(Progress::Result(result)) => id.map(|id| Answered::Answer(id, envelope::answer(id, &result))),
+            Err(error) => id.map(|id| Answered::Answer(id, failure(id, error))),
         }
     }
 }
 
-/// What has come of a request, with its ID.
-enum Came<'a> {
+/// What comes of a request at once, with its ID.
+enum Answered<'a> {
     /// Its answer.
     Answer(&'a str, String),
-    /// There is more to do before; a notification has no ID and no answer.
+    /// Its answer comes after this; a notification has no ID and gets none.
     Unfinished(Option<&'a str>, Work),
 }
 

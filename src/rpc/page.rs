@@ -93,12 +93,12 @@ impl<'a> Place<'a> {
     }
 }
 
-/// One page of a list of clients, of whom no more are kept than belong on it.
+/// One page of a list of clients: keeps those that can still be on it, and the one that would follow.
 pub(super) struct Page {
     sort: Sort,
     after: Option<Place<'static>>,
     limit: usize,
-    /// Those that are on it as far as is known, and the one behind them. Where that is there, it is the last.
+    /// The first `limit + 1` of those seen so far, in no order; once there are so many, the last of the order is at the end.
     clients: Vec<Arc<GatewayClient>>,
 }
 
@@ -118,7 +118,7 @@ struct Clients<'a> {
 }
 
 impl Visitor for Page {
-    /// Whether it may be on the page, as far as is known.
+    /// False if it is certainly not on this page.
     fn wants(&self, client: &GatewayClient) -> bool {
         let place = Place::of(client);
         let last = self.clients.get(self.limit).map(|client| Place::of(client));

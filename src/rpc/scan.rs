@@ -1,28 +1,33 @@
-//! Work on clients, of whom there may be a million: a shard of the registry at a time, in as many turns as it takes.
+//! A look at all clients, of whom there may be a million: a shard of the registry after the other, in as many turns as it
+//! takes.
 
 use super::call::{Call, CallResult, Progress};
 use super::error::RpcError;
 use super::filter::Filter;
 use super::hub::Hub;
 use super::work::Work;
-use crate::client::{ConnId, GatewayClient, take_turns, turn_is_over};
+use crate::client::{ConnId, GatewayClient, spend_turn, turn_is_over};
+use std::mem::take;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-/// What is done with clients.
+/// After looking at so many clients, rounded up to a whole shard, it is asked whether the turn is over.
+const LOOKS_PER_PIECE: usize = 1000;
+
+/// Takes in the clients that were looked for.
 pub(super) trait Visitor: Send + 'static {
     /// Whether a client is to be visited. Asked under a shard's lock: it must not take long, or another lock.
     fn wants(&self, client: &GatewayClient) -> bool;
 
-    /// Some more clients.
+    /// Called any number of times, each client once.
     fn visit(&mut self, clients: Vec<Arc<GatewayClient>>);
 
-    /// What came of it, as JSON, when all were visited.
+    /// The call's result as JSON, once all have been visited.
     fn result(self) -> String;
 }
 
-/// Has the visitor visit one client, or all that a filter means: in no order, and who comes or goes meanwhile is visited or
-/// not.
+/// Shows the visitor one client, or all that a filter means, in no order. A client that comes or goes meanwhile may be visited
+/// or not. Those of a presence key are visited at once.
 pub(super) fn scan<'a>(
     call: &Call<'a>,
     conn_id: Option<ConnId>,
@@ -49,7 +54,7 @@ pub(super) fn scan<'a>(
     })
 }
 
-/// A way through the registry.
+/// A scan of the registry that can stop after any shard, and go on later.
 struct Scan<V> {
     hub: Arc<Hub>,
     filter: Filter,
@@ -58,23 +63,22 @@ struct Scan<V> {
     shard: usize,
 }
 
-/// Clients at least that are looked at before others may have their turn.
-const PIECE: usize = 1000;
-
 impl<V: Visitor> Scan<V> {
     fn go_on(mut self) -> ControlFlow<String, Work> {
-        let (hub, mut looks) = (self.hub.clone(), 0);
-        while let Some(shard) = hub.registry.shard(self.shard) {
-            self.visit(shard.select(|client| self.wants(client)));
+        let (mut found, mut looks) = (Vec::new(), 0);
+        while let Some(shard) = self.hub.registry.shard(self.shard) {
+            found.extend(shard.select(|client| self.wants(client)));
             (self.shard, looks) = (self.shard + 1, looks + shard.count());
-            if looks >= PIECE {
-                take_turns(std::mem::take(&mut looks));
+            if looks >= LOOKS_PER_PIECE {
+                spend_turn(take(&mut looks));
+                self.visit(take(&mut found));
                 if turn_is_over() {
                     return ControlFlow::Continue(Work::new(move || self.go_on()));
                 }
             }
         }
-        take_turns(looks);
+        spend_turn(looks);
+        self.visit(found);
         ControlFlow::Break(self.visitor.result())
     }
 
@@ -85,5 +89,32 @@ impl<V: Visitor> Scan<V> {
     fn visit(&mut self, mut clients: Vec<Arc<GatewayClient>>) {
         clients.retain(|client| self.filter.fits_health(client));
         self.visitor.visit(clients);
+    }
+}
+
+/// Gathers all, for what is done with them in the end: all of it, or nothing if the call is given up before.
+pub(super) struct Gather<F> {
+    clients: Vec<Arc<GatewayClient>>,
+    end: F,
+}
+
+impl<F: FnOnce(Vec<Arc<GatewayClient>>) -> String + Send + 'static> Gather<F> {
+    /// `end` does it, and returns the call's result as JSON.
+    pub(super) fn then(end: F) -> Self {
+        Gather { clients: Vec::new(), end }
+    }
+}
+
+impl<F: FnOnce(Vec<Arc<GatewayClient>>) -> String + Send + 'static> Visitor for Gather<F> {
+    fn wants(&self, _: &GatewayClient) -> bool {
+        true
+    }
+
+    fn visit(&mut self, clients: Vec<Arc<GatewayClient>>) {
+        self.clients.extend(clients);
+    }
+
+    fn result(self) -> String {
+        (self.end)(self.clients)
     }
 }

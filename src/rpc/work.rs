@@ -5,11 +5,11 @@ use crate::client::Rest;
 use std::ops::ControlFlow;
 use tokio::task::yield_now;
 
-/// What is left to do of a call: its result comes when others have had their turn, or more often than once.
+/// The unfinished part of a call. Dropped, it isn't done: nothing comes of the call.
 pub struct Work(Box<dyn FnOnce() -> ControlFlow<String, Work> + Send>);
 
 impl Work {
-    /// Does a piece of it, and returns the result as JSON, or what is left then.
+    /// `go_on` does the next piece: it breaks with the result as JSON, or continues with the rest.
     pub(super) fn new(go_on: impl FnOnce() -> ControlFlow<String, Work> + Send + 'static) -> Self {
         Work(Box::new(go_on))
     }

@@ -1,14 +1,14 @@
 //! `clients.*`: who is there, who was, messages to them, and the end of them.
 
 use super::gateway::Queued;
-use crate::client::{CloseReason, ConnId, GatewayClient, Utf8Bytes, queue_for};
+use crate::client::{CloseReason, GatewayClient, queue_for};
 use crate::rpc::call::{Call, CallResult, now};
 use crate::rpc::envelope::{Text, notification, to_json};
 use crate::rpc::error::RpcError;
 use crate::rpc::filter::Filter;
 use crate::rpc::page::{Page, cut, take_limit};
 use crate::rpc::params::{Params, required};
-use crate::rpc::scan::{Visitor, scan};
+use crate::rpc::scan::{Gather, scan};
 use crate::rpc::view::{CallsView, ClientView, ClosedView, WholeClientView};
 use log::info;
 use serde::Serialize;
@@ -65,29 +65,20 @@ pub(super) fn send<'a>(call: &Call<'a>) -> CallResult<'a> {
     let filter = Filter::take_names(&mut params, conn_id.is_none())?;
     let (method, data) = (take_method(&mut params)?, take_structured(&mut params)?);
     params.finish()?;
-    scan(call, conn_id, filter, Message { text: notification(method, data).into(), queued: 0 })
-}
-
-/// A text on its way to clients.
-struct Message {
-    text: Utf8Bytes,
-    queued: usize,
-}
-
-impl Visitor for Message {
-    fn wants(&self, _: &GatewayClient) -> bool {
-        true
-    }
-
-    fn visit(&mut self, clients: Vec<Arc<GatewayClient>>) {
-        let (queued, unwritten) = queue_for(&clients, &self.text);
+    let text = notification(method, data).into();
+    let all = Gather::then(move |clients| {
+        let (queued, unwritten) = queue_for(&clients, &text);
         unwritten.write();
-        self.queued += queued;
-    }
+        to_json(&Queued { queued })
+    });
+    scan(call, conn_id, filter, all)
+}
 
-    fn result(self) -> String {
-        to_json(&Queued { queued: self.queued })
-    }
+#[derive(Serialize)]
+struct Disconnected {
+    matched: usize,
+    disconnected: usize,
+    dry_run: bool,
 }
 
 /// Sends clients away. The caller isn't among them: its answer would be lost.
@@ -101,52 +92,23 @@ pub(super) fn disconnect<'a>(call: &Call<'a>) -> CallResult<'a> {
         return Err(RpcError::invalid_member("conn_id", "conn_id or a filter is needed"));
     }
     let (own, by) = (call.client().ok().map(|client| client.conn_id), call.auth().presence_key.clone());
-    let done = Disconnected { matched: 0, disconnected: 0, dry_run };
-    scan(call, conn_id, filter, Farewell { own, by, note: note.unwrap_or_default(), done })
+    let note = note.unwrap_or_default();
+    let all = Gather::then(move |mut clients| {
+        clients.retain(|client| own != Some(client.conn_id));
+        let kicked = |client: &&Arc<GatewayClient>| !dry_run && kick(client, &note, &by);
+        let disconnected = clients.iter().filter(kicked).count();
+        to_json(&Disconnected { matched: clients.len(), disconnected, dry_run })
+    });
+    scan(call, conn_id, filter, all)
 }
 
-#[derive(Serialize)]
-struct Disconnected {
-    matched: usize,
-    disconnected: usize,
-    dry_run: bool,
-}
-
-/// Who sends clients away, and what is told to them.
-struct Farewell {
-    own: Option<ConnId>,
-    by: Arc<str>,
-    note: String,
-    done: Disconnected,
-}
-
-impl Farewell {
-    /// Whether it is this that closes the client.
-    fn kick(&self, client: &GatewayClient) -> bool {
-        let is_first = client.kick(&self.note);
-        if is_first {
-            let (presence_key, by, note) = (&client.auth.presence_key, &self.by, &self.note);
-            info!("kicked conn_id={} presence_key={presence_key} by={by} note={note:?}", client.conn_id);
-        }
-        is_first
+fn kick(client: &GatewayClient, note: &str, by: &str) -> bool {
+    let is_first = client.kick(note);
+    if is_first {
+        let presence_key = &client.auth.presence_key;
+        info!("kicked conn_id={} presence_key={presence_key} by={by} note={note:?}", client.conn_id);
     }
-}
-
-impl Visitor for Farewell {
-    fn wants(&self, client: &GatewayClient) -> bool {
-        self.own != Some(client.conn_id)
-    }
-
-    fn visit(&mut self, clients: Vec<Arc<GatewayClient>>) {
-        self.done.matched += clients.len();
-        if !self.done.dry_run {
-            self.done.disconnected += clients.iter().filter(|client| self.kick(client)).count();
-        }
-    }
-
-    fn result(self) -> String {
-        to_json(&self.done)
-    }
+    is_first
 }
 
 const NOTE_FORMS: &str = "at most 100 bytes without control characters";
