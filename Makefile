@@ -12,10 +12,10 @@ unitdir := $(PREFIX)/lib/systemd/system
 config := $(SYSCONFDIR)/aisopod-gateway/config.toml
 
 # Packages beside the gateway's, so that none of what they depend on is in its tree.
-BENCH_PACKAGES := load peers micro
+BENCH_PACKAGES := load peers
 in_package = --manifest-path tests/$(1)/Cargo.toml --target-dir $(or $(CARGO_TARGET_DIR),target)/$(1)
 
-.PHONY: build run test test-counts test-bench check bench bench-quick bench-micro bench-million bench-spread fuzz \
+.PHONY: build run test test-counts test-bench check bench bench-quick fuzz \
 	install uninstall clean
 
 build:
@@ -50,14 +50,6 @@ bench:
 
 bench-quick:
 	$(CARGO) bench --locked --bench figures -- quick
-
-# The registry, the wheel, the outbox and the envelope, against what they could have been.
-bench-micro:
-	$(CARGO) bench --locked $(call in_package,micro)
-
-# A million clients without sockets; 200,000 connections over several processes on one port.
-bench-million bench-spread: bench-%:
-	$(CARGO) bench --locked --bench $*
 
 # A configuration that is there is kept.
 install:

@@ -66,7 +66,7 @@ impl AuthInfo {
     }
 
     /// Whether it may do what needs this scope.
-    pub fn may(&self, scope: &str) -> bool {
+    pub fn has_scope(&self, scope: &str) -> bool {
         self.scopes.iter().any(|has| **has == *scope || &**has == "*")
     }
 
@@ -118,7 +118,7 @@ pub struct Credential {
 }
 
 /// What a client showed of itself.
-pub enum Presented<'a> {
+pub enum Credentials<'a> {
     /// Nothing.
     Nothing,
     /// A token: `Authorization: Bearer`, or a browser's subprotocol.
@@ -150,7 +150,7 @@ impl Authenticator {
     }
 
     /// Whether anybody is let in without a secret.
-    pub fn is_open(&self) -> bool {
+    pub fn allows_anonymous(&self) -> bool {
         matches!(self, Authenticator::None(_))
     }
 
@@ -183,17 +183,19 @@ impl Authenticator {
     ///
     /// Takes as long for a wrong name as for a wrong secret: every credential is compared, in constant
     /// time, whichever of them matches.
-    pub fn authenticate(&self, presented: &Presented<'_>) -> Option<Arc<AuthInfo>> {
-        match (self, presented) {
+    pub fn authenticate(&self, credentials: &Credentials<'_>) -> Option<Arc<AuthInfo>> {
+        match (self, credentials) {
             (Authenticator::None(anonymous), _) => Some(anonymous.clone()),
-            (Authenticator::Token(all), Presented::Token(token)) => find(all, None, token),
-            (Authenticator::Password(all), Presented::Password { name, password }) => find(all, Some(name), password),
+            (Authenticator::Token(all), Credentials::Token(token)) => find_credential(all, None, token),
+            (Authenticator::Password(all), Credentials::Password { name, password }) => {
+                find_credential(all, Some(name), password)
+            }
             _ => None,
         }
     }
 }
 
-fn find(credentials: &[Credential], name: Option<&str>, secret: &[u8]) -> Option<Arc<AuthInfo>> {
+fn find_credential(credentials: &[Credential], name: Option<&str>, secret: &[u8]) -> Option<Arc<AuthInfo>> {
     let digest = SecretDigest::of(secret);
     let mut found = u32::MAX;
     for (index, credential) in credentials.iter().enumerate() {
@@ -231,13 +233,13 @@ mod tests {
     #[test]
     fn a_token_finds_its_credential_and_no_other() {
         let auth = Authenticator::Token(vec![credential("alice", "operator", "a"), credential("pi", "node", "b")]);
-        assert_eq!(name_of(auth.authenticate(&Presented::Token(b"a"))).as_deref(), Some("alice"));
-        assert_eq!(name_of(auth.authenticate(&Presented::Token(b"b"))).as_deref(), Some("pi"));
+        assert_eq!(name_of(auth.authenticate(&Credentials::Token(b"a"))).as_deref(), Some("alice"));
+        assert_eq!(name_of(auth.authenticate(&Credentials::Token(b"b"))).as_deref(), Some("pi"));
         for wrong in [
-            Presented::Nothing,
-            Presented::Token(b""),
-            Presented::Token(b"c"),
-            Presented::Password { name: "alice", password: b"a" },
+            Credentials::Nothing,
+            Credentials::Token(b""),
+            Credentials::Token(b"c"),
+            Credentials::Password { name: "alice", password: b"a" },
         ] {
             assert!(auth.authenticate(&wrong).is_none());
         }
@@ -246,12 +248,12 @@ mod tests {
     #[test]
     fn a_password_needs_its_own_name() {
         let auth = Authenticator::Password(vec![credential("alice", "operator", "a"), credential("bob", "node", "b")]);
-        let try_as = |name, password| name_of(auth.authenticate(&Presented::Password { name, password }));
+        let try_as = |name, password| name_of(auth.authenticate(&Credentials::Password { name, password }));
         assert_eq!(try_as("alice", b"a".as_slice()).as_deref(), Some("alice"));
         assert_eq!(try_as("bob", b"b".as_slice()).as_deref(), Some("bob"));
         assert_eq!(try_as("alice", b"b".as_slice()), None);
         assert_eq!(try_as("carol", b"a".as_slice()), None);
-        assert!(auth.authenticate(&Presented::Token(b"a")).is_none());
+        assert!(auth.authenticate(&Credentials::Token(b"a")).is_none());
     }
 
     #[test]

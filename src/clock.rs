@@ -3,25 +3,25 @@
 use std::sync::LazyLock;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// Moment 0.
+/// Timestamp 0.
 static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 /// A point in time in 8 bytes: nanoseconds since this process first asked for one. Monotonic, as [`Instant`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Moment(u64);
+pub struct Timestamp(u64);
 
-impl Moment {
+impl Timestamp {
     /// This one.
     pub fn now() -> Self {
-        Moment(START.elapsed().as_nanos() as u64)
+        Timestamp(START.elapsed().as_nanos() as u64)
     }
 
-    /// Nanoseconds since moment 0.
+    /// Nanoseconds since timestamp 0.
     pub fn nanos(self) -> u64 {
         self.0
     }
 
-    /// Whole seconds since moment 0.
+    /// Whole seconds since timestamp 0.
     pub fn seconds(self) -> u64 {
         self.0 / 1_000_000_000
     }
@@ -37,7 +37,7 @@ impl Moment {
     }
 
     /// By the clock on the wall, as that goes now.
-    pub fn utc(self) -> SystemTime {
+    pub fn to_system_time(self) -> SystemTime {
         SystemTime::now() - self.elapsed()
     }
 }
@@ -81,8 +81,8 @@ mod tests {
 
     #[test]
     fn a_moment_is_an_instant() {
-        let (before, moment, after) = (Instant::now(), Moment::now(), Instant::now());
-        assert!(before <= moment.instant() && moment.instant() <= after);
-        assert!(moment.utc() <= SystemTime::now() && moment <= Moment::now());
+        let (before, timestamp, after) = (Instant::now(), Timestamp::now(), Instant::now());
+        assert!(before <= timestamp.instant() && timestamp.instant() <= after);
+        assert!(timestamp.to_system_time() <= SystemTime::now() && timestamp <= Timestamp::now());
     }
 }

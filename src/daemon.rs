@@ -1,17 +1,53 @@
 //! The daemon around the library's gateway: log, listeners, signals, service manager.
 
-use aisopod_gateway::{Config, Credential, Gateway, ListenAddr, Listener, Role, SCOPES, Shutdown, logging, systemd};
+use crate::auth::{Credential, Role};
+use crate::cli::{self, Command};
+use crate::config::{Config, ListenAddr};
+use crate::gateway::Gateway;
+use crate::rpc::method::SCOPES;
+use crate::runtime::build_runtime;
+use crate::server::drain::Shutdown;
+use crate::server::listener::Listener;
+use crate::{logging, systemd};
 use log::{error, info, warn};
-use std::io;
+use std::io::{self, Write, stderr, stdout};
 use std::process::ExitCode;
-use std::sync::Arc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
+/// `EX_IOERR` of sysexits(3).
+const EX_IOERR: u8 = 74;
+
+/// Does what the command line asks for, and returns the exit code.
+pub fn main() -> ExitCode {
+    match cli::parse() {
+        Command::Run(config) => run(*config),
+        Command::Check(config) => {
+            let warnings = config_warnings(&config).map(|warning| format!("warning: {warning}\n"));
+            print(&(warnings.collect::<String>() + "the configuration is valid\n"))
+        }
+        Command::Print(text) => print(&text),
+        Command::Fail { code, message } => fail(code, &message),
+    }
+}
+
+fn print(text: &str) -> ExitCode {
+    match stdout().write_all(text.as_bytes()).and_then(|()| stdout().flush()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(EX_IOERR, &format!("standard output: {error}")),
+    }
+}
+
+fn fail(code: u8, message: &str) -> ExitCode {
+    // Without a standard error the exit code has to do.
+    let _ = writeln!(stderr(), "{message}");
+    ExitCode::from(code)
+}
+
 /// Serves until a signal ends it.
-pub fn run(config: Config) -> ExitCode {
+fn run(config: Config) -> ExitCode {
     let served = logging::start(config.log_level).and_then(|()| {
-        let runtime = aisopod_gateway::runtime()?;
+        let runtime = build_runtime()?;
         runtime.block_on(serve(config))
     });
     let code = match served {
@@ -32,7 +68,7 @@ async fn serve(config: Config) -> io::Result<()> {
     let operators =
         config.ops.listen.iter().map(|addr| bind(addr, config.listen_reuse_port)).collect::<Result<Vec<_>, _>>()?;
     announce(&config, &listeners, &operators);
-    let operators = operators.into_iter().map(Listener::for_operators);
+    let operators = operators.into_iter().map(Listener::admin_only);
     let listeners = listeners.into_iter().chain(operators).collect();
     let gateway = Gateway::new(config);
     let (stop, shutdown) = watch::channel(Shutdown::No);
@@ -40,7 +76,7 @@ async fn serve(config: Config) -> io::Result<()> {
     let reporter = tokio::spawn(report(gateway.clone()));
     let drained = gateway.run(listeners, shutdown).await;
     reporter.abort();
-    info!("stopped closed={} cut={}", drained.closed, drained.cut);
+    info!("stopped closed={} aborted={}", drained.closed, drained.aborted);
     Ok(())
 }
 
@@ -51,15 +87,15 @@ fn bind(addr: &ListenAddr, reuse_port: bool) -> io::Result<Listener> {
 fn announce(config: &Config, listeners: &[Listener], operators: &[Listener]) {
     let (version, places) = (env!("CARGO_PKG_VERSION"), config.limits.max_connections);
     info!("starting version={version} auth={} max_connections={places}", config.auth.mode());
-    doubts(config).for_each(|doubt| warn!("{doubt}"));
+    config_warnings(config).for_each(|doubt| warn!("{doubt}"));
     listeners.iter().for_each(|listener| info!("listening addr={}", listener.addr()));
     operators.iter().for_each(|listener| info!("listening for=operators addr={}", listener.addr()));
 }
 
 /// What is allowed, and hardly meant.
-pub fn doubts(config: &Config) -> impl Iterator<Item = String> {
+fn config_warnings(config: &Config) -> impl Iterator<Item = String> {
     let is_exposed = || !config.listen.iter().chain(&config.ops.listen).all(ListenAddr::is_local);
-    let open = (config.auth.is_open() && is_exposed()).then(|| {
+    let open = (config.auth.allows_anonymous() && is_exposed()).then(|| {
         "anybody who can reach it is let in with every scope: auth.mode is none, auth.allow_insecure is true".to_owned()
     });
     let credentials = config.auth.credentials();
@@ -75,7 +111,7 @@ pub fn doubts(config: &Config) -> impl Iterator<Item = String> {
     open.into_iter().chain(credentials.iter().flat_map(unknown_scopes)).chain(unused_roles)
 }
 
-async fn report(gateway: Arc<Gateway>) {
+async fn report(gateway: Gateway) {
     systemd::ready();
     systemd::report_status(gateway.registry()).await;
 }

@@ -5,7 +5,7 @@
 //! written, are dropped and counted.
 
 use crate::clock::rfc_3339;
-use crate::counters::Counter;
+use crate::metrics::Counter;
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use simple_logger::SimpleLogger;
 use std::panic::{AssertUnwindSafe, catch_unwind};

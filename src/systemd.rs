@@ -1,6 +1,6 @@
 //! What the service manager is told: ready, how many clients, stopping. Nothing where there is none.
 
-use crate::client::ClientRegistry;
+use crate::registry::ClientRegistry;
 use log::debug;
 use sd_notify::NotifyState;
 use std::time::Duration;

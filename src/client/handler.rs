@@ -1,9 +1,10 @@
 //! What happens to a client, as told to the rest of the process.
 
-use super::{Closed, GatewayClient, Utf8Bytes};
+use super::close_record::CloseRecord;
+use super::handle::GatewayClient;
 use std::fmt;
 use std::sync::Arc;
-use tokio::task::coop;
+use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 /// What to do with a message from a client, and with its coming and going.
 ///
@@ -22,7 +23,7 @@ pub trait Handler: Send + Sync + 'static {
     fn on_closing(&self, _client: &Arc<GatewayClient>) {}
 
     /// It has gone, and is in the registry no more. Called once for each client that has come.
-    fn on_disconnect(&self, _client: &Arc<GatewayClient>, _closed: Closed) {}
+    fn on_disconnect(&self, _client: &Arc<GatewayClient>, _closed: CloseRecord) {}
 
     /// The first client of its presence key has come. This and [`on_left`](Self::on_left) are called in turns for a key,
     /// under the key's lock: no others of this key come or go meanwhile, and asking for presence in it would wait for ever.
@@ -32,7 +33,7 @@ pub trait Handler: Send + Sync + 'static {
     /// has.
     fn on_left(&self, _client: &Arc<GatewayClient>) {}
 
-    /// The gateway begins to drain: all clients will be asked to leave, a moment from now.
+    /// The gateway begins to drain: all clients will be asked to leave, a moment later.
     fn on_drain(&self) {}
 }
 
@@ -56,10 +57,4 @@ impl fmt::Debug for Rest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Rest(..)")
     }
-}
-
-/// Whether the task that runs has done so much (looked at clients, queued or written messages) that others are to have their
-/// turn; outside a task never.
-pub fn turn_is_over() -> bool {
-    !coop::has_budget_remaining()
 }

@@ -1,145 +1,294 @@
-//! A queue bounded in messages and in bytes. No lock, no waker, no idea of what it carries.
+//! What others ask of a connection: messages to send, a ping, a close. Nobody waits here.
+//!
+//! A message goes straight to the socket, under the client's lock, if the session waits and nothing is before it.
+//! Else it queues: while the session is at work, which writes when it has gathered what its messages call for, and
+//! while the socket takes no more, which the session waits for. So no frame is torn by another, and order is kept.
 
-use std::collections::VecDeque;
+mod state;
 
-/// A queue that is emptied gives its memory back if it has room for more than this many messages.
-const KEPT_CAPACITY: usize = 64;
+use super::close_reason::CloseReason;
+use super::stats::SessionStats;
+use crate::budget;
+use crate::clock::Timestamp;
+use crate::ws::QueueLimits;
+use crate::ws::Stream;
+use parking_lot::Mutex;
+use state::{OutboxState, Ping};
+use std::fmt;
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Duration;
+use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-/// How much an outbox holds at the most.
-#[derive(Clone, Copy, Debug)]
-pub struct Bounds {
-    /// Messages.
-    pub messages: usize,
-    /// Payload bytes of all messages together.
-    pub bytes: usize,
-}
-
-/// The message that was pushed doesn't fit.
+/// Why a message was not queued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Full;
+pub enum SendError {
+    /// The outbox had no room for it.
+    Full,
+    /// The client is being closed, or is gone.
+    Closed,
+}
 
-/// A first-in, first-out queue of messages.
+/// What all outboxes of a gateway share.
 #[derive(Debug)]
-pub struct Outbox<T> {
-    queue: VecDeque<T>,
-    bytes: usize,
+pub struct OutboxContext {
+    /// How much may wait for one client.
+    pub limits: QueueLimits,
+    /// Where it is counted.
+    pub stats: Arc<SessionStats>,
 }
 
-impl<T> Default for Outbox<T> {
-    fn default() -> Self {
-        Outbox { queue: VecDeque::new(), bytes: 0 }
+/// A client's way out, and the flags that can't be crowded out by messages.
+pub struct Outbox {
+    state: Mutex<OutboxState>,
+    context: Arc<OutboxContext>,
+}
+
+/// What others may know of a client's way out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutboxSnapshot {
+    /// Why it is being closed, or was.
+    pub close_reason: Option<CloseReason>,
+    /// The socket takes no more of what waits.
+    pub is_blocked: bool,
+    /// When the ping was written that waits for its pong.
+    pub ping_sent_at: Option<Timestamp>,
+    /// Text messages that the socket took.
+    pub messages_out: u64,
+    /// Bytes that it took, with frame headers.
+    pub bytes_out: u64,
+    /// Messages that wait,
+    pub outbox_messages: usize,
+    /// their payload bytes,
+    pub outbox_bytes: usize,
+    /// and the most of them that there ever were.
+    pub outbox_peak_bytes: u32,
+}
+
+/// What the session has to know before it goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Signals {
+    pub(crate) close: Option<CloseReason>,
+    /// To end without a close handshake: asked for, or a write has failed.
+    pub(crate) abort: bool,
+    /// The socket took less than it was given: the session is to wait until it takes more.
+    pub(crate) blocked: bool,
+}
+
+/// Whether the session should read one message more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ReadState {
+    Open,
+    /// Not before the socket has written more: what is read calls for answers.
+    Paused,
+    /// The connection is to close.
+    Closing,
+}
+
+impl Outbox {
+    /// The way out of a client that has no socket yet: messages queue.
+    pub fn new(context: Arc<OutboxContext>) -> Self {
+        Outbox { state: Mutex::default(), context }
+    }
+
+    pub(crate) fn send(&self, text: Utf8Bytes) -> Result<(), SendError> {
+        self.update(|state| self.push(state, text))
+    }
+
+    /// The same, but where there is no room the client is left as it is.
+    pub(crate) fn try_send(&self, text: Utf8Bytes) -> Result<(), SendError> {
+        self.update(|state| match state.close.is_some() || state.try_make_room(text.len(), &self.context) {
+            true => self.push(state, text),
+            false => Err(SendError::Full),
+        })
+    }
+
+    fn push(&self, state: &mut OutboxState, text: Utf8Bytes) -> Result<(), SendError> {
+        if state.close.is_some() {
+            return Err(SendError::Closed);
+        }
+        let pushed = state.push(text, &self.context);
+        self.maybe_flush(state);
+        pushed
+    }
+
+    /// Queues a message. Whether it is on the caller to have it written, by [`flush`](Self::flush): nobody
+    /// is about to do that already.
+    pub(crate) fn enqueue(&self, text: Utf8Bytes) -> Result<bool, SendError> {
+        let mut state = self.state.lock();
+        if state.close.is_none() && state.has_room(text.len(), &self.context.limits) {
+            state.push(text, &self.context)?;
+            return Ok(!std::mem::replace(&mut state.has_writer, true));
+        }
+        drop(state);
+        self.send(text).map(|()| false)
+    }
+
+    /// Writes what was queued, or has the session write it.
+    pub(crate) fn flush(&self) {
+        self.update(|state| self.maybe_flush(state));
+    }
+
+    /// The first reason wins and is returned.
+    pub(crate) fn close(&self, reason: CloseReason) -> CloseReason {
+        self.update(|state| *state.close.get_or_insert(reason))
+    }
+
+    /// The same as an operator's request, with words for the close frame. Whether it was the first reason.
+    pub(crate) fn disconnect(&self, detail: &str) -> bool {
+        self.update(|state| state.disconnect(detail))
+    }
+
+    /// What others may know of it, as one consistent snapshot.
+    pub fn snapshot(&self) -> OutboxSnapshot {
+        self.state.lock().snapshot()
+    }
+
+    pub(crate) fn close_reason(&self) -> Option<CloseReason> {
+        self.state.lock().close
+    }
+
+    /// Asks for a ping, unless one is still on its way to the socket.
+    pub(crate) fn ping(&self) {
+        self.update(|state| {
+            if state.ping != Ping::Queued {
+                state.ping = Ping::Requested;
+            }
+            self.maybe_flush(state);
+        });
+    }
+
+    /// As if the ping had gone to a socket.
+    #[cfg(test)]
+    pub(crate) fn ping_sent(&self) {
+        let mut state = self.state.lock();
+        (state.ping, state.ping_sent) = (Ping::Sent, Timestamp::now());
+    }
+
+    /// Ends the session at once, without a close handshake, for `reason` unless there is an earlier one.
+    pub fn abort(&self, reason: CloseReason) {
+        self.update(|state| state.abort(reason));
+    }
+
+    /// Changes what is asked, and wakes the session if it has to do something about it, after the lock is released.
+    fn update<R>(&self, change: impl FnOnce(&mut OutboxState) -> R) -> R {
+        let mut state = self.state.lock();
+        let before = state.signals();
+        let result = change(&mut state);
+        let is_news = state.signals() != before || state.can_write();
+        let waker = if is_news { state.waker.take() } else { None };
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        result
+    }
+
+    /// Writes for a session that waits, if this task still has its turn; otherwise the session will. One that is at work
+    /// gathers.
+    fn maybe_flush(&self, state: &mut OutboxState) {
+        let now = if state.waker.is_none() {
+            state.should_flush(&self.context.limits)
+        } else {
+            state.can_write() && budget::try_take()
+        };
+        if now {
+            state.write(&self.context.stats);
+        }
     }
 }
 
-impl<T: AsRef<[u8]>> Outbox<T> {
-    /// Queues a message behind the others.
-    ///
-    /// # Errors
-    /// [`Full`] when one more message or its bytes would exceed `bounds`; nothing is queued then.
-    pub fn push(&mut self, message: T, bounds: &Bounds) -> Result<(), Full> {
-        let bytes = message.as_ref().len();
-        if !self.has_room(bytes, bounds) {
-            return Err(Full);
+/// For the session.
+impl Outbox {
+    /// The session begins: from here on messages go to the socket.
+    pub(crate) fn attach(&self, stream: Arc<Stream>) {
+        self.state.lock().stream = Some(stream);
+    }
+
+    /// Begins to work: writes what is there, and gathers from here on. `is_writable` says that the socket takes more.
+    pub(crate) fn resume(&self, is_writable: bool) -> Signals {
+        let mut state = self.state.lock();
+        state.waker = None;
+        state.blocked &= !is_writable;
+        state.write(&self.context.stats);
+        state.signals()
+    }
+
+    /// Puts whole control frames before the messages, and empties `frames`.
+    pub(crate) fn push_control(&self, frames: &mut Vec<u8>) {
+        let mut state = self.state.lock();
+        state.push_control(frames);
+        frames.clear();
+        self.maybe_flush(&mut state);
+    }
+
+    /// Whether to read one message more.
+    pub(crate) fn read_state(&self) -> ReadState {
+        let state = self.state.lock();
+        match state.close {
+            Some(_) => ReadState::Closing,
+            None if state.blocked && state.is_half_full(&self.context.limits) => ReadState::Paused,
+            None => ReadState::Open,
         }
-        self.bytes += bytes;
-        self.queue.push_back(message);
-        Ok(())
     }
 
-    /// The oldest message.
-    pub fn pop(&mut self) -> Option<T> {
-        let message = self.queue.pop_front()?;
-        self.bytes -= message.as_ref().len();
-        self.shrink();
-        Some(message)
+    /// The round trip, if this is the payload of the ping that was sent last.
+    pub(crate) fn on_pong(&self, payload: &[u8]) -> Option<Duration> {
+        self.state.lock().on_pong(payload)
     }
 
-    fn shrink(&mut self) {
-        if self.queue.is_empty() && self.queue.capacity() > KEPT_CAPACITY {
-            self.queue = VecDeque::new();
+    /// Ends the work: writes what was gathered. False, and no waker kept, when the session has to look again.
+    pub(crate) fn park(&self, waker: &Waker, seen: Signals) -> bool {
+        let mut state = self.state.lock();
+        state.write(&self.context.stats);
+        let is_over = state.signals() == seen;
+        if is_over {
+            state.waker = Some(waker.clone());
         }
+        is_over
     }
 
-    /// Forgets all but the oldest `keep` messages.
-    pub fn truncate(&mut self, keep: usize) {
-        let forgotten = self.queue.drain(keep.min(self.queue.len())..);
-        self.bytes -= forgotten.map(|message| message.as_ref().len()).sum::<usize>();
-        self.shrink();
+    /// Whether the socket has written everything.
+    pub(crate) fn is_flushed(&self) -> bool {
+        !self.state.lock().has_pending()
     }
 
-    /// The messages, the oldest first.
-    pub fn iter(&self) -> impl Iterator<Item = &T> {
-        self.queue.iter()
+    /// Bytes that the socket has written.
+    pub(crate) fn bytes_out(&self) -> u64 {
+        self.state.lock().bytes_out
     }
 
-    /// Whether a message of so many bytes would be let in.
-    pub fn has_room(&self, bytes: usize, bounds: &Bounds) -> bool {
-        self.queue.len() < bounds.messages && self.bytes + bytes <= bounds.bytes
+    /// The words for the close frame that goes out now.
+    pub(crate) fn take_detail(&self) -> Option<Box<str>> {
+        self.state.lock().take_detail()
     }
 
-    /// Whether nothing is queued.
-    pub fn is_empty(&self) -> bool {
-        self.queue.is_empty()
+    /// Forgets all messages that are not begun.
+    pub(crate) fn discard_unsent(&self) {
+        self.state.lock().discard_unsent(&self.context.stats);
     }
 
-    /// Messages queued.
-    pub fn len(&self) -> usize {
-        self.queue.len()
+    /// The session has ended: gives the stream back. Returns what was known of it last.
+    pub(crate) fn detach(&self) -> OutboxSnapshot {
+        let mut state = self.state.lock();
+        let snapshot = state.snapshot();
+        state.discard_all(&self.context.stats);
+        (state.stream, state.waker) = (None, None);
+        snapshot
     }
+}
 
-    /// Payload bytes queued.
-    pub fn bytes(&self) -> usize {
-        self.bytes
+impl Drop for Outbox {
+    fn drop(&mut self) {
+        self.state.get_mut().discard_all(&self.context.stats);
     }
+}
 
-    /// Whether more than half of either bound is taken.
-    pub fn is_half_full(&self, bounds: &Bounds) -> bool {
-        self.queue.len() > bounds.messages / 2 || self.bytes > bounds.bytes / 2
+impl fmt::Debug for Outbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Outbox(..)")
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const BOUNDS: Bounds = Bounds { messages: 4, bytes: 10 };
-
-    #[test]
-    fn order_is_kept_and_bytes_are_counted() {
-        let mut outbox = Outbox::default();
-        for text in ["a", "bb", "ccc"] {
-            outbox.push(text, &BOUNDS).unwrap();
-        }
-        assert_eq!((outbox.queue.len(), outbox.bytes()), (3, 6));
-        assert_eq!(outbox.pop(), Some("a"));
-        assert_eq!(outbox.pop(), Some("bb"));
-        assert_eq!(outbox.pop(), Some("ccc"));
-        assert_eq!(outbox.pop(), None);
-        assert_eq!((outbox.queue.len(), outbox.bytes()), (0, 0));
-    }
-
-    #[test]
-    fn either_bound_refuses_and_changes_nothing() {
-        let mut outbox = Outbox::default();
-        for _ in 0..4 {
-            outbox.push("", &BOUNDS).unwrap();
-        }
-        assert_eq!(outbox.push("", &BOUNDS), Err(Full));
-        outbox.truncate(0);
-        outbox.push("0123456789", &BOUNDS).unwrap();
-        assert_eq!(outbox.push("x", &BOUNDS), Err(Full));
-        assert_eq!((outbox.queue.len(), outbox.bytes()), (1, 10));
-        assert!(outbox.is_half_full(&BOUNDS));
-    }
-
-    #[test]
-    fn an_emptied_queue_gives_its_memory_back() {
-        let bounds = Bounds { messages: 10_000, bytes: 10_000 };
-        let mut outbox = Outbox::default();
-        for _ in 0..10_000 {
-            outbox.push("", &bounds).unwrap();
-        }
-        while outbox.pop().is_some() {}
-        assert!(outbox.queue.capacity() <= KEPT_CAPACITY);
-    }
-}
+mod tests;

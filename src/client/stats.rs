@@ -1,15 +1,15 @@
 //! What all sessions count together.
 
-use super::close::CloseReason;
-use crate::counters::{Counter, Gauge, Peak, RecentHistogram, Tally};
+use super::close_reason::CloseReason;
+use crate::metrics::{Counter, CounterVec, Gauge, MaxGauge, WindowedHistogram};
 
 /// Totals over all connections since the start.
 #[derive(Debug)]
-pub struct Stats {
+pub struct SessionStats {
     /// Sessions that there are,
     pub sessions: Gauge,
     /// and the most that there ever were at once.
-    pub most_sessions: Peak,
+    pub peak_sessions: MaxGauge,
     /// Text messages received.
     pub messages_in: Counter,
     /// Text messages handed to the socket.
@@ -19,40 +19,40 @@ pub struct Stats {
     /// Bytes written to upgraded connections, frame headers included.
     pub bytes_out: Counter,
     /// Ended connections by [`CloseReason`].
-    pub closed: Tally,
+    pub closed: CounterVec,
     /// Of those, the ones whose peer answered the close frame, or sent the first.
     pub closed_cleanly: Counter,
     /// And the others.
-    pub cut: Counter,
+    pub closed_uncleanly: Counter,
     /// Pings written to the socket.
     pub pings_sent: Counter,
     /// Answers to them.
     pub pongs_received: Counter,
     /// Round-trip times in microseconds.
-    pub round_trips: RecentHistogram,
+    pub round_trips: WindowedHistogram,
     /// Payload bytes in all outboxes.
     pub outbox_bytes: Gauge,
     /// The most payload bytes that were ever in one outbox.
-    pub outbox_largest: Peak,
+    pub outbox_peak: MaxGauge,
 }
 
-impl Default for Stats {
+impl Default for SessionStats {
     fn default() -> Self {
-        Stats {
+        SessionStats {
             sessions: Gauge::default(),
-            most_sessions: Peak::default(),
+            peak_sessions: MaxGauge::default(),
             messages_in: Counter::default(),
             messages_out: Counter::default(),
             bytes_in: Counter::default(),
             bytes_out: Counter::default(),
-            closed: Tally::new(CloseReason::LABELS),
+            closed: CounterVec::new(CloseReason::LABELS),
             closed_cleanly: Counter::default(),
-            cut: Counter::default(),
+            closed_uncleanly: Counter::default(),
             pings_sent: Counter::default(),
             pongs_received: Counter::default(),
-            round_trips: RecentHistogram::default(),
+            round_trips: WindowedHistogram::default(),
             outbox_bytes: Gauge::default(),
-            outbox_largest: Peak::default(),
+            outbox_peak: MaxGauge::default(),
         }
     }
 }

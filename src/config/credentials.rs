@@ -1,10 +1,10 @@
 //! `[auth]`: the mode and its credentials.
 
-use super::Config;
-use super::secrets;
-use super::section::{File, Section};
-use super::value::{NAME_FORMS, SCOPE_FORMS, is_name, is_scope};
+use super::document::{Document, Table};
+use super::parse::{NAME_SYNTAX, SCOPE_SYNTAX, is_name, is_scope};
 use crate::auth::{AuthInfo, Authenticator, Credential, Role, SecretDigest};
+use crate::config::Config;
+use crate::config::secrets;
 use std::collections::HashSet;
 use std::ops::Range;
 use std::path::Path;
@@ -29,7 +29,7 @@ enum Kind {
 const TOKEN_KEYS: (&str, &str) = ("token_sha256", "token_file");
 const PASSWORD_KEYS: (&str, &str) = ("password_sha256", "password_file");
 
-pub(super) fn read_auth(file: &mut File<'_>, section: &mut Section<'_>, config: &mut Config, dir: &Path) {
+pub(crate) fn read_auth(file: &mut Document<'_>, section: &mut Table<'_>, config: &mut Config, dir: &Path) {
     let (mode, credentials) = (section.take("mode"), section.take("credentials"));
     section.boolean(file, "allow_insecure", &mut config.allow_insecure);
     let kind = match mode.map(|value| (value, value.get_ref().as_str())) {
@@ -63,7 +63,7 @@ pub(super) fn read_auth(file: &mut File<'_>, section: &mut Section<'_>, config: 
     }
 }
 
-fn read_credentials(file: &mut File<'_>, entries: &DeArray<'_>, kind: Kind, dir: &Path) -> Vec<Credential> {
+fn read_credentials(file: &mut Document<'_>, entries: &DeArray<'_>, kind: Kind, dir: &Path) -> Vec<Credential> {
     let mut all = Vec::new();
     let (mut names, mut tokens) = (HashSet::new(), HashSet::new());
     for entry in entries.iter() {
@@ -71,7 +71,7 @@ fn read_credentials(file: &mut File<'_>, entries: &DeArray<'_>, kind: Kind, dir:
             file.refuse("auth.credentials", entry, TABLES);
             continue;
         };
-        let mut section = Section::new("auth.credentials", table);
+        let mut section = Table::new("auth.credentials", table);
         if let Some(credential) = read_credential(file, &mut section, entry.span(), kind, dir) {
             let name = &credential.info.name;
             if !names.insert(name.clone()) {
@@ -88,22 +88,22 @@ fn read_credentials(file: &mut File<'_>, entries: &DeArray<'_>, kind: Kind, dir:
 }
 
 fn read_credential(
-    file: &mut File<'_>,
-    section: &mut Section<'_>,
+    file: &mut Document<'_>,
+    section: &mut Table<'_>,
     span: Range<usize>,
     kind: Kind,
     dir: &Path,
 ) -> Option<Credential> {
-    let name = section.required(file, "name", &span, is_name, &format!("allowed: {NAME_FORMS}"));
+    let name = section.required(file, "name", &span, is_name, &format!("allowed: {NAME_SYNTAX}"));
     let role = section.required(
         file,
         "role",
         &span,
         is_name,
-        &format!("allowed: operator, node, or another word: {NAME_FORMS}"),
+        &format!("allowed: operator, node, or another word: {NAME_SYNTAX}"),
     );
     let mut scopes = Vec::new();
-    section.strings(file, "scopes", is_scope, &format!("allowed: {SCOPE_FORMS}"), &mut scopes);
+    section.strings(file, "scopes", is_scope, &format!("allowed: {SCOPE_SYNTAX}"), &mut scopes);
     let digest = match kind {
         Kind::Token => read_secret(file, section, span, TOKEN_KEYS, dir),
         Kind::Password => read_secret(file, section, span, PASSWORD_KEYS, dir),
@@ -119,8 +119,8 @@ fn read_credential(
 }
 
 fn read_secret(
-    file: &mut File<'_>,
-    section: &mut Section<'_>,
+    file: &mut Document<'_>,
+    section: &mut Table<'_>,
     span: Range<usize>,
     (digest_key, file_key): (&'static str, &'static str),
     dir: &Path,
@@ -146,7 +146,12 @@ fn read_secret(
     }
 }
 
-fn read_secret_file(file: &mut File<'_>, key: &str, value: &Spanned<DeValue<'_>>, dir: &Path) -> Option<SecretDigest> {
+fn read_secret_file(
+    file: &mut Document<'_>,
+    key: &str,
+    value: &Spanned<DeValue<'_>>,
+    dir: &Path,
+) -> Option<SecretDigest> {
     let Some(name) = value.get_ref().as_str() else {
         file.refuse(&format!("auth.credentials.{key}"), value, "allowed: a path");
         return None;

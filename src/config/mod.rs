@@ -3,15 +3,15 @@
 //! Knows credentials, and nothing of the parts that the settings are for.
 
 mod credentials;
+mod document;
 mod error;
-mod file;
+mod load;
+mod parse;
 mod secrets;
-mod section;
-mod value;
 
 pub use error::{ConfigError, Problem};
-pub use file::load;
-pub use value::{LISTEN_FORMS, NAME_FORMS, SCOPE_FORMS, is_name, is_scope, parse_level, parse_listen};
+pub use load::load;
+pub use parse::{LISTEN_SYNTAX, NAME_SYNTAX, SCOPE_SYNTAX, is_name, is_scope, parse_level, parse_listen};
 
 use crate::auth::{Authenticator, Role};
 use log::LevelFilter;
@@ -77,9 +77,9 @@ pub struct Config {
     /// What is logged.
     pub log_level: LevelFilter,
     /// `[handshake]`
-    pub handshake: Handshake,
+    pub handshake: HandshakeConfig,
     /// `[heartbeat]`
-    pub heartbeat: Heartbeat,
+    pub heartbeat: HeartbeatConfig,
     /// `[limits]`
     pub limits: Limits,
     /// `[auth]`: who is let in.
@@ -87,18 +87,18 @@ pub struct Config {
     /// `auth.allow_insecure`: listen beyond this machine though anybody is let in.
     pub allow_insecure: bool,
     /// `[presence]`
-    pub presence: Presence,
+    pub presence: PresencePolicies,
     /// `[calls]`
-    pub calls: Calls,
+    pub calls: CallLimits,
     /// `[ops]`
-    pub ops: Ops,
+    pub ops: AdminConfig,
     /// `[shutdown]`
-    pub shutdown: Shutdown,
+    pub shutdown: ShutdownConfig,
 }
 
 /// From the accepted connection to the open WebSocket.
 #[derive(Clone, Debug)]
-pub struct Handshake {
+pub struct HandshakeConfig {
     /// From accept until the WebSocket is open.
     pub timeout: Duration,
     /// Origins of web pages that may connect beside those of the gateway's own host; `*` is any.
@@ -111,7 +111,7 @@ pub struct Handshake {
 
 /// Keeping clients alive, and noticing those that are not.
 #[derive(Clone, Debug)]
-pub struct Heartbeat {
+pub struct HeartbeatConfig {
     /// Between two pings to a client.
     pub interval: Duration,
     /// From a ping until something must have come from the client; at most `interval`.
@@ -166,10 +166,10 @@ impl PresencePolicy {
 
 /// The policy of each role; of roles that aren't named, [`PresencePolicy::Allow`].
 #[derive(Clone, Debug)]
-pub struct Presence(pub Vec<(Role, PresencePolicy)>);
+pub struct PresencePolicies(pub Vec<(Role, PresencePolicy)>);
 
-impl Presence {
-    pub(super) fn set(&mut self, role: Role, policy: PresencePolicy) {
+impl PresencePolicies {
+    pub(crate) fn set(&mut self, role: Role, policy: PresencePolicy) {
         match self.0.iter_mut().find(|(named, _)| *named == role) {
             Some((_, old)) => *old = policy,
             None => self.0.push((role, policy)),
@@ -177,26 +177,26 @@ impl Presence {
     }
 
     /// The policy of a role.
-    pub fn of(&self, role: &Role) -> PresencePolicy {
+    pub fn policy_for(&self, role: &Role) -> PresencePolicy {
         let named = self.0.iter().find(|(named, _)| named == role);
         named.map_or(PresencePolicy::Allow, |(_, policy)| *policy)
     }
 }
 
-/// Calls of methods on nodes.
+/// CallLimits of methods on nodes.
 #[derive(Clone, Debug)]
-pub struct Calls {
+pub struct CallLimits {
     /// How long a node may take, unless its caller says otherwise.
     pub timeout: Duration,
-    /// Calls under way of one caller.
+    /// CallLimits under way of one caller.
     pub max_per_caller: usize,
-    /// Calls under way to one node.
+    /// CallLimits under way to one node.
     pub max_per_node: usize,
 }
 
 /// The operators' HTTP.
 #[derive(Clone, Debug)]
-pub struct Ops {
+pub struct AdminConfig {
     /// Where it is served; empty: where clients connect.
     pub listen: Vec<ListenAddr>,
     /// Failed authentications of one address in a minute, beyond which it is refused.
@@ -205,7 +205,7 @@ pub struct Ops {
 
 /// How the gateway ends.
 #[derive(Clone, Debug)]
-pub struct Shutdown {
+pub struct ShutdownConfig {
     /// Over how long the clients' close frames may be spread, and when those that linger are cut.
     pub drain_timeout: Duration,
 }
@@ -222,15 +222,15 @@ impl Config {
             listen: vec![ListenAddr::Tcp(([127, 0, 0, 1], 8080).into())],
             listen_reuse_port: false,
             log_level: LevelFilter::Info,
-            handshake: Handshake {
+            handshake: HandshakeConfig {
                 timeout: Duration::from_secs(5),
                 allowed_origins: Vec::new(),
                 max_header_bytes: 16 * 1024,
                 idle_timeout: Duration::from_secs(60),
             },
-            heartbeat: Heartbeat { interval: Duration::from_secs(30), timeout: Duration::from_secs(10) },
+            heartbeat: HeartbeatConfig { interval: Duration::from_secs(30), timeout: Duration::from_secs(10) },
             limits: Limits {
-                max_connections: Self::most_connections(descriptors),
+                max_connections: Self::max_connections_for(descriptors),
                 max_message_bytes: 1024 * 1024,
                 max_batch_requests: 100,
                 max_subscriptions: 100,
@@ -242,25 +242,29 @@ impl Config {
             },
             auth: Authenticator::none(),
             allow_insecure: false,
-            presence: Presence(vec![(Role::Operator, PresencePolicy::Allow), (Role::Node, PresencePolicy::Replace)]),
-            calls: Calls { timeout: Duration::from_secs(30), max_per_caller: 1000, max_per_node: 1000 },
-            ops: Ops { listen: Vec::new(), max_failures_per_minute: 10 },
-            shutdown: Shutdown { drain_timeout: Duration::from_secs(20) },
+            presence: PresencePolicies(vec![
+                (Role::Operator, PresencePolicy::Allow),
+                (Role::Node, PresencePolicy::Replace),
+            ]),
+            calls: CallLimits { timeout: Duration::from_secs(30), max_per_caller: 1000, max_per_node: 1000 },
+            ops: AdminConfig { listen: Vec::new(), max_failures_per_minute: 10 },
+            shutdown: ShutdownConfig { drain_timeout: Duration::from_secs(20) },
         }
     }
 
     /// How many connections a process that may open `descriptors` descriptors can have.
-    pub fn most_connections(descriptors: usize) -> usize {
+    pub fn max_connections_for(descriptors: usize) -> usize {
         descriptors.saturating_sub(Self::RESERVED_DESCRIPTORS).clamp(1, MAX_CONNECTIONS)
     }
 
     /// What is wrong if others than this machine could reach an address although anybody is let in.
-    pub fn insecurity(&self) -> Option<String> {
-        self.insecurity_of("listen", &self.listen).or_else(|| self.insecurity_of("ops.listen", &self.ops.listen))
+    pub fn exposure_error(&self) -> Option<String> {
+        self.exposure_error_of("listen", &self.listen)
+            .or_else(|| self.exposure_error_of("ops.listen", &self.ops.listen))
     }
 
-    fn insecurity_of(&self, setting: &str, addrs: &[ListenAddr]) -> Option<String> {
-        let exposed = self.auth.is_open() && !self.allow_insecure;
+    fn exposure_error_of(&self, setting: &str, addrs: &[ListenAddr]) -> Option<String> {
+        let exposed = self.auth.allows_anonymous() && !self.allow_insecure;
         let addr = addrs.iter().find(|addr| exposed && !addr.is_local())?;
         Some(format!(
             "{setting} \"{addr}\" would let anybody in; allowed while auth.mode is \"none\": 127.0.0.1, [::1], unix: \

@@ -11,7 +11,7 @@ const MAX_SECRET_BYTES: u64 = 4096;
 
 /// Where the secret in a file named `name` is: `$CREDENTIALS_DIRECTORY` first (systemd's `LoadCredential=`), then
 /// beside the configuration file.
-pub(super) fn locate(name: &str, config_dir: &Path) -> PathBuf {
+pub(crate) fn locate(name: &str, config_dir: &Path) -> PathBuf {
     let loaded = std::env::var_os("CREDENTIALS_DIRECTORY").map(|dir| Path::new(&dir).join(name));
     match loaded {
         Some(path) if Path::new(name).is_relative() && path.exists() => path,
@@ -20,7 +20,7 @@ pub(super) fn locate(name: &str, config_dir: &Path) -> PathBuf {
 }
 
 /// The digest of the secret that a file holds, without the line's end behind it.
-pub(super) fn read_digest(path: &Path) -> Result<SecretDigest, String> {
+pub(crate) fn read_digest(path: &Path) -> Result<SecretDigest, String> {
     let mut file = File::open(path).map_err(|error| error.to_string())?;
     let metadata = file.metadata().map_err(|error| error.to_string())?;
     if !metadata.is_file() {

@@ -6,9 +6,9 @@ mod wheel;
 
 use wheel::{Key, TimerWheel};
 
-use crate::client::{CloseReason, GatewayClient, Stats};
+use crate::client::{CloseReason, GatewayClient, SessionStats};
 use crate::config;
-use crate::counters::Counter;
+use crate::metrics::Counter;
 use parking_lot::{Mutex, MutexGuard};
 use std::hint::black_box;
 use std::sync::{Arc, Weak};
@@ -22,12 +22,12 @@ const LONGEST_TICK: Duration = Duration::from_millis(100);
 const TICKS: u32 = 50;
 
 /// Visits between two pauses for others, who wait for the lock or for this worker's time: a ping may be a system call.
-const PIECE: usize = 64;
+const CLIENTS_PER_BATCH: usize = 64;
 
 /// Time and ticks between two pieces of work beyond which this process stood still: suspended, stopped, or without a
 /// processor.
-const LATE: Duration = Duration::from_millis(100);
-const LATE_TICKS: u64 = 3;
+const STALL: Duration = Duration::from_millis(100);
+const STALL_TICKS: u64 = 3;
 
 /// The wheel of all clients, and the rules by which it turns.
 pub struct Heartbeat {
@@ -39,54 +39,54 @@ pub struct Heartbeat {
     interval_ticks: u64,
     timeout_ticks: u64,
     /// Longer between two pieces of work is a standstill.
-    late_ticks: u64,
+    stall_ticks: u64,
     /// Clients closed as [`CloseReason::PongTimeout`].
     timeouts: Counter,
-    stats: Arc<Stats>,
+    stats: Arc<SessionStats>,
     /// Wakes the task when the wheel is no longer empty.
     watched: Notify,
 }
 
 /// What is in the wheel.
 enum Entry {
-    /// A client, to be visited.
-    Watched { client: Weak<GatewayClient>, next: Visit },
+    /// A client, to be rescheduled.
+    Client { client: Weak<GatewayClient>, next: Step },
     /// What is to be done once.
-    Alarm(Box<dyn FnOnce() + Send>),
+    Timer(Box<dyn FnOnce() + Send>),
 }
 
 /// What the heartbeat does when a client's deadline comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Visit {
+enum Step {
     /// Ask for a ping.
     Ping,
     /// See whether anything came since the ping that was due at this tick.
-    Judge(u64),
+    CheckPong(u64),
 }
 
-/// The last piece of a turn of the wheel, and room for the next one's work.
+/// The last piece of a batch of the wheel, and room for the next one's work.
 #[derive(Default)]
-struct Turn {
+struct Batch {
     now: u64,
-    /// Not all who are due were visited.
-    is_behind: bool,
+    /// Not all who are due were rescheduled.
+    has_more: bool,
     /// The process stood still a moment ago: until then nobody is judged.
-    lenient_until: u64,
+    grace_until: u64,
     due: Vec<Key>,
-    visits: Vec<(Key, Arc<GatewayClient>, Visit)>,
-    alarms: Vec<Box<dyn FnOnce() + Send>>,
+    visits: Vec<(Key, Arc<GatewayClient>, Step)>,
+    timers: Vec<Box<dyn FnOnce() + Send>>,
     /// What came of the visits: what is next, and when.
-    visited: Vec<(Key, u64, Visit)>,
+    rescheduled: Vec<(Key, u64, Step)>,
 }
 
 /// A client's place in the wheel, or an alarm's; dropping it takes that out.
 #[must_use = "dropping it ends the pings, or the alarm"]
-pub struct Watch {
+pub struct TimerGuard {
     heartbeat: Arc<Heartbeat>,
     key: Key,
 }
 
-impl Drop for Watch {
+impl Drop for TimerGuard {
     fn drop(&mut self) {
         self.heartbeat.wheel.lock().remove(self.key);
     }
@@ -94,7 +94,7 @@ impl Drop for Watch {
 
 impl Heartbeat {
     /// A wheel with no clients. Pongs and round trips are counted in `stats` by the sessions.
-    pub fn new(settings: &config::Heartbeat, stats: Arc<Stats>) -> Self {
+    pub fn new(settings: &config::HeartbeatConfig, stats: Arc<SessionStats>) -> Self {
         let shorter = settings.interval.min(settings.timeout);
         let tick = (shorter / TICKS).clamp(Duration::from_millis(1), LONGEST_TICK);
         let ticks = |duration: Duration| duration.as_nanos().div_ceil(tick.as_nanos()) as u64;
@@ -106,7 +106,7 @@ impl Heartbeat {
             timeout: settings.timeout,
             interval_ticks: ticks(settings.interval).max(1),
             timeout_ticks,
-            late_ticks: ticks(LATE).max(LATE_TICKS).min(timeout_ticks.div_ceil(2)),
+            stall_ticks: ticks(STALL).max(STALL_TICKS).min(timeout_ticks.div_ceil(2)),
             timeouts: Counter::default(),
             stats,
             watched: Notify::new(),
@@ -115,25 +115,25 @@ impl Heartbeat {
 
     /// Pings a client until the returned guard is dropped: first somewhere within the interval, spread by the
     /// client's random ID, then always at that offset.
-    pub fn watch(self: &Arc<Self>, client: &Arc<GatewayClient>) -> Watch {
-        self.watch_from(self.tick_of(Instant::now()), client)
+    pub fn register(self: &Arc<Self>, client: &Arc<GatewayClient>) -> TimerGuard {
+        self.register_from(self.tick_of(Instant::now()), client)
     }
 
-    fn watch_from(self: &Arc<Self>, now: u64, client: &Arc<GatewayClient>) -> Watch {
+    fn register_from(self: &Arc<Self>, now: u64, client: &Arc<GatewayClient>) -> TimerGuard {
         let first = self.next_ping(client, now);
-        self.insert(Entry::Watched { client: Arc::downgrade(client), next: Visit::Ping }, first)
+        self.insert(Entry::Client { client: Arc::downgrade(client), next: Step::Ping }, first)
     }
 
     /// Does something after a time, at most a tick (100 ms or less) later, unless the returned guard is dropped before. It
     /// is done on the heartbeat's task: it must not take long.
-    pub fn alarm(self: &Arc<Self>, after: Duration, ring: impl FnOnce() + Send + 'static) -> Watch {
-        self.insert(Entry::Alarm(Box::new(ring)), self.tick_after(Instant::now() + after))
+    pub fn schedule(self: &Arc<Self>, after: Duration, callback: impl FnOnce() + Send + 'static) -> TimerGuard {
+        self.insert(Entry::Timer(Box::new(callback)), self.tick_after(Instant::now() + after))
     }
 
-    fn insert(self: &Arc<Self>, entry: Entry, deadline: u64) -> Watch {
+    fn insert(self: &Arc<Self>, entry: Entry, deadline: u64) -> TimerGuard {
         let key = self.wheel.lock().insert(entry, deadline);
         self.watched.notify_one();
-        Watch { heartbeat: self.clone(), key }
+        TimerGuard { heartbeat: self.clone(), key }
     }
 
     /// Clients closed because they didn't answer.
@@ -145,112 +145,112 @@ impl Heartbeat {
     pub async fn run(&self) {
         let mut ticks = tokio::time::interval(self.tick);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        let (mut turn, mut rotated) = (Turn::default(), 0);
+        let (mut batch, mut rotated) = (Batch::default(), 0);
         loop {
             if self.wheel.lock().is_empty() {
                 self.watched.notified().await;
-                turn.now = self.tick_of(Instant::now());
+                batch.now = self.tick_of(Instant::now());
             }
-            if turn.is_behind {
+            if batch.has_more {
                 tokio::task::yield_now().await;
             } else {
                 ticks.tick().await;
             }
-            // By the clock, not tick by tick: a turn longer than a tick goes on with what came due meanwhile.
-            self.turn(&mut turn, self.tick_of(Instant::now()));
-            if turn.now >= rotated + self.interval_ticks {
-                rotated = turn.now;
+            // By the clock, not tick by tick: a batch longer than a tick goes on with what came due meanwhile.
+            self.run_batch(&mut batch, self.tick_of(Instant::now()));
+            if batch.now >= rotated + self.interval_ticks {
+                rotated = batch.now;
                 self.stats.round_trips.rotate();
             }
         }
     }
 
     /// Visits a piece's worth of those who are due. The lock is not held while clients are asked.
-    fn turn(&self, turn: &mut Turn, now: u64) {
-        // A standstill lasts until all who came due in it were visited: the sessions have as much to catch up with.
-        let still_stands = turn.is_behind && turn.now < turn.lenient_until;
-        if still_stands || now > turn.now + self.late_ticks {
-            turn.lenient_until = now + self.late_ticks;
+    fn run_batch(&self, batch: &mut Batch, now: u64) {
+        // A standstill lasts until all who came due in it were rescheduled: the sessions have as much to catch up with.
+        let still_stands = batch.has_more && batch.now < batch.grace_until;
+        if still_stands || now > batch.now + self.stall_ticks {
+            batch.grace_until = now + self.stall_ticks;
         }
-        turn.now = now;
-        self.collect(turn);
-        for ring in turn.alarms.drain(..) {
-            ring();
+        batch.now = now;
+        self.take_due(batch);
+        for callback in batch.timers.drain(..) {
+            callback();
         }
-        let mut visits = std::mem::take(&mut turn.visits);
+        let mut visits = std::mem::take(&mut batch.visits);
         for (key, client, visit) in visits.drain(..) {
-            if let Some((deadline, next)) = self.visit(&client, visit, turn) {
-                turn.visited.push((key, deadline, next));
+            if let Some((deadline, next)) = self.visit(&client, visit, batch) {
+                batch.rescheduled.push((key, deadline, next));
             }
         }
-        turn.visits = visits;
+        batch.visits = visits;
         let mut wheel = self.wheel.lock();
-        for (key, deadline, next) in turn.visited.drain(..) {
-            if let Some(Entry::Watched { next: visit, .. }) = wheel.get_mut(key) {
+        for (key, deadline, next) in batch.rescheduled.drain(..) {
+            if let Some(Entry::Client { next: visit, .. }) = wheel.get_mut(key) {
                 *visit = next;
                 wheel.schedule(key, deadline);
             }
         }
-        hand_over(wheel);
+        MutexGuard::unlock_fair(wheel);
     }
 
     /// Takes a piece's worth of those who are due from the wheel.
-    fn collect(&self, turn: &mut Turn) {
+    fn take_due(&self, batch: &mut Batch) {
         let mut wheel = self.wheel.lock();
-        turn.is_behind = !wheel.advance(turn.now, PIECE, &mut turn.due);
+        batch.has_more = !wheel.advance(batch.now, CLIENTS_PER_BATCH, &mut batch.due);
         // Upgrading a handle waits for its client's memory. Looking at all of them first doesn't: the processor fetches many
         // at a time.
-        for key in &turn.due {
-            if let Some(Entry::Watched { client, .. }) = wheel.get(*key) {
+        for key in &batch.due {
+            if let Some(Entry::Client { client, .. }) = wheel.get(*key) {
                 black_box(client.strong_count());
             }
         }
-        for key in turn.due.drain(..) {
+        for key in batch.due.drain(..) {
             match wheel.get(key) {
-                Some(Entry::Watched { client, next }) => {
-                    turn.visits.extend(client.upgrade().map(|client| (key, client, *next)));
+                Some(Entry::Client { client, next }) => {
+                    batch.visits.extend(client.upgrade().map(|client| (key, client, *next)));
                 }
-                Some(Entry::Alarm(_)) => {
-                    if let Some(Entry::Alarm(ring)) = wheel.remove(key) {
-                        turn.alarms.push(ring);
+                Some(Entry::Timer(_)) => {
+                    if let Some(Entry::Timer(callback)) = wheel.remove(key) {
+                        batch.timers.push(callback);
                     }
                 }
                 None => {}
             }
         }
-        hand_over(wheel);
+        MutexGuard::unlock_fair(wheel);
     }
 
     /// Does what is due and says what is next and when; nothing for one that ends.
-    fn visit(&self, client: &GatewayClient, visit: Visit, turn: &Turn) -> Option<(u64, Visit)> {
+    fn visit(&self, client: &GatewayClient, visit: Step, batch: &Batch) -> Option<(u64, Step)> {
         if client.close_reason().is_some() {
             return None;
         }
-        let next_ping = self.next_ping(client, turn.now);
+        let next_ping = self.next_ping(client, batch.now);
         let last_ping = next_ping.saturating_sub(self.interval_ticks);
         match visit {
-            Visit::Judge(_) if !client.is_heard() => self.judge(client, visit, turn),
-            Visit::Judge(pinged) if pinged >= last_ping => Some((next_ping, Visit::Ping)),
+            Step::CheckPong(_) if !client.is_active() => self.check_pong(client, visit, batch),
+            Step::CheckPong(pinged) if pinged >= last_ping => Some((next_ping, Step::Ping)),
             // Also right behind a judgement that took until the next ping was due.
-            Visit::Judge(_) | Visit::Ping => {
+            Step::CheckPong(_) | Step::Ping => {
                 client.ping();
-                Some((turn.now + self.timeout_ticks, Visit::Judge(last_ping)))
+                Some((batch.now + self.timeout_ticks, Step::CheckPong(last_ping)))
             }
         }
     }
 
     /// Closes a client that wasn't heard, if it has had its time.
-    fn judge(&self, client: &GatewayClient, visit: Visit, turn: &Turn) -> Option<(u64, Visit)> {
-        let again = turn.now + self.timeout_ticks;
+    fn check_pong(&self, client: &GatewayClient, visit: Step, batch: &Batch) -> Option<(u64, Step)> {
+        let again = batch.now + self.timeout_ticks;
         let Some(sent) = client.ping_sent_at() else {
             // It waits behind a message that the client is still taking. If it takes none, `write_timeout` ends it.
             return Some((again, visit));
         };
         let deadline = self.tick_after(sent + self.timeout);
-        if deadline > turn.now {
+        if deadline > batch.now {
             return Some((deadline, visit));
         }
-        if turn.now < turn.lenient_until {
+        if batch.now < batch.grace_until {
             // The sessions too: the answer may lie unread in the socket.
             return Some((again, visit));
         }
@@ -277,11 +277,6 @@ impl Heartbeat {
     fn tick_after(&self, instant: Instant) -> u64 {
         instant.duration_since(self.started).as_nanos().div_ceil(self.tick.as_nanos()) as u64
     }
-}
-
-/// Whoever waits for the lock has it next. Woken only, it would come too late each time, until the turn is over.
-fn hand_over<T>(lock: MutexGuard<'_, T>) {
-    MutexGuard::unlock_fair(lock);
 }
 
 #[cfg(test)]

@@ -30,7 +30,7 @@ struct Entry<T> {
     next: u32,
 }
 
-/// Entries of `T`, each with at most one deadline, in ticks.
+/// Entries of `T`, each with at limit one deadline, in ticks.
 #[derive(Debug)]
 pub struct TimerWheel<T> {
     slots: Box<[u32; SLOTS]>,
@@ -51,7 +51,7 @@ impl<T> Default for TimerWheel<T> {
 impl<T> TimerWheel<T> {
     /// Takes in an entry that is due at `deadline`; one that lies in the past is due at the next tick.
     pub fn insert(&mut self, value: T, deadline: u64) -> Key {
-        let index = self.place(value);
+        let index = self.allocate(value);
         self.len += 1;
         self.link(index, deadline);
         Key { index, generation: self.at(index).generation }
@@ -89,15 +89,15 @@ impl<T> TimerWheel<T> {
     }
 
     /// Goes on towards tick `now`, and adds to `due` each entry whose deadline has come, in no order, until there are
-    /// `most` in it. An entry in it stays in the wheel, unscheduled, until it is scheduled again or removed.
+    /// `limit` in it. An entry in it stays in the wheel, unscheduled, until it is scheduled again or removed.
     ///
     /// Says whether it got there; if not, the next call goes on. Ticks that were missed are caught up. Going back
     /// changes nothing.
-    pub fn advance(&mut self, now: u64, most: usize, due: &mut Vec<Key>) -> bool {
+    pub fn advance(&mut self, now: u64, limit: usize, due: &mut Vec<Key>) -> bool {
         // After a jump over the whole wheel, one look at each slot finds everything.
         self.now = self.now.max(now.saturating_sub(SLOTS as u64));
         while self.now < now {
-            if !self.take_due(slot_of(self.now + 1), now, most, due) {
+            if !self.take_due(slot_of(self.now + 1), now, limit, due) {
                 return false;
             }
             self.now += 1;
@@ -111,13 +111,13 @@ impl<T> TimerWheel<T> {
     }
 
     /// Says whether it has seen the whole slot.
-    fn take_due(&mut self, slot: usize, now: u64, most: usize, due: &mut Vec<Key>) -> bool {
+    fn take_due(&mut self, slot: usize, now: u64, limit: usize, due: &mut Vec<Key>) -> bool {
         let mut index = self.slots[slot];
         while index != NIL {
             let entry = self.at(index);
             let (next, deadline, generation) = (entry.next, entry.deadline, entry.generation);
             if deadline <= now {
-                if due.len() >= most {
+                if due.len() >= limit {
                     return false;
                 }
                 self.unlink(index);
@@ -142,7 +142,7 @@ impl<T> TimerWheel<T> {
     }
 
     /// Stores a value in a free place, or a new one.
-    fn place(&mut self, value: T) -> u32 {
+    fn allocate(&mut self, value: T) -> u32 {
         if self.free != NIL {
             let index = self.free;
             let entry = self.at_mut(index);

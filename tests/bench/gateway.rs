@@ -2,7 +2,7 @@
 
 use crate::pinned::on_server_core;
 use crate::process::Process;
-use aisopod_gateway::SecretDigest;
+use aisopod_gateway::auth::SecretDigest;
 use serde_json::Value;
 use std::fs;
 use std::io::{Read, Write};

@@ -1,7 +1,7 @@
 //! A gateway that knows several names, and clients that speak JSON-RPC under them.
 
 use super::{Client, Gateway};
-use aisopod_gateway::{SecretDigest, new_token};
+use aisopod_gateway::auth::{SecretDigest, new_token};
 use serde_json::{Value, json};
 use std::collections::{HashMap, VecDeque};
 use std::fmt::Write;

@@ -3,9 +3,11 @@
 //!
 //! It says where it listens, and answers each line of its standard input with a [`Stock`]. It ends with its input.
 
+use aisopod_gateway::auth::{AuthInfo, Authenticator, Credential, Role, SecretDigest};
+use aisopod_gateway::config::{Config, ListenAddr};
 use aisopod_gateway::{
-    AuthInfo, Authenticator, ClientRegistry, Config, Credential, Gateway, GatewayClient, Handler, ListenAddr, Listener,
-    Rest, Role, SecretDigest, Shutdown, Utf8Bytes, broadcast, descriptor_limit, runtime,
+    ClientRegistry, Gateway, GatewayClient, Handler, Listener, Rest, Shutdown, Utf8Bytes, broadcast, build_runtime,
+    descriptor_limit,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -96,7 +98,7 @@ fn the_counted_process() {
         thread::sleep(LIFETIME);
         exit(1);
     });
-    let runtime = runtime().expect("a runtime");
+    let runtime = build_runtime().expect("a runtime");
     let gateway = match env::var_os(RPC) {
         Some(_) => Gateway::new(config(&seconds, NODES)),
         None => Gateway::with_handler(config(&seconds, 0), |registry| Arc::new(Echo { registry })),

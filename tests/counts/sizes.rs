@@ -1,7 +1,8 @@
 //! The two types that there is one of for each client.
 
 use crate::bound::assert_at_most;
-use aisopod_gateway::{GatewayClient, Session};
+use aisopod_gateway::GatewayClient;
+use aisopod_gateway::internals::Session;
 
 /// Bytes; what they were when recorded.
 const SESSION: f64 = 64.0;

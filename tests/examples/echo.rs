@@ -3,9 +3,11 @@
 //!
 //! Prints one line, `listening ADDRESS`, once it accepts, and ends on SIGTERM.
 
+use aisopod_gateway::auth::{AuthInfo, Authenticator, Credential, Role, SecretDigest};
+use aisopod_gateway::config::{Config, ListenAddr};
 use aisopod_gateway::{
-    AuthInfo, Authenticator, ClientRegistry, Config, Credential, Gateway, GatewayClient, Handler, ListenAddr, Listener,
-    Rest, Role, SecretDigest, Shutdown, Utf8Bytes, broadcast, descriptor_limit, runtime,
+    ClientRegistry, Gateway, GatewayClient, Handler, Listener, Rest, Shutdown, Utf8Bytes, broadcast, build_runtime,
+    descriptor_limit,
 };
 use lexopt::prelude::*;
 use std::io::{self, Write};
@@ -53,7 +55,7 @@ fn main() -> ExitCode {
             return ExitCode::from(EX_USAGE);
         }
     };
-    match runtime().and_then(|runtime| runtime.block_on(serve(config))) {
+    match build_runtime().and_then(|runtime| runtime.block_on(serve(config))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");
@@ -79,7 +81,7 @@ fn config() -> Result<Config, lexopt::Error> {
         }
     }
     config.listen = vec![ListenAddr::Tcp(listen.ok_or("--listen is missing")?)];
-    match config.insecurity() {
+    match config.exposure_error() {
         Some(problem) => Err(problem.into()),
         None => Ok(config),
     }

@@ -2,7 +2,7 @@
 
 use crate::common::Gateway;
 use crate::raw::{Answer, WS, ask, handshake};
-use aisopod_gateway::SecretDigest;
+use aisopod_gateway::auth::SecretDigest;
 
 const TOKEN: &str = "open-sesame_0123456789-ABCDEFGHIJKLMNOPQRST";
 const PASSWORD: &str = "correct:horse battery staple";

@@ -2,9 +2,9 @@
 
 use crate::common::frames::{CLOSE, FIN, Raw, TEXT, frame};
 use crate::common::{PATIENCE, wait_until};
+use aisopod_gateway::config::{Config, ListenAddr};
 use aisopod_gateway::{
-    CloseReason, Config, Drained, Gateway, GatewayClient, Handler, ListenAddr, Listener, Rest, Shutdown, Utf8Bytes,
-    broadcast,
+    CloseReason, DrainReport, Gateway, GatewayClient, Handler, Listener, Rest, Shutdown, Utf8Bytes, broadcast,
 };
 use serde_json::Value;
 use socket2::SockRef;
@@ -51,10 +51,10 @@ fn assert_logged_once(conn_id: impl std::fmt::Display, reason: &str) {
 
 /// A gateway on a runtime of its own.
 struct Embedded {
-    gateway: Arc<Gateway>,
+    gateway: Gateway,
     addr: SocketAddr,
     stop: watch::Sender<Shutdown>,
-    running: JoinHandle<Drained>,
+    running: JoinHandle<DrainReport>,
     runtime: Runtime,
 }
 
@@ -304,7 +304,7 @@ fn what_is_queued_before_a_close_is_delivered_before_it() {
 fn a_gateway_ends_when_nobody_can_tell_it_to() {
     let Embedded { stop, running, runtime, .. } = Embedded::start(|_| {}, |_, _| {});
     drop(stop);
-    assert_eq!(runtime.block_on(running).unwrap(), Drained { closed: 0, cut: 0 });
+    assert_eq!(runtime.block_on(running).unwrap(), DrainReport { closed: 0, aborted: 0 });
 }
 
 #[test]

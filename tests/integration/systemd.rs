@@ -78,8 +78,8 @@ fn the_example_configuration_is_the_default() {
     let path = dir.path().join("config.toml");
     fs::write(&path, &uncommented).unwrap();
     let descriptors = 20_000;
-    let read = aisopod_gateway::load_config(&path, descriptors, Vec::new()).unwrap();
-    assert_eq!(format!("{read:?}"), format!("{:?}", aisopod_gateway::Config::new(descriptors)));
+    let read = aisopod_gateway::config::load(&path, descriptors, Vec::new()).unwrap();
+    assert_eq!(format!("{read:?}"), format!("{:?}", aisopod_gateway::config::Config::new(descriptors)));
 
     let with_credentials: String = example.replace("#[[auth", "[[auth").replace("#mode = \"none\"", "mode = \"token\"");
     let with_credentials: String = with_credentials
@@ -88,7 +88,7 @@ fn the_example_configuration_is_the_default() {
         .flat_map(|line| [line, "\n"])
         .collect();
     fs::write(&path, with_credentials).unwrap();
-    aisopod_gateway::load_config(&path, descriptors, Vec::new()).unwrap();
+    aisopod_gateway::config::load(&path, descriptors, Vec::new()).unwrap();
 }
 
 #[test]

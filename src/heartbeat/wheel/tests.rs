@@ -7,12 +7,12 @@ fn fired(wheel: &mut TimerWheel<u32>, now: u64) -> Vec<u32> {
     fired_by(wheel, now, usize::MAX)
 }
 
-/// The same in pieces of so many at the most.
-fn fired_by(wheel: &mut TimerWheel<u32>, now: u64, most: usize) -> Vec<u32> {
+/// The same in pieces of so many at the limit.
+fn fired_by(wheel: &mut TimerWheel<u32>, now: u64, limit: usize) -> Vec<u32> {
     let (mut due, mut is_done, mut values) = (Vec::new(), false, Vec::new());
     while !is_done {
-        is_done = wheel.advance(now, most, &mut due);
-        assert!(due.len() <= most && (is_done || due.len() == most));
+        is_done = wheel.advance(now, limit, &mut due);
+        assert!(due.len() <= limit && (is_done || due.len() == limit));
         values.extend(due.drain(..).map(|key| *wheel.get(key).unwrap()));
     }
     values.sort_unstable();
@@ -156,7 +156,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => (any::<usize>(), delay()).prop_map(|(index, delay)| Step::Schedule(index, delay)),
         2 => any::<usize>().prop_map(Step::Remove),
         4 => (prop_oneof![0..3u64, 0..100u64, 0..4_000u64], 1..20usize)
-            .prop_map(|(ticks, most)| Step::Advance(ticks, most)),
+            .prop_map(|(ticks, limit)| Step::Advance(ticks, limit)),
     ];
     proptest::collection::vec(step, 0..300)
 }
@@ -188,7 +188,7 @@ proptest! {
                     prop_assert_eq!(wheel.remove(key), model.remove(&key).map(|(value, _)| value));
                 }
                 Step::Schedule(..) | Step::Remove(_) => {}
-                Step::Advance(ticks, most) => {
+                Step::Advance(ticks, limit) => {
                     now += ticks;
                     let mut expected: Vec<u32> = Vec::new();
                     for (value, deadline) in model.values_mut() {
@@ -197,7 +197,7 @@ proptest! {
                         }
                     }
                     expected.sort_unstable();
-                    prop_assert_eq!(fired_by(&mut wheel, now, most), expected);
+                    prop_assert_eq!(fired_by(&mut wheel, now, limit), expected);
                 }
             }
             prop_assert_eq!(wheel.len, model.len());

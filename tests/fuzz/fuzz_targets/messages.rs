@@ -2,10 +2,10 @@
 
 #![no_main]
 
-use aisopod_gateway::{
-    AuthInfo, Bounds, ClientRegistry, Config, ConnId, GatewayClient, Handler, Heartbeat, Presence, RemoteAddr, Router,
-    Sender, SenderContext, Stats,
-};
+use aisopod_gateway::{ClientRegistry, ConnId, GatewayClient, Handler, RemoteAddr};
+use aisopod_gateway::auth::AuthInfo;
+use aisopod_gateway::config::Config;
+use aisopod_gateway::internals::{Heartbeat, Outbox, OutboxContext, Presence, QueueLimits, Router, SessionStats};
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 use std::sync::{Arc, LazyLock};

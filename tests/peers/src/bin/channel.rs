@@ -50,7 +50,7 @@ async fn serve(listener: TcpListener, _: Options) {
     }
 }
 
-async fn upgrade(upgrade: WebSocketUpgrade, State(gateway): State<Arc<Gateway>>) -> Response {
+async fn upgrade(upgrade: WebSocketUpgrade, State(gateway): State<Gateway>) -> Response {
     // However it ends, the client is gone.
     upgrade.on_upgrade(move |socket| async move { drop(talk(socket, &gateway).await) })
 }

@@ -72,7 +72,7 @@ async fn serve_tuned(listener: TcpListener, router: Router) {
     }
 }
 
-async fn upgrade(upgrade: WebSocketUpgrade, State(gateway): State<Arc<Gateway>>) -> Response {
+async fn upgrade(upgrade: WebSocketUpgrade, State(gateway): State<Gateway>) -> Response {
     let upgrade = if gateway.options.variant {
         upgrade
             .read_buffer_size(READ_BUFFER)
@@ -86,7 +86,7 @@ async fn upgrade(upgrade: WebSocketUpgrade, State(gateway): State<Arc<Gateway>>)
     upgrade.on_upgrade(move |socket| connected(socket, gateway))
 }
 
-async fn connected(socket: WebSocket, gateway: Arc<Gateway>) {
+async fn connected(socket: WebSocket, gateway: Gateway) {
     let id = Uuid::new_v4().to_string();
     let (sender, outgoing) = mpsc::channel(if gateway.options.variant { CHANNEL_TUNED } else { CHANNEL });
     gateway.clients.insert(id.clone(), sender);

@@ -1,0 +1,225 @@
+//! Counters that many tasks add to and `/status` reads: relaxed atomics, no lock.
+//!
+//! Knows nothing of what is counted.
+
+use serde::ser::{Serialize, SerializeMap, Serializer};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// A number that only grows.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Zero.
+    pub const fn new() -> Self {
+        Counter(AtomicU64::new(0))
+    }
+
+    /// Adds `n`; adding 0 touches nothing.
+    pub fn add(&self, n: u64) {
+        if n > 0 {
+            self.0.fetch_add(n, Relaxed);
+        }
+    }
+
+    /// What was added so far.
+    pub fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+impl Serialize for Counter {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(self.get())
+    }
+}
+
+/// The highest of all values seen.
+#[derive(Debug, Default)]
+pub struct MaxGauge(AtomicU64);
+
+impl MaxGauge {
+    /// Raises the peak to `value` if that is higher.
+    pub fn observe(&self, value: u64) {
+        if value > self.get() {
+            self.0.fetch_max(value, Relaxed);
+        }
+    }
+
+    /// The highest value so far.
+    pub fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+/// A number that rises and falls.
+#[derive(Debug, Default)]
+pub struct Gauge(AtomicU64);
+
+impl Gauge {
+    /// Raises the value by `n`, and returns what it is then.
+    pub fn add(&self, n: u64) -> u64 {
+        self.0.fetch_add(n, Relaxed) + n
+    }
+
+    /// Lowers the value by `n`, which must have been added before.
+    pub fn sub(&self, n: u64) {
+        self.0.fetch_sub(n, Relaxed);
+    }
+
+    /// The value now.
+    pub fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+/// One counter for each of a fixed set of labels; a JSON object in `/status`.
+#[derive(Debug)]
+pub struct CounterVec {
+    labels: &'static [&'static str],
+    counts: Box<[Counter]>,
+}
+
+impl CounterVec {
+    /// All labels at zero.
+    pub fn new(labels: &'static [&'static str]) -> Self {
+        let counts = labels.iter().map(|_| Counter::default()).collect();
+        CounterVec { labels, counts }
+    }
+
+    /// Counts one more of `label`, which must be one of the fixed set.
+    pub fn add(&self, label: &str) {
+        let index = self.labels.iter().position(|known| *known == label);
+        debug_assert!(index.is_some(), "no counter for {label}");
+        if let Some(index) = index {
+            self.counts[index].add(1);
+        }
+    }
+}
+
+impl Serialize for CounterVec {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.labels.len()))?;
+        for (label, count) in self.labels.iter().zip(&self.counts) {
+            map.serialize_entry(label, count)?;
+        }
+        map.end()
+    }
+}
+
+/// Buckets for each power of two.
+const SUB_BUCKETS: usize = 8;
+/// Values below [`SUB_BUCKETS`], then eight for each power of two up to 2^40.
+const BUCKETS: usize = SUB_BUCKETS * 38;
+
+/// A histogram over two windows: quantiles tell of the last one to two windows, not of all time.
+///
+/// Buckets are log-linear, so that a quantile is at most 12.5 % above the true value.
+#[derive(Debug)]
+pub struct WindowedHistogram {
+    current: Box<[AtomicU64]>,
+    previous: Box<[AtomicU64]>,
+}
+
+impl Default for WindowedHistogram {
+    fn default() -> Self {
+        let zeros = || (0..BUCKETS).map(|_| AtomicU64::new(0)).collect();
+        WindowedHistogram { current: zeros(), previous: zeros() }
+    }
+}
+
+impl WindowedHistogram {
+    /// Counts one value; those above 2^40 count as that.
+    pub fn record(&self, value: u64) {
+        self.current[bucket(value)].fetch_add(1, Relaxed);
+    }
+
+    /// Ends the current window and forgets the one before.
+    pub fn rotate(&self) {
+        for (current, previous) in self.current.iter().zip(&self.previous) {
+            previous.store(current.swap(0, Relaxed), Relaxed);
+        }
+    }
+
+    /// The value that `q` (0 to 1) of all recent values don't exceed; `None` when there are none.
+    pub fn quantile(&self, q: f64) -> Option<u64> {
+        let counts: Vec<u64> =
+            self.current.iter().zip(&self.previous).map(|(a, b)| a.load(Relaxed) + b.load(Relaxed)).collect();
+        let total: u64 = counts.iter().sum();
+        let rank = (total as f64 * q).ceil().max(1.0) as u64;
+        let mut seen = 0;
+        counts
+            .iter()
+            .position(|count| {
+                seen += count;
+                seen >= rank
+            })
+            .map(upper_bound)
+    }
+}
+
+fn bucket(value: u64) -> usize {
+    if value < SUB_BUCKETS as u64 {
+        return value as usize;
+    }
+    let exponent = value.ilog2();
+    let sub = (value >> (exponent - 3)) as usize & (SUB_BUCKETS - 1);
+    ((exponent as usize - 2) * SUB_BUCKETS + sub).min(BUCKETS - 1)
+}
+
+fn upper_bound(bucket: usize) -> u64 {
+    if bucket < SUB_BUCKETS {
+        return bucket as u64;
+    }
+    let shift = bucket / SUB_BUCKETS - 1;
+    (((SUB_BUCKETS + bucket % SUB_BUCKETS + 1) as u64) << shift) - 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bucket_holds_its_bounds_and_errs_by_an_eighth_at_most() {
+        for value in (0..5_000).chain([123_456, 9_999_999, 1 << 39]) {
+            let bound = upper_bound(bucket(value));
+            assert!(bound >= value, "{value} above {bound}");
+            assert!(bound as f64 <= value as f64 * 1.125, "{value} far below {bound}");
+        }
+        assert_eq!(bucket(u64::MAX), BUCKETS - 1);
+    }
+
+    #[test]
+    fn quantiles_are_of_the_last_two_windows() {
+        let histogram = WindowedHistogram::default();
+        assert_eq!(histogram.quantile(0.5), None);
+        for value in 1..=100 {
+            histogram.record(value);
+        }
+        assert!((50..=56).contains(&histogram.quantile(0.5).unwrap()));
+        assert!((99..=111).contains(&histogram.quantile(0.99).unwrap()));
+        histogram.rotate();
+        assert!(histogram.quantile(0.5).is_some());
+        histogram.rotate();
+        assert_eq!(histogram.quantile(0.5), None);
+    }
+
+    #[test]
+    fn a_tally_serializes_every_label() {
+        let tally = CounterVec::new(&["a", "b"]);
+        tally.add("b");
+        assert_eq!(serde_json::to_string(&tally).unwrap(), r#"{"a":0,"b":1}"#);
+    }
+
+    #[test]
+    fn a_gauge_falls_and_a_peak_does_not() {
+        let gauge = Gauge::default();
+        assert_eq!(gauge.add(3), 3);
+        gauge.sub(2);
+        assert_eq!(gauge.get(), 1);
+        let peak = MaxGauge::default();
+        peak.observe(2);
+        peak.observe(1);
+        assert_eq!(peak.get(), 2);
+    }
+}

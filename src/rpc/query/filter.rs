@@ -1,0 +1,196 @@
+//! Which clients are meant: those that are there, and those that were.
+
+use crate::auth::Role;
+use crate::client::{CloseReason, CloseRecord, GatewayClient, Health, RemoteAddr};
+use crate::rpc::protocol::error::RpcError;
+use crate::rpc::protocol::params::Params;
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// A hundred years.
+const LONGEST: f64 = 3_153_600_000.0;
+
+/// What must hold of a client; what isn't asked holds of all.
+#[derive(Default)]
+pub(crate) struct Filter {
+    role: Option<Role>,
+    presence_key: Option<Box<str>>,
+    address: Option<AddressFilter>,
+    min_idle: Option<Duration>,
+    min_connected: Option<Duration>,
+    health: Option<Health>,
+    /// Of those that were there.
+    reason: Option<CloseReason>,
+}
+
+impl Filter {
+    /// Takes the members that a filter has.
+    pub(crate) fn take(params: &mut Params<'_>) -> Result<Self, RpcError> {
+        let health = |word: &str| Health::ALL.iter().copied().find(|health| health.label() == word);
+        Ok(Filter {
+            role: params.text("role")?.map(|role| Role::from(&*role)),
+            presence_key: params.text("presence_key")?.map(|key| key.into()),
+            address: params.checked("address", AddressFilter::FORMS, AddressFilter::parse)?,
+            min_idle: params.seconds("min_idle_seconds", 0.0, LONGEST)?,
+            min_connected: params.seconds("min_connected_seconds", 0.0, LONGEST)?,
+            health: params.checked("health", "ok, silent, blocked or closing", health)?,
+            reason: None,
+        })
+    }
+
+    /// The same, and why a connection ended.
+    pub(crate) fn take_closed(params: &mut Params<'_>) -> Result<Self, RpcError> {
+        let reason = |word: &str| CloseReason::ALL.iter().copied().find(|reason| reason.label() == word);
+        let reason = params.checked("reason", "a close reason, as normal or pong_timeout", reason)?;
+        Ok(Filter { reason, ..Self::take(params)? })
+    }
+
+    /// Takes a presence key or a role: one of them if it is needed, else none.
+    pub(crate) fn take_target(params: &mut Params<'_>, is_needed: bool) -> Result<Self, RpcError> {
+        let presence_key = params.text("presence_key")?.map(|key| key.into());
+        let role = params.text("role")?.map(|role| Role::from(&*role));
+        match (&presence_key, &role) {
+            (None, None) if is_needed => {
+                Err(RpcError::invalid_member("conn_id", "one of conn_id, presence_key and role is needed"))
+            }
+            (Some(_), Some(_)) => Err(RpcError::invalid_member("role", "not beside presence_key")),
+            (Some(_), None) if !is_needed => Err(RpcError::invalid_member("presence_key", "not beside conn_id")),
+            (None, Some(_)) if !is_needed => Err(RpcError::invalid_member("role", "not beside conn_id")),
+            _ => Ok(Filter { presence_key, role, ..Filter::default() }),
+        }
+    }
+
+    /// Whether nothing is asked.
+    pub(crate) fn is_empty(&self) -> bool {
+        let Filter { role, presence_key, address, min_idle, min_connected, health, reason } = self;
+        let who = role.is_none() && presence_key.is_none() && address.is_none();
+        who && min_idle.is_none() && min_connected.is_none() && health.is_none() && reason.is_none()
+    }
+
+    /// The key, where only one is meant.
+    pub(crate) fn presence_key(&self) -> Option<&str> {
+        self.presence_key.as_deref()
+    }
+
+    /// Whether it holds of a client, but for its health, which takes a lock to know.
+    pub(crate) fn matches(&self, client: &GatewayClient) -> bool {
+        let auth = &client.auth;
+        self.matches_identity(&auth.role, &auth.presence_key, client.remote_addr)
+            && self.min_idle.is_none_or(|least| client.idle() >= least)
+            && self.min_connected.is_none_or(|least| client.connected_at.elapsed() >= least)
+    }
+
+    /// Whether the client's health is the one that is asked.
+    pub(crate) fn matches_health(&self, client: &GatewayClient) -> bool {
+        self.health.is_none_or(|health| client.health() == health)
+    }
+
+    /// Whether it held of a connection when that ended.
+    pub(crate) fn matches_closed(&self, closed: &CloseRecord) -> bool {
+        self.matches_identity(&closed.auth.role, &closed.auth.presence_key, closed.remote_addr)
+            && self.min_idle.is_none_or(|least| closed.idle >= least)
+            && self.min_connected.is_none_or(|least| closed.connected >= least)
+            && self.health.is_none_or(|health| closed.health == health)
+            && self.reason.is_none_or(|reason| closed.reason == reason)
+    }
+
+    fn matches_identity(&self, role: &Role, presence_key: &str, remote_addr: RemoteAddr) -> bool {
+        self.role.as_ref().is_none_or(|asked| asked == role)
+            && self.presence_key.as_deref().is_none_or(|asked| asked == presence_key)
+            && self.address.as_ref().is_none_or(|asked| asked.matches(remote_addr))
+    }
+}
+
+/// Which addresses are meant.
+enum AddressFilter {
+    Unix,
+    /// The first bits of an address (RFC 4632, section 3.1).
+    Network {
+        addr: u128,
+        bits: u32,
+        is_ipv4: bool,
+    },
+    /// The beginning of an address as it is written.
+    Text(Box<str>),
+}
+
+impl AddressFilter {
+    const FORMS: &str =
+        "an IP address, a network as 10.0.0.0/8, the beginning of an address as 10.0. or fd00:, or unix";
+
+    fn parse(text: &str) -> Option<Self> {
+        if text == "unix" {
+            return Some(AddressFilter::Unix);
+        }
+        if text.ends_with(['.', ':']) && text.bytes().all(|c| c.is_ascii_hexdigit() || c == b'.' || c == b':') {
+            return Some(AddressFilter::Text(text.to_ascii_lowercase().into()));
+        }
+        let (addr, bits) = text.split_once('/').map_or((text, None), |(addr, bits)| (addr, Some(bits)));
+        let addr: IpAddr = addr.parse().ok()?;
+        let (addr, longest) = (addr.to_canonical(), if addr.to_canonical().is_ipv4() { 32 } else { 128 });
+        let bits = bits.map_or(Some(longest), |bits| bits.parse().ok().filter(|bits| *bits <= longest))?;
+        Some(AddressFilter::Network { addr: first_bits(addr), bits, is_ipv4: addr.is_ipv4() })
+    }
+
+    fn matches(&self, remote_addr: RemoteAddr) -> bool {
+        let RemoteAddr::Tcp(remote_addr) = remote_addr else { return matches!(self, AddressFilter::Unix) };
+        let remote_addr = remote_addr.ip().to_canonical();
+        match self {
+            AddressFilter::Unix => false,
+            AddressFilter::Text(start) => remote_addr.to_string().starts_with(&**start),
+            AddressFilter::Network { addr, bits, is_ipv4 } => {
+                let differing = addr ^ first_bits(remote_addr);
+                *is_ipv4 == remote_addr.is_ipv4() && differing.checked_shr(128 - bits).unwrap_or(0) == 0
+            }
+        }
+    }
+}
+
+/// An address with its first bit at the top.
+fn first_bits(addr: IpAddr) -> u128 {
+    match addr {
+        IpAddr::V4(addr) => u128::from(addr.to_bits()) << 96,
+        IpAddr::V6(addr) => addr.to_bits(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_meant_by_their_beginning() {
+        let matches = |filter: &str, addr: &str| {
+            let filter = AddressFilter::parse(filter).unwrap_or_else(|| panic!("{filter} is no filter"));
+            filter.matches(RemoteAddr::Tcp((addr.parse::<IpAddr>().unwrap(), 1).into()))
+        };
+        for (filter, addr) in [
+            ("10.1.2.3", "10.1.2.3"),
+            ("10.1.2.3", "::ffff:10.1.2.3"),
+            ("10.0.0.0/8", "10.255.0.1"),
+            ("10.128.0.0/9", "10.129.0.1"),
+            ("0.0.0.0/0", "192.0.2.1"),
+            ("::/0", "2001:db8::1"),
+            ("2001:db8::/33", "2001:db8:7fff::"),
+            ("10.1.", "10.1.2.3"),
+            ("2001:DB8:", "2001:db8::1"),
+        ] {
+            assert!(matches(filter, addr), "{filter} {addr}");
+        }
+        for (filter, addr) in [
+            ("10.1.2.3", "10.1.2.4"),
+            ("10.128.0.0/9", "10.1.0.1"),
+            ("0.0.0.0/0", "::1"),
+            ("::/0", "10.1.2.3"),
+            ("10.1.", "10.10.0.1"),
+            ("2001:db8::/33", "2001:db8:8000::"),
+        ] {
+            assert!(!matches(filter, addr), "{filter} {addr}");
+        }
+        for wrong in ["", "10", "10.1", "example.com", "10.0.0.0/33", "10.0.0.0/x", "/8", "10.0.0.0/", "x."] {
+            assert!(AddressFilter::parse(wrong).is_none(), "{wrong}");
+        }
+        assert!(AddressFilter::parse("unix").unwrap().matches(RemoteAddr::Unix));
+        assert!(!AddressFilter::parse("0.0.0.0/0").unwrap().matches(RemoteAddr::Unix));
+    }
+}

@@ -1,0 +1,132 @@
+//! What is shown of clients and of ended connections.
+
+use crate::auth::AuthInfo;
+use crate::client::{CloseRecord, ConnId, GatewayClient, Health, RemoteAddr};
+use crate::clock::rfc_3339;
+use serde::Serialize;
+use std::time::Duration;
+
+/// Whose connection it is, or was.
+#[derive(Serialize)]
+struct Identity<'a> {
+    conn_id: String,
+    presence_key: &'a str,
+    role: &'a str,
+    name: &'a str,
+    remote_addr: String,
+}
+
+impl<'a> Identity<'a> {
+    fn of(conn_id: ConnId, auth: &'a AuthInfo, remote_addr: RemoteAddr) -> Self {
+        Identity {
+            conn_id: conn_id.to_string(),
+            presence_key: &auth.presence_key,
+            role: auth.role.as_str(),
+            name: &auth.name,
+            remote_addr: remote_addr.to_string(),
+        }
+    }
+}
+
+/// One client as lists show it. Seconds are whole, bytes count frame headers except in the outbox.
+#[derive(Serialize)]
+pub(crate) struct ClientView<'a> {
+    #[serde(flatten)]
+    who: Identity<'a>,
+    connected_at: String,
+    connected_seconds: u64,
+    idle_seconds: u64,
+    health: Health,
+    round_trip_microseconds: Option<u64>,
+    messages: InOut,
+    bytes: InOut,
+    outbox: OutboxView,
+}
+
+#[derive(Serialize)]
+struct InOut {
+    r#in: u64,
+    out: u64,
+}
+
+#[derive(Serialize)]
+struct OutboxView {
+    messages: usize,
+    bytes: usize,
+    highest_bytes: u32,
+}
+
+impl<'a> ClientView<'a> {
+    pub(crate) fn of(client: &'a GatewayClient) -> Self {
+        let (outbox, (messages_in, bytes_in)) = (client.outbox.snapshot(), client.received());
+        ClientView {
+            who: Identity::of(client.conn_id, &client.auth, client.remote_addr),
+            connected_at: rfc_3339(client.connected_at.to_system_time()),
+            connected_seconds: client.connected_at.elapsed().as_secs(),
+            idle_seconds: client.idle().as_secs(),
+            health: client.health(),
+            round_trip_microseconds: client.round_trip().map(micros),
+            messages: InOut { r#in: messages_in, out: outbox.messages_out },
+            bytes: InOut { r#in: bytes_in, out: outbox.bytes_out },
+            outbox: OutboxView {
+                messages: outbox.outbox_messages,
+                bytes: outbox.outbox_bytes,
+                highest_bytes: outbox.outbox_peak_bytes,
+            },
+        }
+    }
+}
+
+/// One client with all that is known of it.
+#[derive(Serialize)]
+pub(crate) struct ClientDetails<'a> {
+    #[serde(flatten)]
+    pub(crate) client: ClientView<'a>,
+    pub(crate) scopes: &'a [Box<str>],
+    pub(crate) subscriptions: Vec<&'a str>,
+    pub(crate) calls: CallsView,
+}
+
+/// NodeCalls under way: those it is to answer, and those that it has made.
+#[derive(Serialize)]
+pub(crate) struct CallsView {
+    pub(crate) to_answer: usize,
+    pub(crate) made: usize,
+}
+
+/// One ended connection.
+#[derive(Serialize)]
+pub(crate) struct ClosedView<'a> {
+    #[serde(flatten)]
+    who: Identity<'a>,
+    closed_at: String,
+    connected_seconds: u64,
+    idle_seconds: u64,
+    health: Health,
+    reason: &'static str,
+    code: u16,
+    closed_by: &'static str,
+    round_trip_microseconds: Option<u64>,
+    outbox_highest_bytes: u32,
+}
+
+impl<'a> ClosedView<'a> {
+    pub(crate) fn of(closed: &'a CloseRecord) -> Self {
+        ClosedView {
+            who: Identity::of(closed.conn_id, &closed.auth, closed.remote_addr),
+            closed_at: rfc_3339(closed.at),
+            connected_seconds: closed.connected.as_secs(),
+            idle_seconds: closed.idle.as_secs(),
+            health: closed.health,
+            reason: closed.reason.label(),
+            code: closed.reason.code(),
+            closed_by: closed.closed_by.label(),
+            round_trip_microseconds: closed.round_trip.map(micros),
+            outbox_highest_bytes: closed.outbox_peak_bytes,
+        }
+    }
+}
+
+fn micros(duration: Duration) -> u64 {
+    duration.as_micros() as u64
+}

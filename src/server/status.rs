@@ -1,0 +1,137 @@
+//! The JSON of `/status`. Every number in it is a counter that is kept anyway: it costs the same with any number of
+//! clients, and names none.
+
+use super::admin::AdminStats;
+use super::handshake_stats::HandshakeStats;
+use super::process::Process;
+use super::process::ProcessProbe;
+use crate::client::SessionStats;
+use crate::config::Config;
+use crate::heartbeat::Heartbeat;
+use crate::logging;
+use crate::metrics::{Counter, CounterVec};
+use crate::registry::{ClientRegistry, HealthSnapshot};
+use crate::rpc::node_calls::CallCounts;
+use crate::rpc::router::Router;
+use serde::Serialize;
+use std::time::Duration;
+
+/// Where the report's figures come from.
+pub struct StatusSources<'a> {
+    /// For the limits and intervals.
+    pub config: &'a Config,
+    /// For who is there.
+    pub registry: &'a ClientRegistry,
+    /// What sessions count.
+    pub stats: &'a SessionStats,
+    /// What comes before them.
+    pub handshakes: &'a HandshakeStats,
+    /// For clients that didn't answer.
+    pub heartbeat: &'a Heartbeat,
+    /// Operators' requests.
+    pub admin: &'a AdminStats,
+    /// For calls and events, where there are any.
+    pub router: Option<&'a Router>,
+    /// For what the kernel says.
+    pub process: &'a ProcessProbe,
+    /// Since the start.
+    pub uptime: Duration,
+    /// Whether the gateway is shutting down.
+    pub draining: bool,
+}
+
+#[derive(Serialize)]
+struct Report<'a> {
+    status: &'static str,
+    version: &'static str,
+    uptime_seconds: u64,
+    clients: HealthSnapshot,
+    peak_connections: u64,
+    max_connections: usize,
+    accepted_total: &'a Counter,
+    handshakes: &'a HandshakeStats,
+    closed_total: &'a CounterVec,
+    heartbeat: HeartbeatReport<'a>,
+    messages: InOut<'a>,
+    bytes: InOut<'a>,
+    outbox: OutboxReport,
+    #[serde(flatten)]
+    rpc: Option<RpcReport<'a>>,
+    log_lines_dropped: u64,
+    process: Process,
+}
+
+#[derive(Serialize)]
+struct HeartbeatReport<'a> {
+    interval_seconds: f64,
+    timeout_seconds: f64,
+    pings_sent: &'a Counter,
+    pongs_received: &'a Counter,
+    timeouts: u64,
+    round_trip_p50_microseconds: Option<u64>,
+    round_trip_p99_microseconds: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct RpcReport<'a> {
+    operators: &'a AdminStats,
+    calls: &'a CallCounts,
+    events: EventsReport<'a>,
+}
+
+#[derive(Serialize)]
+struct EventsReport<'a> {
+    published: &'a Counter,
+    queued: &'a Counter,
+}
+
+#[derive(Serialize)]
+struct InOut<'a> {
+    r#in: &'a Counter,
+    out: &'a Counter,
+}
+
+#[derive(Serialize)]
+struct OutboxReport {
+    bytes_queued: u64,
+    largest_bytes: u64,
+}
+
+/// The report as JSON text.
+pub fn render(sources: &StatusSources<'_>) -> String {
+    let StatusSources { config, stats, .. } = sources;
+    let report = Report {
+        status: if sources.draining { "draining" } else { "ok" },
+        version: env!("CARGO_PKG_VERSION"),
+        uptime_seconds: sources.uptime.as_secs(),
+        clients: sources.registry.health_snapshot(),
+        peak_connections: stats.peak_sessions.get(),
+        max_connections: config.limits.max_connections,
+        accepted_total: &sources.handshakes.accepted,
+        handshakes: sources.handshakes,
+        closed_total: &stats.closed,
+        heartbeat: HeartbeatReport {
+            interval_seconds: config.heartbeat.interval.as_secs_f64(),
+            timeout_seconds: config.heartbeat.timeout.as_secs_f64(),
+            pings_sent: &stats.pings_sent,
+            pongs_received: &stats.pongs_received,
+            timeouts: sources.heartbeat.timeouts(),
+            round_trip_p50_microseconds: stats.round_trips.quantile(0.50),
+            round_trip_p99_microseconds: stats.round_trips.quantile(0.99),
+        },
+        messages: InOut { r#in: &stats.messages_in, out: &stats.messages_out },
+        bytes: InOut { r#in: &stats.bytes_in, out: &stats.bytes_out },
+        outbox: OutboxReport { bytes_queued: stats.outbox_bytes.get(), largest_bytes: stats.outbox_peak.get() },
+        rpc: sources.router.map(|router| {
+            let [published, queued] = router.event_counts();
+            RpcReport {
+                operators: sources.admin,
+                calls: router.call_counts(),
+                events: EventsReport { published, queued },
+            }
+        }),
+        log_lines_dropped: logging::dropped(),
+        process: sources.process.read(),
+    };
+    serde_json::to_string(&report).expect("the report has string keys only")
+}

@@ -1,0 +1,287 @@
+//! One client's reading, and its end: the only one to read or close its stream, and to wait until it takes more.
+//!
+//! A hand-written poll of one future. Whatever ends it, dropping the [`Session`] is what counts the end, logs its
+//! one line and gives the registration back.
+
+mod close;
+
+use crate::budget;
+use crate::client::{CloseReason, Handler, Rest, SessionStats};
+use crate::client::{ReadState, Signals};
+use crate::config::Limits;
+use crate::registry::{Presence, Registration};
+use crate::ws::Stream;
+use crate::ws::{MessageReader, codec_config};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::time::{Instant, Sleep, sleep};
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+
+/// Messages handled before other tasks have their turn.
+const MESSAGES_PER_POLL: usize = 256;
+
+/// What all sessions of a gateway share.
+pub struct SessionContext {
+    handler: Arc<dyn Handler>,
+    presence: Arc<Presence>,
+    stats: Arc<SessionStats>,
+    codec: WebSocketConfig,
+    write_timeout: Duration,
+    close_timeout: Duration,
+}
+
+impl SessionContext {
+    /// Sessions that pass their messages to `handler`, are in `presence`, count in `stats` and keep within `limits`.
+    pub fn new(handler: Arc<dyn Handler>, presence: Arc<Presence>, stats: Arc<SessionStats>, limits: &Limits) -> Self {
+        let (write_timeout, close_timeout) = (limits.write_timeout, limits.close_timeout);
+        let codec = codec_config(limits.max_message_bytes);
+        SessionContext { handler, presence, stats, codec, write_timeout, close_timeout }
+    }
+}
+
+/// How far a session is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Messages go both ways.
+    Open,
+    /// What was queued goes out, then our close frame, then the peer's is awaited.
+    Closing,
+    /// The peer broke the protocol and can't be understood any more: our close frame goes out, then whatever
+    /// still comes is discarded, so that the kernel doesn't reset the connection over it.
+    Discarding,
+    /// Nothing more to do.
+    Ended,
+}
+
+/// One open WebSocket connection: a future that serves the client until the connection has ended.
+pub struct Session {
+    stream: Arc<Stream>,
+    context: Arc<SessionContext>,
+    client: Registration,
+    /// There only in the middle of something.
+    reader: Option<Box<MessageReader>>,
+    /// Armed while the socket takes no more, and from the close on.
+    timer: Option<Pin<Box<Sleep>>>,
+    /// Bytes that the socket had taken when timer was last renewed.
+    bytes_out_seen: u64,
+    state: State,
+    close_sent: bool,
+    peer_closed: bool,
+    /// Both sides have sent their close frame.
+    is_clean: bool,
+}
+
+impl Future for Session {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let (messages, bytes) = self.client.received();
+        let poll = self.poll_inner(cx);
+        self.reader = self.reader.take().and_then(MessageReader::release);
+        let (messages_now, bytes_now) = self.client.received();
+        self.context.stats.messages_in.add(messages_now - messages);
+        self.context.stats.bytes_in.add(bytes_now - bytes);
+        poll
+    }
+}
+
+impl Session {
+    /// A session over an upgraded stream, of which `early` was read already.
+    pub fn new(stream: Stream, early: &[u8], client: Registration, context: Arc<SessionContext>) -> Self {
+        let reader = (!early.is_empty()).then(|| MessageReader::with_early(early, context.codec));
+        let stream = Arc::new(stream);
+        client.outbox.attach(stream.clone());
+        context.stats.peak_sessions.observe(context.stats.sessions.add(1));
+        context.stats.bytes_in.add(early.len() as u64);
+        client.activity.add_bytes(early.len() as u64);
+        let session = Session {
+            stream,
+            context,
+            client,
+            reader,
+            timer: None,
+            bytes_out_seen: 0,
+            state: State::Open,
+            close_sent: false,
+            peer_closed: false,
+            is_clean: false,
+        };
+        // Whatever becomes of this: dropping the session undoes it.
+        let (client, context) = (&*session.client, &*session.context);
+        context.presence.join(client, &*context.handler);
+        context.handler.on_connect(client);
+        session
+    }
+
+    fn poll_inner(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut budget = MESSAGES_PER_POLL;
+        let mut is_writable = false;
+        loop {
+            let signals = self.client.outbox.resume(std::mem::take(&mut is_writable));
+            if signals.abort || self.state == State::Ended {
+                return Poll::Ready(());
+            }
+            if signals.blocked
+                && let Poll::Ready(writable) = self.stream.poll_writable(cx)
+            {
+                is_writable = writable.is_ok();
+                if !is_writable {
+                    // The runtime is being shut down.
+                    return Poll::Ready(());
+                }
+                continue;
+            }
+            let step = match self.state {
+                State::Open if signals.close.is_some() => Poll::Ready(self.start_closing(State::Closing)),
+                State::Open => self.poll_open(cx, signals, &mut budget),
+                _ => self.poll_close(cx),
+            };
+            match step {
+                Poll::Ready(state) => self.state = state,
+                Poll::Pending if self.client.outbox.park(cx.waker(), signals) => return Poll::Pending,
+                Poll::Pending => {}
+            }
+        }
+    }
+
+    /// Reads, unless the peer takes nothing. `Ready` when it got anywhere, with the state to go on in.
+    fn poll_open(&mut self, cx: &mut Context<'_>, signals: Signals, budget: &mut usize) -> Poll<State> {
+        if signals.blocked {
+            if self.poll_write_timeout(cx).is_ready() {
+                self.client.close(CloseReason::SlowConsumer);
+                return Poll::Ready(State::Open);
+            }
+        } else if self.timer.take().is_some() {
+            // It has taken what it was too slow for; nothing may have been read meanwhile.
+            self.client.mark_active();
+        }
+        let result = self.poll_read_messages(cx, budget);
+        self.forward_replies();
+        result
+    }
+
+    /// Reads and handles messages; the answers are gathered. While the socket takes no more, reading goes on until half
+    /// the outbox is taken: a client is slowed down by its own answers, never closed over them.
+    fn poll_read_messages(&mut self, cx: &mut Context<'_>, budget: &mut usize) -> Poll<State> {
+        loop {
+            match self.client.outbox.read_state() {
+                ReadState::Open => {}
+                ReadState::Paused => return Poll::Pending,
+                ReadState::Closing => return Poll::Ready(State::Open),
+            }
+            if *budget == 0 {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            let reader = self.reader.get_or_insert_with(|| MessageReader::acquire(self.context.codec));
+            if let Some(rest) = reader.rest.take() {
+                // Nothing was read meanwhile.
+                self.client.mark_active();
+                self.dispatch(budget, |_| rest.go_on());
+                continue;
+            }
+            let polled = reader.poll_message(cx, &self.stream);
+            let bytes = reader.take_bytes();
+            self.client.activity.add_bytes(bytes);
+            if bytes > 0 || polled.is_ready() {
+                self.client.mark_active();
+            }
+            match polled {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Err(error)) => return Poll::Ready(self.fail(error)),
+                Poll::Ready(Ok(message)) => {
+                    *budget -= 1;
+                    if let Some(state) = self.handle(message, budget) {
+                        return Poll::Ready(state);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Handles one message; returns the next state if it ends the open one.
+    fn handle(&mut self, message: Message, budget: &mut usize) -> Option<State> {
+        match message {
+            Message::Text(text) => {
+                self.client.activity.add_message();
+                self.dispatch(budget, |session| session.context.handler.on_message(&session.client, text));
+            }
+            Message::Binary(_) => drop(self.client.close(CloseReason::UnsupportedData)),
+            // The codec has answered it with its own payload.
+            Message::Ping(_) => self.forward_replies(),
+            Message::Pong(payload) => self.measure_round_trip(&payload),
+            Message::Close(frame) => {
+                self.client.close(match frame.as_ref().map(|frame| frame.code) {
+                    Some(CloseCode::Away) => CloseReason::GoingAway,
+                    Some(CloseCode::Protocol) => CloseReason::ProtocolError,
+                    _ => CloseReason::Normal,
+                });
+                return Some(self.answer_close());
+            }
+            Message::Frame(_) => unreachable!("the codec reads no bare frames"),
+        }
+        None
+    }
+
+    /// Lets the handler work. With much done, or something left to do, this client's turn is over.
+    fn dispatch(&mut self, budget: &mut usize, work: impl FnOnce(&Self) -> Option<Rest>) {
+        let worked = catch_unwind(AssertUnwindSafe(|| work(self)));
+        let rest = worked.unwrap_or_else(|_| {
+            self.client.close(CloseReason::InternalError);
+            None
+        });
+        if rest.is_some() || budget::is_spent() {
+            *budget = 0;
+        }
+        self.reader.as_mut().expect("a message came out of it").rest = rest;
+    }
+
+    fn measure_round_trip(&self, payload: &[u8]) {
+        let Some(round_trip) = self.client.outbox.on_pong(payload) else { return };
+        self.context.stats.pongs_received.add(1);
+        self.context.stats.round_trips.record(round_trip.as_micros() as u64);
+        self.client.activity.set_round_trip(round_trip);
+    }
+
+    /// Passes on what the codec has written.
+    fn forward_replies(&mut self) {
+        if let Some(reader) = &mut self.reader
+            && !reader.replies().is_empty()
+        {
+            self.client.outbox.push_control(reader.replies());
+        }
+    }
+
+    /// Ready when the socket has taken nothing for `write_timeout`.
+    fn poll_write_timeout(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let bytes_out = self.client.outbox.bytes_out();
+        if self.timer.is_none() || self.bytes_out_seen != bytes_out {
+            if self.timer.is_some() {
+                self.client.mark_active();
+            }
+            self.bytes_out_seen = bytes_out;
+            self.arm_timer(self.context.write_timeout);
+        }
+        self.poll_timer(cx)
+    }
+
+    /// (Re)arms the one timer that a blocked or closing session has.
+    fn arm_timer(&mut self, duration: Duration) {
+        match &mut self.timer {
+            Some(sleep) => sleep.as_mut().reset(Instant::now() + duration),
+            None => self.timer = Some(Box::pin(sleep(duration))),
+        }
+    }
+
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut self.timer {
+            Some(sleep) => sleep.as_mut().poll(cx),
+            None => Poll::Pending,
+        }
+    }
+}
