@@ -4,28 +4,19 @@ use super::close_reason::CloseReason;
 use super::handle::{ConnId, RemoteAddr};
 use super::health::Health;
 use crate::auth::AuthInfo;
+use crate::labels::labels;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-/// Who ended a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ClosedBy {
-    /// The client: it sent the first close frame.
-    Client,
-    /// The gateway.
-    Gateway,
-    /// Neither: the transport broke.
-    Network,
-}
-
-impl ClosedBy {
-    /// The word for it.
-    pub const fn label(self) -> &'static str {
-        match self {
-            ClosedBy::Client => "client",
-            ClosedBy::Gateway => "gateway",
-            ClosedBy::Network => "network",
-        }
+labels! {
+    /// Which side ended a connection.
+    pub enum ClosedBy {
+        /// The client: it sent the first close frame.
+        Client = "client",
+        /// The gateway.
+        Gateway = "gateway",
+        /// Neither: the transport broke.
+        Network = "network",
     }
 }
 

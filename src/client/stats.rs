@@ -4,7 +4,7 @@ use super::close_reason::CloseReason;
 use crate::metrics::{Counter, CounterVec, Gauge, MaxGauge, WindowedHistogram};
 
 /// Totals over all connections since the start.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct SessionStats {
     /// Sessions that there are,
     pub sessions: Gauge,
@@ -19,7 +19,7 @@ pub struct SessionStats {
     /// Bytes written to upgraded connections, frame headers included.
     pub bytes_out: Counter,
     /// Ended connections by [`CloseReason`].
-    pub closed: CounterVec,
+    pub closed: CounterVec<CloseReason>,
     /// Of those, the ones whose peer answered the close frame, or sent the first.
     pub closed_cleanly: Counter,
     /// And the others.
@@ -34,25 +34,4 @@ pub struct SessionStats {
     pub outbox_bytes: Gauge,
     /// The most payload bytes that were ever in one outbox.
     pub outbox_peak: MaxGauge,
-}
-
-impl Default for SessionStats {
-    fn default() -> Self {
-        SessionStats {
-            sessions: Gauge::default(),
-            peak_sessions: MaxGauge::default(),
-            messages_in: Counter::default(),
-            messages_out: Counter::default(),
-            bytes_in: Counter::default(),
-            bytes_out: Counter::default(),
-            closed: CounterVec::new(CloseReason::LABELS),
-            closed_cleanly: Counter::default(),
-            closed_uncleanly: Counter::default(),
-            pings_sent: Counter::default(),
-            pongs_received: Counter::default(),
-            round_trips: WindowedHistogram::default(),
-            outbox_bytes: Gauge::default(),
-            outbox_peak: MaxGauge::default(),
-        }
-    }
 }

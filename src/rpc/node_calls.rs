@@ -7,7 +7,7 @@ use super::protocol::message;
 use crate::client::{ConnId, GatewayClient, SendError};
 use crate::config;
 use crate::heartbeat::{Heartbeat, TimerGuard};
-use crate::metrics::{Counter, CounterVec, Gauge};
+use crate::metrics::{Counter, Gauge, LabelledCounters};
 use crate::registry::{ClientTable, ShardedMap};
 use crate::rpc::protocol::error::{ErrorKind, RpcError};
 use crate::rpc::protocol::message::Response;
@@ -300,7 +300,7 @@ impl NodeCalls {
 pub struct CallCounts {
     in_flight: Gauge,
     started: Counter,
-    ended: CounterVec,
+    ended: LabelledCounters,
     unmatched_responses: Counter,
 }
 
@@ -324,7 +324,7 @@ impl CallCounts {
 
 impl Default for CallCounts {
     fn default() -> Self {
-        let (in_flight, ended) = (Gauge::default(), CounterVec::new(Self::LABELS));
+        let (in_flight, ended) = (Gauge::default(), LabelledCounters::new(Self::LABELS));
         CallCounts { in_flight, started: Counter::default(), ended, unmatched_responses: Counter::default() }
     }
 }

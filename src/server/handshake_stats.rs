@@ -1,6 +1,6 @@
 //! What happens before a connection is a client.
 
-use crate::metrics::{Counter, CounterVec, Gauge};
+use crate::metrics::{Counter, Gauge, LabelledCounters};
 use serde::Serialize;
 use serde::ser::{SerializeStruct, Serializer};
 use std::sync::Arc;
@@ -36,9 +36,9 @@ pub struct HandshakeStats {
     /// Those that became clients.
     pub completed: Counter,
     /// Upgrades refused, by the error's code, and connections that ended before they asked for anything.
-    pub failed: CounterVec,
+    pub failed: LabelledCounters,
     /// Those whose time was over, by step.
-    pub timed_out: CounterVec,
+    pub timed_out: LabelledCounters,
 }
 
 impl HandshakeStats {
@@ -48,8 +48,8 @@ impl HandshakeStats {
             accepted: Counter::default(),
             in_progress: Gauge::default(),
             completed: Counter::default(),
-            failed: CounterVec::new(causes),
-            timed_out: CounterVec::new(HandshakeStage::LABELS),
+            failed: LabelledCounters::new(causes),
+            timed_out: LabelledCounters::new(HandshakeStage::LABELS),
         }
     }
 }

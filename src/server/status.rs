@@ -5,7 +5,7 @@ use super::admin::AdminStats;
 use super::handshake_stats::HandshakeStats;
 use super::process::Process;
 use super::process::ProcessProbe;
-use crate::client::SessionStats;
+use crate::client::{CloseReason, SessionStats};
 use crate::config::Config;
 use crate::heartbeat::Heartbeat;
 use crate::logging;
@@ -50,7 +50,7 @@ struct Report<'a> {
     max_connections: usize,
     accepted_total: &'a Counter,
     handshakes: &'a HandshakeStats,
-    closed_total: &'a CounterVec,
+    closed_total: &'a CounterVec<CloseReason>,
     heartbeat: HeartbeatReport<'a>,
     messages: InOut<'a>,
     bytes: InOut<'a>,

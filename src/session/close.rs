@@ -108,7 +108,7 @@ impl Drop for Session {
         let state = self.client.outbox.detach();
         let stats = &self.context.stats;
         stats.sessions.sub(1);
-        stats.closed.add(reason.label());
+        stats.closed.add(reason);
         let counter = if self.is_clean { &stats.closed_cleanly } else { &stats.closed_uncleanly };
         counter.add(1);
         self.client.end();
