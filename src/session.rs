@@ -80,12 +80,12 @@ impl Future for Session {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let (messages, bytes) = self.client.received();
+        let before = self.client.received();
         let poll = self.poll_inner(cx);
         self.reader = self.reader.take().and_then(MessageReader::release);
-        let (messages_now, bytes_now) = self.client.received();
-        self.context.stats.messages_in.add(messages_now - messages);
-        self.context.stats.bytes_in.add(bytes_now - bytes);
+        let after = self.client.received();
+        self.context.stats.messages_in.add(after.messages - before.messages);
+        self.context.stats.bytes_in.add(after.bytes - before.bytes);
         poll
     }
 }

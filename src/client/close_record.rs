@@ -23,26 +23,26 @@ labels! {
 /// One ended connection.
 #[derive(Clone, Debug)]
 pub struct CloseRecord {
-    /// Whose it was.
+    /// The connection's ID.
     pub conn_id: ConnId,
-    /// Who that was.
+    /// What authentication proved about the client.
     pub auth: Arc<AuthInfo>,
     /// The peer's address.
     pub remote_addr: RemoteAddr,
-    /// When it ended.
+    /// When the connection ended.
     pub at: SystemTime,
     /// How long it lasted.
     pub connected: Duration,
-    /// Since its last message.
+    /// The time since the client's last message, in whole seconds.
     pub idle: Duration,
-    /// How it was doing just before.
+    /// The client's health just before the close.
     pub health: Health,
-    /// Why it ended.
+    /// Why the connection ended.
     pub reason: CloseReason,
-    /// Who ended it.
+    /// Which side ended it.
     pub closed_by: ClosedBy,
-    /// The last round trip that was measured.
+    /// The last measured round trip of a ping.
     pub round_trip: Option<Duration>,
-    /// The most payload bytes that ever waited for it.
+    /// The most payload bytes that were ever queued for the client.
     pub outbox_peak_bytes: u32,
 }

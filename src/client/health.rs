@@ -1,15 +1,15 @@
-//! Whether a client is alive and takes what it is sent. The heartbeat asks, the session answers.
+//! A client's health: whether it answers pings and reads what it is sent.
 
 use super::close_reason::CloseReason;
 use super::outbox::OutboxSnapshot;
 use crate::labels::labels;
 use std::time::Duration;
 
-/// How long a client may take to answer a ping before it counts as silent. It is closed much later.
+/// How long after a ping a client that sends nothing counts as silent.
 const SILENT_AFTER: Duration = Duration::from_secs(1);
 
 labels! {
-    /// How a client is doing.
+    /// A client's health.
     pub enum Health {
         /// Nothing is wrong.
         Ok = "ok",
@@ -23,7 +23,7 @@ labels! {
 }
 
 impl Health {
-    /// How a client is doing whose way out is in this state.
+    /// The health of a connected client, from its outbox and whether anything was received since the last ping.
     pub(crate) fn of(outbox: &OutboxSnapshot, is_active: bool) -> Self {
         let is_late = outbox.ping_sent_at.is_some_and(|at| at.elapsed() >= SILENT_AFTER);
         match outbox.close_reason {
@@ -34,7 +34,7 @@ impl Health {
         }
     }
 
-    /// How one was doing that has ended.
+    /// The health of an ended client just before its close.
     pub(crate) fn at_close(reason: CloseReason, outbox: &OutboxSnapshot) -> Self {
         match reason {
             CloseReason::PongTimeout => Health::Silent,

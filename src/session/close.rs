@@ -147,7 +147,7 @@ impl Session {
     }
 
     fn log(&self, closed: &CloseRecord, state: &OutboxSnapshot) {
-        let (messages_in, bytes_in) = self.client.received();
+        let received = self.client.received();
         info!(
             "disconnected conn_id={} role={} presence_key={} remote_addr={} seconds={:.3} reason={} code={} clean={} \
              messages_in={} messages_out={} bytes_in={} bytes_out={}",
@@ -159,9 +159,9 @@ impl Session {
             closed.reason,
             closed.reason.code(),
             self.is_clean,
-            messages_in,
+            received.messages,
             state.messages_out,
-            bytes_in,
+            received.bytes,
             state.bytes_out,
         );
     }
