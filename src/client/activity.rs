@@ -1,4 +1,5 @@
-//! What was received from a client: counts, the time of the last message, whether it is active, and the last round trip.
+//! What was received from a client: counts, the time of the last message, whether it is active, and the last round
+//! trip.
 
 use crate::clock::Timestamp;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};

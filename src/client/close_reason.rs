@@ -6,8 +6,8 @@ labels! {
     /// Why a connection ended. Its label is the close frame's reason text, the log key and the name in
     /// `/status`; its code is the close frame's (RFC 6455, section 7.4).
     ///
-    /// 4000-4099: don't reconnect before something was changed. 4100-4199: reconnect after a pause. 4200-4299: reconnect
-    /// at once.
+    /// 4000-4099: don't reconnect before something was changed. 4100-4199: reconnect after a pause. 4200-4299:
+    /// reconnect at once.
     pub enum CloseReason {
         /// The client closed the connection.
         Normal = "normal" => 1000,
@@ -49,8 +49,8 @@ labels! {
 }
 
 impl CloseReason {
-    /// The most bytes of an operator's detail text in a close frame: its reason has at most 123 bytes (RFC 6455, section
-    /// 5.5), and the label comes first.
+    /// The most bytes of an operator's detail text in a close frame: its reason has at most 123 bytes (RFC 6455,
+    /// section 5.5), and the label comes first.
     pub const MAX_DETAIL_BYTES: usize = 100;
 }
 

@@ -114,8 +114,8 @@ impl GatewayClient {
         self.outbox.close(reason)
     }
 
-    /// Requests a close as [`CloseReason::Kicked`], with the first [`CloseReason::MAX_DETAIL_BYTES`] bytes of `detail` in the
-    /// close frame. Returns whether no close was requested before.
+    /// Requests a close as [`CloseReason::Kicked`], with the first [`CloseReason::MAX_DETAIL_BYTES`] bytes of
+    /// `detail` in the close frame. Returns whether no close was requested before.
     pub fn disconnect(&self, detail: &str) -> bool {
         self.outbox.disconnect(detail)
     }

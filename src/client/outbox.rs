@@ -1,4 +1,5 @@
-//! A client's outbox: the queue of outgoing messages, and the requests for a ping or a close. No call waits for the peer.
+//! A client's outbox: the queue of outgoing messages, and the requests for a ping or a close. No call waits for the
+//! peer.
 //!
 //! `send` writes straight to the socket, under the lock, if the session is parked and nothing is queued. Otherwise the
 //! message is queued and flushed by the session: at the end of its poll, or when a blocked socket becomes writable. All
@@ -116,8 +117,8 @@ impl Outbox {
         pushed
     }
 
-    /// Queues a message without writing, unless the outbox is full. Returns whether the caller has to [`flush`](Self::flush);
-    /// otherwise another task is about to.
+    /// Queues a message without writing, unless the outbox is full. Returns whether the caller has to
+    /// [`flush`](Self::flush); otherwise another task is about to.
     pub(crate) fn enqueue(&self, text: Utf8Bytes) -> Result<bool, SendError> {
         let mut state = self.state.lock();
         if state.close.is_none() && state.has_room(text.len(), &self.context.limits) {
@@ -176,7 +177,8 @@ impl Outbox {
         self.update(|state| state.abort(reason));
     }
 
-    /// Changes the state under the lock. Wakes a parked session after that, if its signals have changed or it has to write.
+    /// Changes the state under the lock. Wakes a parked session after that, if its signals have changed or it has to
+    /// write.
     fn update<R>(&self, change: impl FnOnce(&mut OutboxState) -> R) -> R {
         let mut state = self.state.lock();
         let before = state.signals();
@@ -209,8 +211,8 @@ impl Outbox {
         self.state.lock().stream = Some(stream);
     }
 
-    /// Starts or continues the session's poll: writes what is queued, and batches output from now on. `is_writable` means
-    /// that the blocked socket has become writable.
+    /// Starts or continues the session's poll: writes what is queued, and batches output from now on. `is_writable`
+    /// means that the blocked socket has become writable.
     pub(crate) fn resume(&self, is_writable: bool) -> Signals {
         let mut state = self.state.lock();
         state.waker = None;
@@ -242,8 +244,8 @@ impl Outbox {
         self.state.lock().on_pong(payload)
     }
 
-    /// Writes the batched output and parks the session. Returns false, without keeping `waker`, if the signals are no longer
-    /// those in `seen`: the session has to act on them first.
+    /// Writes the batched output and parks the session. Returns false, without keeping `waker`, if the signals are no
+    /// longer those in `seen`: the session has to act on them first.
     pub(crate) fn park(&self, waker: &Waker, seen: Signals) -> bool {
         let mut state = self.state.lock();
         state.write(&self.context.stats);

@@ -52,7 +52,8 @@ impl Stream {
     /// Reads once; 0 bytes are the end of the stream.
     ///
     /// A short read clears the readiness, as in tokio's own streams, which saves the system call that would return
-    /// `WouldBlock`. More could be readable only after urgent data or passed descriptors, which no WebSocket client sends.
+    /// `WouldBlock`. More could be readable only after urgent data or passed descriptors, which no WebSocket client
+    /// sends.
     pub(crate) fn poll_read_once(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         loop {
             ready!(on_socket!(self, socket => socket.poll_read_ready(cx)))?;

@@ -1,7 +1,7 @@
 //! The frames that wait for one connection's socket, and how much of them it has accepted.
 //!
-//! Frames to clients are not masked (RFC 6455, section 5.1), so clients that get the same message share its payload. Has no
-//! lock and no waker, and knows no socket.
+//! Frames to clients are not masked (RFC 6455, section 5.1), so clients that get the same message share its payload.
+//! Has no lock and no waker, and knows no socket.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -42,7 +42,8 @@ pub(crate) struct WriteBuffer {
     message_bytes: usize,
     /// Bytes of the oldest message's frame that the socket has accepted. The remainder is written ahead of all else.
     partial: usize,
-    /// Whole control frames, less what the socket has accepted. They are written ahead of every message that is not partial.
+    /// Whole control frames, less what the socket has accepted. They are written ahead of every message that is not
+    /// partial.
     control: Vec<u8>,
     /// Detail text for the close frame, which is sent once everything else is written.
     pub(crate) detail: Option<Box<str>>,

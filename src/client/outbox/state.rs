@@ -14,8 +14,8 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 /// A ping's header: final, opcode 9, four bytes of payload (RFC 6455, section 5.5.2).
 const PING_HEADER: [u8; 2] = [0x89, 4];
 
-/// Bytes of control frames that may wait for a blocked socket before reading stops. Bounds the pongs to a peer that sends
-/// pings and reads nothing.
+/// Bytes of control frames that may wait for a blocked socket before reading stops. Bounds the pongs to a peer that
+/// sends pings and reads nothing.
 const MAX_PENDING_CONTROL: usize = 2 * 1024;
 
 /// The state of the latest ping.
@@ -37,7 +37,8 @@ pub(crate) enum Ping {
 pub(crate) struct OutboxState {
     /// Set while the session exists.
     pub(crate) stream: Option<Arc<Stream>>,
-    /// The frames that the socket has not accepted yet. `None` when there are none, so that an idle client owns no buffer.
+    /// The frames that the socket has not accepted yet. `None` when there are none, so that an idle client owns no
+    /// buffer.
     buffer: Option<Box<WriteBuffer>>,
     /// The socket accepted less than it was offered, and the session waits until it is writable.
     pub(crate) blocked: bool,
@@ -104,7 +105,8 @@ impl OutboxState {
         self.abort_requested = true;
     }
 
-    /// Queues a message. If there is no room, not even after a write, requests a close as [`CloseReason::SlowConsumer`].
+    /// Queues a message. If there is no room, not even after a write, requests a close as
+    /// [`CloseReason::SlowConsumer`].
     pub(crate) fn push(&mut self, text: Utf8Bytes, context: &OutboxContext) -> Result<(), SendError> {
         let (stats, bytes) = (&context.stats, text.len());
         if !self.try_make_room(bytes, context) {
@@ -171,8 +173,8 @@ impl OutboxState {
         self.buffer.as_ref().is_some_and(|buffer| is_half_full(buffer, limits))
     }
 
-    /// Writes until all is written or the socket accepts no more. Then the session waits for the socket; after a failure
-    /// it aborts.
+    /// Writes until all is written or the socket accepts no more. Then the session waits for the socket; after a
+    /// failure it aborts.
     pub(crate) fn write(&mut self, stats: &SessionStats) {
         if !self.can_write() {
             return;

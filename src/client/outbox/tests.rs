@@ -145,8 +145,8 @@ async fn failed_write_aborts() {
     assert_eq!((signals.close, signals.abort), (Some(CloseReason::Abnormal), true));
 }
 
-/// Several threads send to a peer that reads slowly, while a session writes what the socket had not accepted. Each frame
-/// arrives whole and each thread's messages arrive in order, wherever partial writes ended.
+/// Several threads send to a peer that reads slowly, while a session writes what the socket had not accepted. Each
+/// frame arrives whole and each thread's messages arrive in order, wherever partial writes ended.
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn frames_from_concurrent_senders_arrive_whole_and_in_order() {
     const THREADS: usize = 4;
