@@ -291,4 +291,12 @@ impl fmt::Debug for Outbox {
 }
 
 #[cfg(test)]
+impl Outbox {
+    /// The messages that the socket has not taken, for tests of clients without a socket.
+    pub(crate) fn queued(&self) -> Vec<Utf8Bytes> {
+        self.state.lock().queued()
+    }
+}
+
+#[cfg(test)]
 mod tests;

@@ -239,3 +239,10 @@ impl OutboxState {
         }
     }
 }
+
+#[cfg(test)]
+impl OutboxState {
+    pub(super) fn queued(&self) -> Vec<Utf8Bytes> {
+        self.buffer.as_ref().map(|buffer| buffer.outbox().iter().cloned().collect()).unwrap_or_default()
+    }
+}
