@@ -4,7 +4,7 @@ use crate::auth::{Credential, Role};
 use crate::cli::{self, Command};
 use crate::config::{Config, ListenAddr};
 use crate::gateway::Gateway;
-use crate::rpc::method::SCOPES;
+use crate::rpc::method::scope;
 use crate::runtime::build_runtime;
 use crate::server::drain::Shutdown;
 use crate::server::listener::Listener;
@@ -100,7 +100,7 @@ fn config_warnings(config: &Config) -> impl Iterator<Item = String> {
     });
     let credentials = config.auth.credentials();
     let unknown_scopes = |Credential { info, .. }: &Credential| {
-        let unknown = info.scopes.iter().filter(|scope| !SCOPES.contains(&&***scope));
+        let unknown = info.scopes.iter().filter(|scope| !scope::ALL.contains(&&***scope));
         let doubts = unknown.map(|scope| format!("a scope that no method asks for name={} scope={scope}", info.name));
         doubts.collect::<Vec<_>>()
     };

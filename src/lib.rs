@@ -58,7 +58,7 @@ mod session;
 mod systemd;
 mod ws;
 
-pub use client::{CloseReason, CloseRecord, ConnId, GatewayClient, Handler, Rest, SendError};
+pub use client::{BoxFuture, CloseReason, CloseRecord, ConnId, GatewayClient, Handler, Message, SendError};
 pub use gateway::Gateway;
 pub use registry::{ClientRegistry, HealthSnapshot, broadcast};
 pub use runtime::build_runtime;

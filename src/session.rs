@@ -6,7 +6,7 @@
 mod close;
 
 use crate::budget;
-use crate::client::{CloseReason, Handler, Rest, SessionStats};
+use crate::client::{CloseReason, Handler, Message, SessionStats};
 use crate::client::{ReadState, Signals};
 use crate::config::Limits;
 use crate::registry::{Presence, Registration};
@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::{Instant, Sleep, sleep};
-use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite as codec;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
@@ -179,10 +179,10 @@ impl Session {
                 return Poll::Pending;
             }
             let reader = self.reader.get_or_insert_with(|| MessageReader::acquire(self.context.codec));
-            if let Some(rest) = reader.rest.take() {
-                // Nothing was read meanwhile.
-                self.client.mark_active();
-                self.dispatch(budget, |_| rest.go_on());
+            if reader.in_flight.is_some() {
+                if self.poll_in_flight(cx, budget).is_pending() {
+                    return Poll::Pending;
+                }
                 continue;
             }
             let polled = reader.poll_message(cx, &self.stream);
@@ -204,18 +204,15 @@ impl Session {
         }
     }
 
-    /// Handles one message; returns the next state if it ends the open one.
-    fn handle(&mut self, message: Message, budget: &mut usize) -> Option<State> {
+    /// Handles one frame or message; returns the next state if it ends the open one.
+    fn handle(&mut self, message: codec::Message, budget: &mut usize) -> Option<State> {
         match message {
-            Message::Text(text) => {
-                self.client.activity.add_message();
-                self.dispatch(budget, |session| session.context.handler.on_message(&session.client, text));
-            }
-            Message::Binary(_) => drop(self.client.close(CloseReason::UnsupportedData)),
-            // The codec has answered it with its own payload.
-            Message::Ping(_) => self.forward_replies(),
-            Message::Pong(payload) => self.measure_round_trip(&payload),
-            Message::Close(frame) => {
+            codec::Message::Text(text) => self.dispatch(Message::Text(text), budget),
+            codec::Message::Binary(data) => self.dispatch(Message::Binary(data), budget),
+            // The codec has answered it with the ping's payload.
+            codec::Message::Ping(_) => self.forward_replies(),
+            codec::Message::Pong(payload) => self.measure_round_trip(&payload),
+            codec::Message::Close(frame) => {
                 self.client.close(match frame.as_ref().map(|frame| frame.code) {
                     Some(CloseCode::Away) => CloseReason::GoingAway,
                     Some(CloseCode::Protocol) => CloseReason::ProtocolError,
@@ -223,22 +220,44 @@ impl Session {
                 });
                 return Some(self.answer_close());
             }
-            Message::Frame(_) => unreachable!("the codec reads no bare frames"),
+            codec::Message::Frame(_) => unreachable!("the codec reads no bare frames"),
         }
         None
     }
 
-    /// Lets the handler work. With much done, or something left to do, this client's turn is over.
-    fn dispatch(&mut self, budget: &mut usize, work: impl FnOnce(&Self) -> Option<Rest>) {
-        let worked = catch_unwind(AssertUnwindSafe(|| work(self)));
-        let rest = worked.unwrap_or_else(|_| {
+    /// Hands a message to the handler. What takes longer stays in flight, beside the reader.
+    fn dispatch(&mut self, message: Message, budget: &mut usize) {
+        self.client.activity.add_message();
+        let handled = AssertUnwindSafe(|| self.context.handler.on_message(&self.client, message));
+        let in_flight = catch_unwind(handled).unwrap_or_else(|_| {
             self.client.close(CloseReason::InternalError);
             None
         });
-        if rest.is_some() || budget::is_spent() {
+        self.reader.as_mut().expect("the message came from it").in_flight = in_flight;
+        self.end_poll_if_spent(budget);
+    }
+
+    /// Ready when the handling of the last message has finished.
+    fn poll_in_flight(&mut self, cx: &mut Context<'_>, budget: &mut usize) -> Poll<()> {
+        // Nothing is read meanwhile, not even a pong.
+        self.client.mark_active();
+        let reader = self.reader.as_mut().expect("the future is kept in it");
+        let Some(in_flight) = &mut reader.in_flight else { return Poll::Ready(()) };
+        match catch_unwind(AssertUnwindSafe(|| in_flight.as_mut().poll(cx))) {
+            Ok(Poll::Pending) => return Poll::Pending,
+            Ok(Poll::Ready(())) => {}
+            Err(_) => drop(self.client.close(CloseReason::InternalError)),
+        }
+        reader.in_flight = None;
+        self.end_poll_if_spent(budget);
+        Poll::Ready(())
+    }
+
+    /// Reads no further message in this poll if the task's budget is spent.
+    fn end_poll_if_spent(&self, budget: &mut usize) {
+        if budget::is_spent() {
             *budget = 0;
         }
-        self.reader.as_mut().expect("a message came out of it").rest = rest;
     }
 
     fn measure_round_trip(&self, payload: &[u8]) {

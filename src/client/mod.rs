@@ -11,10 +11,11 @@ mod health;
 mod outbox;
 mod stats;
 
+pub use crate::ws::Message;
 pub use close_reason::CloseReason;
 pub use close_record::{CloseRecord, ClosedBy};
 pub use handle::{ConnId, GatewayClient, RemoteAddr};
-pub use handler::{Handler, Rest};
+pub use handler::{BoxFuture, Handler};
 pub use health::Health;
 pub use outbox::{Outbox, OutboxContext, OutboxSnapshot, SendError};
 pub(crate) use outbox::{ReadState, Signals};

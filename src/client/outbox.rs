@@ -299,4 +299,12 @@ impl fmt::Debug for Outbox {
 }
 
 #[cfg(test)]
+impl Outbox {
+    /// The queued messages, the oldest first, for tests of clients without a socket.
+    pub(crate) fn queued(&self) -> Vec<Utf8Bytes> {
+        self.state.lock().queued()
+    }
+}
+
+#[cfg(test)]
 mod tests;

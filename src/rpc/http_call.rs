@@ -1,73 +1,69 @@
-//! NodeCalls that come over HTTP: the same methods, with nobody to send a later answer to but the request that waits.
+//! Calls over HTTP: the same methods, each answered by the response of its request.
 
-use super::method::{Call, Later, Origin, Progress};
+use super::method::{Context, Outcome, Source};
 use super::node_calls::NodeCallId;
+use super::protocol::error::RpcError;
+use super::protocol::responder::{CallResult, Responder};
 use super::router::Router;
 use super::state::RpcState;
-use super::work::Work;
 use crate::auth::AuthInfo;
-use crate::rpc::protocol::error::{ErrorKind, RpcError};
-use crate::rpc::protocol::responder::Outcome;
+use crate::client::BoxFuture;
 use serde_json::value::RawValue;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot::Receiver;
 
-/// A call over HTTP.
-pub enum HttpCall {
-    /// It is answered.
-    Done(Outcome<'static>),
-    /// The answer comes after this, which is more than a turn is for.
-    Unfinished(Work),
-    /// It waits for a node.
-    Waiting(Waiting),
-}
-
-/// A call that waits for a node; dropped, it isn't waited for any more.
-pub struct Waiting {
-    state: Arc<RpcState>,
-    answer: Receiver<Outcome<'static>>,
-    key: Option<NodeCallId>,
-    /// How long the node may take.
-    pub timeout: Duration,
+/// A call over HTTP. Dropping it cancels the call.
+pub struct HttpCall {
+    /// How long a node may take to answer, if the call waits for one.
+    pub node_timeout: Option<Duration>,
+    /// The call's result.
+    pub result: BoxFuture<'static, CallResult<'static>>,
 }
 
 impl Router {
-    /// NodeCalls a method by its name; `params` is a JSON object.
+    /// Calls a method by its name; `params` is a JSON object.
     pub fn call(&self, auth: &Arc<AuthInfo>, method: &str, params: &RawValue) -> HttpCall {
-        let later = Later::default();
-        let origin = Origin::Http { auth, later: &later };
-        let call = Call { state: &self.state, methods: self.methods, origin, params: Some(params) };
-        match call.run(method) {
-            Ok(Progress::Result(result)) => HttpCall::Done(Outcome::Result(result.into_owned().into())),
-            Ok(Progress::Unfinished(work)) => HttpCall::Unfinished(work),
-            Err(error) => HttpCall::Done(Outcome::Failed(error)),
-            Ok(Progress::Later) => match later.answer.take().zip(later.key.take()) {
-                Some((answer, (key, timeout))) => {
-                    HttpCall::Waiting(Waiting { state: self.state.clone(), answer, key: Some(key), timeout })
-                }
-                None => HttpCall::Done(internal_error()),
-            },
-        }
+        let (responder, receiver) = Responder::to_http();
+        let source = Source::Http { auth, responder };
+        let context = Context { state: &self.state, methods: self.methods, source, params: Some(params) };
+        let result = match context.run(method) {
+            Ok(Outcome::Ready(result)) => CallResult::Success(result.into_owned().into()),
+            Ok(Outcome::Future(future)) => {
+                let result = Box::pin(async { CallResult::Success(future.await.into()) });
+                return HttpCall { node_timeout: None, result };
+            }
+            Ok(Outcome::Deferred(id, timeout)) => {
+                let pending = PendingHttpCall { state: self.state.clone(), id: Some(id), receiver };
+                return HttpCall { node_timeout: Some(timeout), result: Box::pin(pending.wait()) };
+            }
+            Err(error) => CallResult::Failed(error),
+        };
+        HttpCall { node_timeout: None, result: Box::pin(std::future::ready(result)) }
     }
 }
 
-impl Waiting {
-    /// Waits for the answer, which comes within the call's time.
-    pub async fn wait(mut self) -> Outcome<'static> {
-        // Every way back gives an answer when it is dropped.
-        (&mut self.answer).await.unwrap_or_else(|_| internal_error())
+/// A call that waits for a node; cancelled when dropped before.
+struct PendingHttpCall {
+    state: Arc<RpcState>,
+    /// `None` once the result is there.
+    id: Option<NodeCallId>,
+    receiver: Receiver<CallResult<'static>>,
+}
+
+impl PendingHttpCall {
+    async fn wait(mut self) -> CallResult<'static> {
+        let result = (&mut self.receiver).await;
+        self.id = None;
+        // A responder that is dropped sends an error itself.
+        result.unwrap_or_else(|_| CallResult::Failed(RpcError::internal_error()))
     }
 }
 
-impl Drop for Waiting {
+impl Drop for PendingHttpCall {
     fn drop(&mut self) {
-        if let Some(key) = self.key.take() {
-            self.state.calls.cancel(key);
+        if let Some(id) = self.id.take() {
+            self.state.calls.cancel(id);
         }
     }
-}
-
-fn internal_error() -> Outcome<'static> {
-    Outcome::Failed(RpcError::new(ErrorKind::InternalError, "Internal error"))
 }

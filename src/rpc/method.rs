@@ -1,177 +1,158 @@
-//! One call of a method: by whom, with what, and where its answer goes.
+//! A method and the context of one call of it.
 
 use super::node_calls::{Caller, NodeCallId};
+use super::protocol::batch::Batch;
+use super::protocol::error::{ErrorKind, RpcError};
+use super::protocol::message::to_json;
+use super::protocol::params::Params;
+use super::protocol::responder::Responder;
 use super::state::RpcState;
-use super::work::Work;
 use crate::auth::AuthInfo;
-use crate::client::GatewayClient;
-use crate::rpc::protocol::batch::{Batch, check_kept_id};
-use crate::rpc::protocol::error::{ErrorKind, RpcError};
-use crate::rpc::protocol::message::to_json;
-use crate::rpc::protocol::params::Params;
-use crate::rpc::protocol::responder::{Outcome, Responder};
+use crate::client::{BoxFuture, GatewayClient};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
-use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::oneshot::Receiver;
 
-pub use scope::ALL as SCOPES;
-
-/// What a caller may be allowed, beside what everybody may.
-pub(crate) mod scope {
+/// The scopes that methods require.
+pub mod scope {
     pub const READ: &str = "clients:read";
     pub const WRITE: &str = "clients:write";
     pub const PUBLISH: &str = "events:publish";
     pub const INVOKE: &str = "nodes:invoke";
-    /// All of them, and that for everything.
+    /// Every scope, and `*`, which grants them all.
     pub const ALL: &[&str] = &[READ, WRITE, PUBLISH, INVOKE, "*"];
 }
 
-/// One method.
-pub(crate) struct Method {
-    pub(crate) name: &'static str,
-    /// What the caller must be allowed.
+/// A method that clients can call.
+pub struct Method {
+    pub name: &'static str,
+    /// The scope that the caller needs; `None`: any caller may call it.
     scope: Option<&'static str>,
-    run: for<'a> fn(&Call<'a>) -> CallResult<'a>,
+    run: for<'a> fn(Context<'a>) -> MethodResult<'a>,
 }
 
 impl Method {
-    pub(crate) const fn new(
+    pub const fn new(
         name: &'static str,
         scope: Option<&'static str>,
-        run: for<'a> fn(&Call<'a>) -> CallResult<'a>,
+        run: for<'a> fn(Context<'a>) -> MethodResult<'a>,
     ) -> Self {
         Method { name, scope, run }
     }
 }
 
+/// What a method returns: its outcome, or the error for the caller.
+pub type MethodResult<'a> = Result<Outcome<'a>, RpcError>;
+
+/// How a method that didn't fail goes on.
+pub enum Outcome<'a> {
+    /// It has finished; its result, as JSON.
+    Ready(Cow<'a, str>),
+    /// A node will answer, or its timeout: the result goes to the context's [`Responder`].
+    Deferred(NodeCallId, Duration),
+    /// It goes on within the caller's budget; the future's output is its result, as JSON. Dropping the future cancels the
+    /// call.
+    Future(BoxFuture<'static, String>),
+}
+
+/// The outcome of a method that has finished.
+pub fn ready<'a>(result: &impl Serialize) -> MethodResult<'a> {
+    Ok(Outcome::Ready(to_json(result).into()))
+}
+
 /// One call of a method.
-pub(crate) struct Call<'a> {
-    pub(crate) state: &'a Arc<RpcState>,
-    /// All that there are.
-    pub(crate) methods: &'a [Method],
-    pub(crate) origin: Origin<'a>,
-    /// An object or an array, or nothing.
-    pub(crate) params: Option<&'a RawValue>,
+pub struct Context<'a> {
+    pub state: &'a Arc<RpcState>,
+    /// All methods there are.
+    pub methods: &'a [Method],
+    pub source: Source<'a>,
+    /// An object or an array, if there are params.
+    pub params: Option<&'a RawValue>,
 }
 
 /// Where a call comes from.
-pub(crate) enum Origin<'a> {
-    /// A client's message, or one in a batch.
+pub enum Source<'a> {
+    /// A client's message, or a request in its batch. A notification has no `id`.
     Client { client: &'a Arc<GatewayClient>, id: Option<&'a RawValue>, batch: Option<&'a Arc<Batch>> },
-    /// A request over HTTP, which waits for an answer that comes later.
-    Http { auth: &'a Arc<AuthInfo>, later: &'a Later },
+    /// A request over HTTP, with the responder for a deferred result.
+    Http { auth: &'a Arc<AuthInfo>, responder: Responder },
 }
 
-/// An answer over HTTP that comes later, and the call that it is for.
-#[derive(Default)]
-pub(crate) struct Later {
-    pub(crate) answer: Cell<Option<Receiver<Outcome<'static>>>>,
-    pub(crate) key: Cell<Option<(NodeCallId, Duration)>>,
-}
-
-/// How far a method has come.
-pub(crate) enum Progress<'a> {
-    /// Its result, as JSON text.
-    Result(Cow<'a, str>),
-    /// Somebody else answers, by [`Call::reply`].
-    Later,
-    /// The result comes after this, which is more than a turn is for.
-    Unfinished(Work),
-}
-
-/// What a method does.
-pub(crate) type CallResult<'a> = Result<Progress<'a>, RpcError>;
-
-/// A result that is there now.
-pub(crate) fn now<'a>(result: &impl Serialize) -> CallResult<'a> {
-    Ok(Progress::Result(to_json(result).into()))
-}
-
-impl<'a> Call<'a> {
-    /// Does what the method of this name does.
-    pub(crate) fn run(&self, name: &str) -> CallResult<'a> {
+impl<'a> Context<'a> {
+    /// Runs the method with this name, if the caller has its scope.
+    pub fn run(self, name: &str) -> MethodResult<'a> {
         let Some(method) = self.methods.iter().find(|method| method.name == name) else {
             return Err(RpcError::new(ErrorKind::MethodNotFound, "Method not found"));
         };
-        method.scope.map_or(Ok(()), |scope| self.check_scope(scope))?;
+        if let Some(scope) = method.scope {
+            self.check_scope(scope)?;
+        }
         (method.run)(self)
     }
 
-    /// Identity calls.
-    pub(crate) fn auth(&self) -> &'a AuthInfo {
-        match &self.origin {
-            Origin::Client { client, .. } => &client.auth,
-            Origin::Http { auth, .. } => auth,
+    /// The caller's identity.
+    pub fn auth(&self) -> &'a AuthInfo {
+        match &self.source {
+            Source::Client { client, .. } => &client.auth,
+            Source::Http { auth, .. } => auth,
         }
     }
 
-    /// The client that calls; over HTTP there is none.
-    pub(crate) fn client(&self) -> Result<&'a Arc<GatewayClient>, RpcError> {
-        match &self.origin {
-            Origin::Client { client, .. } => Ok(client),
-            Origin::Http { .. } => Err(RpcError::new(ErrorKind::Forbidden, "only over a WebSocket")),
-        }
-    }
-
-    /// Identity calls, for bounds.
-    pub(crate) fn caller(&self) -> Caller {
-        match &self.origin {
-            Origin::Client { client, .. } => Caller::Client(client.conn_id),
-            Origin::Http { auth, .. } => Caller::Credential(auth.presence_key.clone()),
-        }
-    }
-
-    /// The way back for an answer that comes later.
-    pub(crate) fn reply(&self) -> Responder {
-        match &self.origin {
-            Origin::Client { client, id, batch: None } => Responder::to_client(client, *id),
-            Origin::Client { id, batch: Some(batch), .. } => Responder::to_batch(batch, *id),
-            Origin::Http { later, .. } => {
-                let (reply, answer) = Responder::to_http();
-                later.answer.set(Some(answer));
-                reply
+    /// The calling client.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Forbidden`] over HTTP, where there is none.
+    pub fn client(&self) -> Result<&'a Arc<GatewayClient>, RpcError> {
+        match &self.source {
+            Source::Client { client, .. } => Ok(client),
+            Source::Http { .. } => {
+                Err(RpcError::new(ErrorKind::Forbidden, "this method can be called over a WebSocket only"))
             }
         }
     }
 
-    /// The call that the later answer is for, and how long it may take.
-    pub(crate) fn waits_for(&self, key: NodeCallId, timeout: Duration) {
-        if let Origin::Http { later, .. } = &self.origin {
-            later.key.set(Some((key, timeout)));
+    /// The caller whose calls of nodes are limited together.
+    pub fn caller(&self) -> Caller {
+        match &self.source {
+            Source::Client { client, .. } => Caller::Client(client.conn_id),
+            Source::Http { auth, .. } => Caller::Credential(auth.presence_key.clone()),
         }
     }
 
-    /// That the answer may come later: what is kept until then isn't too much.
-    pub(crate) fn check_later(&self) -> Result<(), RpcError> {
-        match &self.origin {
-            Origin::Client { batch: Some(batch), .. } => batch.check_room(),
-            Origin::Client { id, .. } => check_kept_id(*id),
-            Origin::Http { .. } => Ok(()),
+    /// Fails if the result of this call can't be deferred: what is kept for the caller until then is bounded.
+    pub fn check_deferrable(&self) -> Result<(), RpcError> {
+        let Source::Client { id, batch, .. } = &self.source else { return Ok(()) };
+        Responder::check_id(*id)?;
+        batch.map_or(Ok(()), |batch| batch.start_waiting())
+    }
+
+    /// The responder for a deferred result.
+    pub fn into_responder(self) -> Responder {
+        match self.source {
+            Source::Client { client, id, batch: None } => Responder::to_client(client, id),
+            Source::Client { id, batch: Some(batch), .. } => Responder::to_batch(batch, id),
+            Source::Http { responder, .. } => responder,
         }
     }
 
-    /// Its params.
-    pub(crate) fn params(&self) -> Result<Params<'a>, RpcError> {
+    /// The params, member by member.
+    pub fn params(&self) -> Result<Params<'a>, RpcError> {
         Params::of(self.params)
     }
 
-    /// For methods that take none.
-    pub(crate) fn no_params(&self) -> Result<(), RpcError> {
+    /// Fails if there are params; for methods that take none.
+    pub fn no_params(&self) -> Result<(), RpcError> {
         self.params()?.finish()
     }
 
-    /// That the caller may do what needs this scope.
-    pub(crate) fn check_scope(&self, scope: &'static str) -> Result<(), RpcError> {
-        match self.auth().has_scope(scope) {
-            true => Ok(()),
-            false => {
-                let message = format!("forbidden: it needs the scope {scope}");
-                Err(RpcError::new(ErrorKind::Forbidden, message).with("scope", scope))
-            }
+    /// Fails if the caller doesn't have this scope.
+    pub fn check_scope(&self, scope: &'static str) -> Result<(), RpcError> {
+        if self.auth().has_scope(scope) {
+            return Ok(());
         }
+        let message = format!("forbidden: this needs the scope {scope}");
+        Err(RpcError::new(ErrorKind::Forbidden, message).with("scope", scope))
     }
 }

@@ -11,4 +11,3 @@ pub mod pubsub;
 pub mod query;
 pub mod router;
 pub mod state;
-pub mod work;

@@ -11,7 +11,7 @@ use crate::metrics::{Counter, Gauge, LabelledCounters};
 use crate::registry::{ClientTable, ShardedMap};
 use crate::rpc::protocol::error::{ErrorKind, RpcError};
 use crate::rpc::protocol::message::Response;
-use crate::rpc::protocol::responder::{Outcome, Responder};
+use crate::rpc::protocol::responder::{CallResult, Responder};
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -197,10 +197,10 @@ impl NodeCalls {
         };
         match response {
             Response::Result(result) => {
-                self.finish(key, pending, CallCounts::ANSWERED).send(Outcome::Result(result.into()));
+                self.finish(key, pending, CallCounts::ANSWERED).send(CallResult::Success(result.into()));
             }
             Response::Error(error) => {
-                self.finish(key, pending, CallCounts::NODE_ERROR).send(Outcome::NodeError(error.into()));
+                self.finish(key, pending, CallCounts::NODE_ERROR).send(CallResult::NodeError(error.into()));
             }
             Response::Invalid | Response::Neither => self.finish_failed(key, pending, ErrorKind::InvalidAnswer),
         }
@@ -268,7 +268,7 @@ impl NodeCalls {
         self.finish(key, pending, kind.reason()).send(self.failure(kind));
     }
 
-    fn failure(&self, kind: ErrorKind) -> Outcome<'static> {
+    fn failure(&self, kind: ErrorKind) -> CallResult<'static> {
         let (message, most) = match kind {
             ErrorKind::CallerBusy => {
                 ("as many calls under way as one caller may have", Some(self.limits.max_per_caller))
@@ -278,10 +278,10 @@ impl NodeCalls {
             ErrorKind::Timeout => ("the node didn't answer in time", None),
             ErrorKind::NodeDisconnected => ("the node went away before it answered", None),
             ErrorKind::InvalidAnswer => ("the node's answer is neither a result nor an error", None),
-            _ => return Outcome::Failed(RpcError::draining()),
+            _ => return CallResult::Failed(RpcError::draining()),
         };
         let error = RpcError::new(kind, message);
-        Outcome::Failed(match most {
+        CallResult::Failed(match most {
             Some(most) => error.with("most", most),
             None => error,
         })

@@ -1,18 +1,18 @@
-//! What the methods work on: who is there, who was, who is subscribed, who waits for whom.
+//! The state that all methods share.
 
 use super::node_calls::NodeCalls;
 use crate::client::{CloseRecord, ConnId, GatewayClient};
 use crate::config::Config;
 use crate::heartbeat::Heartbeat;
 use crate::registry::{ClientRegistry, ClientTable, CloseHistory, Presence};
-use crate::rpc::protocol::batch::BatchBytes;
+use crate::rpc::protocol::batch::WaitingBatches;
 use crate::rpc::protocol::message::to_json;
 use crate::rpc::pubsub::health::HealthEvents;
 use crate::rpc::pubsub::topics::{PRESENCE, Topics};
 use serde::Serialize;
 use std::sync::Arc;
 
-/// The state that all calls share.
+/// The clients, their subscriptions and their calls, as methods see them.
 pub(crate) struct RpcState {
     pub(crate) registry: Arc<ClientRegistry>,
     pub(crate) presence: Arc<Presence>,
@@ -22,8 +22,8 @@ pub(crate) struct RpcState {
     /// What nodes have capabilities, as JSON.
     pub(crate) capabilities: ClientTable<Option<Arc<str>>>,
     pub(crate) health_events: Arc<HealthEvents>,
-    /// Answers to batches that wait for others.
-    pub(crate) kept: Arc<BatchBytes>,
+    /// The clients of which a batch waits for nodes.
+    pub(crate) waiting_batches: Arc<WaitingBatches>,
 }
 
 /// An event on the topic `presence`.
@@ -51,12 +51,12 @@ impl RpcState {
             closed: CloseHistory::new(config.limits.closed_connections),
             topics,
             capabilities: ClientTable::default(),
-            kept: Arc::default(),
+            waiting_batches: Arc::default(),
         })
     }
 
-    /// What is told of a client's presence key; under the key's lock.
-    pub(crate) fn presence_changed(&self, client: &GatewayClient, event: &'static str) {
+    /// Publishes that a client's presence key has joined or left. Called with the key's shard locked.
+    pub(crate) fn publish_presence(&self, client: &GatewayClient, event: &'static str) {
         if !self.topics.has_subscribers(PRESENCE) {
             return;
         }
@@ -66,10 +66,10 @@ impl RpcState {
         self.topics.publish_reserved(PRESENCE, &to_json(&event));
     }
 
-    /// A client has gone.
-    pub(crate) fn remove_client(&self, conn_id: ConnId, closed: CloseRecord) {
-        // First: whoever is told of its end by one of the others finds it.
-        self.closed.push(closed);
+    /// Removes all state of a client that has disconnected.
+    pub(crate) fn remove_client(&self, conn_id: ConnId, record: CloseRecord) {
+        // First, so that the record is there for a caller that learns of the disconnect from what follows.
+        self.closed.push(record);
         self.topics.remove_client(conn_id);
         self.capabilities.take(conn_id);
         self.calls.remove_client(conn_id);

@@ -122,13 +122,10 @@ pub fn render(sources: &StatusSources<'_>) -> String {
         messages: InOut { r#in: &stats.messages_in, out: &stats.messages_out },
         bytes: InOut { r#in: &stats.bytes_in, out: &stats.bytes_out },
         outbox: OutboxReport { bytes_queued: stats.outbox_bytes.get(), largest_bytes: stats.outbox_peak_bytes.get() },
-        rpc: sources.router.map(|router| {
-            let [published, queued] = router.event_counts();
-            RpcReport {
-                operators: sources.admin,
-                calls: router.call_counts(),
-                events: EventsReport { published, queued },
-            }
+        rpc: sources.router.map(|router| RpcReport {
+            operators: sources.admin,
+            calls: router.call_counts(),
+            events: EventsReport { published: router.events_published(), queued: router.events_queued() },
         }),
         log_lines_dropped: logging::dropped(),
         process: sources.process.read(),

@@ -15,7 +15,7 @@ impl Session {
     /// Begins the end. What is still queued goes out first, but for a peer that doesn't take it or has closed.
     pub(super) fn start_closing(&mut self, state: State) -> State {
         if let Some(reader) = &mut self.reader {
-            reader.rest = None;
+            reader.in_flight = None;
         }
         self.context.handler.on_closing(&self.client);
         self.context.presence.leave(&self.client, &*self.context.handler);

@@ -5,9 +5,9 @@
 
 use super::frame_tracker::FrameTracker;
 use super::stream::Stream;
-use crate::client::Rest;
 use std::cell::Cell;
 use std::io::{self, ErrorKind, Read, Write};
+use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig, WebSocketContext};
@@ -39,6 +39,9 @@ pub(crate) fn codec_config(max_message_bytes: usize) -> WebSocketConfig {
         .max_frame_size(Some(max_message_bytes))
 }
 
+/// The handling of a message that has not finished.
+pub(crate) type InFlight = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// A connection's reading, while there is something to read.
 pub(crate) struct MessageReader {
     codec: WebSocketContext,
@@ -46,8 +49,8 @@ pub(crate) struct MessageReader {
     has_large_buffer: bool,
     /// The codec has failed or closed: it is of no use to another connection.
     finished: bool,
-    /// What is left to do of the message before the next one.
-    pub(crate) rest: Option<Rest>,
+    /// What has to finish before the next message is read: the handling of the last one.
+    pub(crate) in_flight: Option<InFlight>,
     input: Input,
 }
 
@@ -61,7 +64,7 @@ impl MessageReader {
         }
         let codec = WebSocketContext::new(Role::Server, Some(config));
         let input = Input { reads: READS_PER_POLL, ..Input::default() };
-        Box::new(MessageReader { codec, has_large_buffer: false, finished: false, rest: None, input })
+        Box::new(MessageReader { codec, has_large_buffer: false, finished: false, in_flight: None, input })
     }
 
     /// One whose first bytes were read with the opening handshake.
@@ -76,7 +79,7 @@ impl MessageReader {
     pub(crate) fn release(mut self: Box<Self>) -> Option<Box<Self>> {
         self.input.release_buffer();
         self.input.reads = READS_PER_POLL;
-        if self.finished || self.rest.is_some() || !self.input.is_between_messages() {
+        if self.finished || self.in_flight.is_some() || !self.input.is_between_messages() {
             return Some(self);
         }
         if !self.has_large_buffer {

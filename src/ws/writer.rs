@@ -222,4 +222,12 @@ fn text_header() -> FrameHeader {
 }
 
 #[cfg(test)]
+impl WriteBuffer {
+    /// The queued messages, the oldest first.
+    pub(crate) fn queued(&self) -> Vec<Utf8Bytes> {
+        self.messages.iter().cloned().collect()
+    }
+}
+
+#[cfg(test)]
 mod tests;

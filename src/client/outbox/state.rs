@@ -243,3 +243,10 @@ impl OutboxState {
 fn is_half_full(buffer: &WriteBuffer, limits: &QueueLimits) -> bool {
     buffer.control_bytes() > MAX_PENDING_CONTROL || buffer.is_half_full(limits)
 }
+
+#[cfg(test)]
+impl OutboxState {
+    pub(super) fn queued(&self) -> Vec<Utf8Bytes> {
+        self.buffer.as_ref().map(|buffer| buffer.queued()).unwrap_or_default()
+    }
+}

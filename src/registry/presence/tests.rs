@@ -1,16 +1,14 @@
 use super::*;
-use crate::client::CloseRecord;
-use crate::client::Rest;
+use crate::client::{BoxFuture, CloseRecord, Message};
 use parking_lot::Mutex;
 use proptest::prelude::*;
-use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 /// Notes who joined and who left, in order.
 #[derive(Default)]
 struct Recorder(Mutex<Vec<(Arc<str>, bool)>>);
 
 impl Handler for Recorder {
-    fn on_message(&self, _: &Arc<GatewayClient>, _: Utf8Bytes) -> Option<Rest> {
+    fn on_message(&self, _: &Arc<GatewayClient>, _: Message) -> Option<BoxFuture<'static, ()>> {
         None
     }
 

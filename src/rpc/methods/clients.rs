@@ -3,7 +3,7 @@
 use super::gateway::Queued;
 use crate::client::{CloseReason, GatewayClient};
 use crate::registry::enqueue_all;
-use crate::rpc::method::{Call, CallResult, now};
+use crate::rpc::method::{Context, MethodResult, ready};
 use crate::rpc::protocol::error::RpcError;
 use crate::rpc::protocol::message::{CowStr, notification, to_json};
 use crate::rpc::protocol::params::{Params, required};
@@ -17,22 +17,22 @@ use serde_json::value::RawValue;
 use std::sync::Arc;
 
 /// The clients that a filter means, page by page.
-pub(crate) fn list<'a>(call: &Call<'a>) -> CallResult<'a> {
-    let mut params = call.params()?;
+pub(crate) fn list<'a>(context: Context<'a>) -> MethodResult<'a> {
+    let mut params = context.params()?;
     let (filter, page) = (Filter::take(&mut params)?, Page::take(&mut params)?);
     params.finish()?;
-    scan(call, None, filter, page)
+    scan(&context, None, filter, page)
 }
 
 /// All that is known of one client.
-pub(crate) fn get<'a>(call: &Call<'a>) -> CallResult<'a> {
-    let mut params = call.params()?;
+pub(crate) fn get<'a>(context: Context<'a>) -> MethodResult<'a> {
+    let mut params = context.params()?;
     let conn_id = required(params.conn_id("conn_id")?, "conn_id")?;
     params.finish()?;
-    let client = call.state.registry.get(conn_id).ok_or_else(RpcError::no_client)?;
-    let subscriptions = call.state.topics.subscriptions(conn_id);
-    let (to_answer, made) = call.state.calls.counts_of(conn_id);
-    now(&ClientDetails {
+    let client = context.state.registry.get(conn_id).ok_or_else(RpcError::no_client)?;
+    let subscriptions = context.state.topics.subscriptions(conn_id);
+    let (to_answer, made) = context.state.calls.counts_of(conn_id);
+    ready(&ClientDetails {
         client: ClientView::of(&client),
         scopes: &client.auth.scopes,
         subscriptions: subscriptions.iter().map(|topic| &**topic).collect(),
@@ -47,21 +47,21 @@ struct ClosedClients<'a> {
 }
 
 /// The connections that ended last, the latest first.
-pub(crate) fn closed<'a>(call: &Call<'a>) -> CallResult<'a> {
-    let mut params = call.params()?;
+pub(crate) fn closed<'a>(context: Context<'a>) -> MethodResult<'a> {
+    let mut params = context.params()?;
     let (filter, limit) = (Filter::take_closed(&mut params)?, take_limit(&mut params)?);
     let cursor = params.cursor(|text| text.parse::<u64>().ok())?;
     params.finish()?;
     let before = cursor.unwrap_or(u64::MAX);
-    let mut last = call.state.closed.page(before, limit + 1, |closed| filter.matches_closed(closed));
+    let mut last = context.state.closed.page(before, limit + 1, |closed| filter.matches_closed(closed));
     let has_more = truncate(&mut last, limit);
     let next_cursor = last.last().filter(|_| has_more).map(|(number, _)| number.to_string());
-    now(&ClosedClients { closed: last.iter().map(|(_, closed)| ClosedView::of(closed)).collect(), next_cursor })
+    ready(&ClosedClients { closed: last.iter().map(|(_, closed)| ClosedView::of(closed)).collect(), next_cursor })
 }
 
 /// A notification to a client, to all of a presence key, or to all of a role.
-pub(crate) fn send<'a>(call: &Call<'a>) -> CallResult<'a> {
-    let mut params = call.params()?;
+pub(crate) fn send<'a>(context: Context<'a>) -> MethodResult<'a> {
+    let mut params = context.params()?;
     let conn_id = params.conn_id("conn_id")?;
     let filter = Filter::take_target(&mut params, conn_id.is_none())?;
     let (method, data) = (take_method(&mut params)?, take_params(&mut params)?);
@@ -72,7 +72,7 @@ pub(crate) fn send<'a>(call: &Call<'a>) -> CallResult<'a> {
         pending.flush();
         to_json(&Queued { queued })
     });
-    scan(call, conn_id, filter, all)
+    scan(&context, conn_id, filter, all)
 }
 
 #[derive(Serialize)]
@@ -83,8 +83,8 @@ struct Disconnected {
 }
 
 /// Sends clients away. The caller isn't among them: its answer would be lost.
-pub(crate) fn disconnect<'a>(call: &Call<'a>) -> CallResult<'a> {
-    let mut params = call.params()?;
+pub(crate) fn disconnect<'a>(context: Context<'a>) -> MethodResult<'a> {
+    let mut params = context.params()?;
     let (conn_id, filter) = (params.conn_id("conn_id")?, Filter::take(&mut params)?);
     let dry_run = params.optional::<bool>("dry_run", "true or false")?.unwrap_or(false);
     let detail = params.checked("reason", DETAIL_SYNTAX, |text| is_detail(text).then(|| text.to_owned()))?;
@@ -92,7 +92,7 @@ pub(crate) fn disconnect<'a>(call: &Call<'a>) -> CallResult<'a> {
     if conn_id.is_none() && filter.is_empty() {
         return Err(RpcError::invalid_member("conn_id", "conn_id or a filter is needed"));
     }
-    let (own, by) = (call.client().ok().map(|client| client.conn_id), call.auth().presence_key.clone());
+    let (own, by) = (context.client().ok().map(|client| client.conn_id), context.auth().presence_key.clone());
     let detail = detail.unwrap_or_default();
     let all = Collect::then(move |mut clients| {
         clients.retain(|client| own != Some(client.conn_id));
@@ -100,7 +100,7 @@ pub(crate) fn disconnect<'a>(call: &Call<'a>) -> CallResult<'a> {
         let disconnected = clients.iter().filter(kicked).count();
         to_json(&Disconnected { matched: clients.len(), disconnected, dry_run })
     });
-    scan(call, conn_id, filter, all)
+    scan(&context, conn_id, filter, all)
 }
 
 fn kick(client: &GatewayClient, detail: &str, by: &str) -> bool {

@@ -5,7 +5,7 @@ use crate::auth::Role;
 use crate::client::{ConnId, GatewayClient};
 use crate::clock::rfc_3339;
 use crate::registry::{PresenceSnapshot, latest};
-use crate::rpc::method::{Call, CallResult, Progress, now};
+use crate::rpc::method::{Context, MethodResult, Outcome, ready};
 use crate::rpc::node_calls::NodeRequest;
 use crate::rpc::protocol::error::{ErrorKind, RpcError};
 use crate::rpc::protocol::message::CowStr;
@@ -21,7 +21,7 @@ const MAX_CAPABILITIES: usize = 64;
 const MAX_CAPABILITIES_BYTES: usize = 16 * 1024;
 
 /// Seconds that a call may take.
-const TIMEOUTS: [f64; 2] = [0.001, 3600.0];
+const TIMEOUT_SECONDS: [f64; 2] = [0.001, 3600.0];
 
 #[derive(Serialize)]
 struct Announced {
@@ -29,12 +29,12 @@ struct Announced {
 }
 
 /// What the calling node can do, in position of what it announced before.
-pub(crate) fn announce<'a>(call: &Call<'a>) -> CallResult<'a> {
-    let client = call.client()?;
+pub(crate) fn announce<'a>(context: Context<'a>) -> MethodResult<'a> {
+    let client = context.client()?;
     if client.auth.role != Role::Node {
         return Err(RpcError::new(ErrorKind::Forbidden, "only a node announces what it can do").with("role", "node"));
     }
-    let mut params = call.params()?;
+    let mut params = context.params()?;
     let raw = required(params.raw("capabilities"), "capabilities")?.get();
     params.finish()?;
     let wrong = |what: String| RpcError::invalid_member("capabilities", &what);
@@ -47,11 +47,11 @@ pub(crate) fn announce<'a>(call: &Call<'a>) -> CallResult<'a> {
         return Err(too_much());
     }
     for (index, capability) in all.iter().enumerate() {
-        check_capability(capability).map_err(|error| wrong(format!("[{index}]: {}", error.what())))?;
+        check_capability(capability).map_err(|error| wrong(format!("[{index}]: {}", error.problem())))?;
     }
     let announced = (!all.is_empty()).then(|| Arc::from(raw));
-    call.state.capabilities.update(client.conn_id, |kept| *kept = announced);
-    now(&Announced { capabilities: all.len() })
+    context.state.capabilities.update(client.conn_id, |kept| *kept = announced);
+    ready(&Announced { capabilities: all.len() })
 }
 
 /// It is shown as it came.
@@ -89,24 +89,24 @@ struct NodeView {
 }
 
 /// The nodes that are there, by presence key.
-pub(crate) fn list<'a>(call: &Call<'a>) -> CallResult<'a> {
-    let mut params = call.params()?;
+pub(crate) fn list<'a>(context: Context<'a>) -> MethodResult<'a> {
+    let mut params = context.params()?;
     let only = params.text("presence_key")?;
     let after = params.cursor(|text| text.starts_with("node:").then(|| text.to_owned()))?;
     let limit = take_limit(&mut params)?;
     params.finish()?;
     let key_of = |key: &PresenceSnapshot| key.clients[0].auth.presence_key.clone();
     let mut keys = match &only {
-        Some(only) => call.state.presence.get(only).into_iter().collect(),
-        None => call.state.presence.list(&Role::Node),
+        Some(only) => context.state.presence.get(only).into_iter().collect(),
+        None => context.state.presence.list(&Role::Node),
     };
     keys.retain(|key| key.clients[0].auth.role == Role::Node);
     keys.retain(|key| after.as_deref().is_none_or(|after| *key_of(key) > *after));
     keys.sort_by_cached_key(key_of);
     let has_more = truncate(&mut keys, limit);
-    let nodes: Vec<_> = keys.iter().map(|key| view(key, call.state)).collect();
+    let nodes: Vec<_> = keys.iter().map(|key| view(key, context.state)).collect();
     let next_cursor = nodes.last().filter(|_| has_more).map(|node| node.presence_key.clone());
-    now(&Nodes { nodes, next_cursor })
+    ready(&Nodes { nodes, next_cursor })
 }
 
 fn view(key: &PresenceSnapshot, state: &RpcState) -> NodeView {
@@ -122,21 +122,21 @@ fn view(key: &PresenceSnapshot, state: &RpcState) -> NodeView {
     }
 }
 
-/// NodeCalls a method on a node; the answer comes when the node has answered.
-pub(crate) fn invoke<'a>(call: &Call<'a>) -> CallResult<'a> {
-    call.check_later()?;
-    let mut params = call.params()?;
+/// Calls a method of a node; the result is the node's answer.
+pub(crate) fn invoke<'a>(context: Context<'a>) -> MethodResult<'a> {
+    let state = context.state;
+    let mut params = context.params()?;
     let target = required(params.text("target")?, "target")?;
     let (method, data) = (take_method(&mut params)?, take_params(&mut params)?);
-    let [least, most] = TIMEOUTS;
-    let timeout = params.seconds("timeout", least, most)?.unwrap_or(call.state.calls.default_timeout());
+    let [shortest, longest] = TIMEOUT_SECONDS;
+    let timeout = params.seconds("timeout", shortest, longest)?.unwrap_or(state.calls.default_timeout());
     params.finish()?;
-    call.state.calls.check_open()?;
-    let node = find_node(call.state, &target).ok_or(RpcError::new(ErrorKind::NotFound, "no such node"))?;
-    let request = NodeRequest { method, params: data, timeout };
-    let key = call.state.calls.start(&node, &request, call.caller(), call.reply());
-    call.waits_for(key, timeout);
-    Ok(Progress::Later)
+    state.calls.check_open()?;
+    let node = find_node(state, &target).ok_or(RpcError::new(ErrorKind::NotFound, "no such node"))?;
+    context.check_deferrable()?;
+    let (request, caller) = (NodeRequest { method, params: data, timeout }, context.caller());
+    let id = state.calls.start(&node, &request, caller, context.into_responder());
+    Ok(Outcome::Deferred(id, timeout))
 }
 
 /// By its connection, or by its presence key the connection that came last.

@@ -52,21 +52,21 @@ struct Asked {
     key: NodeCallId,
     /// 3 and 4 are over HTTP.
     caller: usize,
-    answer: Receiver<Outcome<'static>>,
+    answer: Receiver<CallResult<'static>>,
     allows_anonymous: bool,
 }
 
 impl Asked {
     /// Notes an end that must have come now.
-    fn finish(&mut self) -> Outcome<'static> {
+    fn finish(&mut self) -> CallResult<'static> {
         assert!(std::mem::take(&mut self.allows_anonymous), "it had ended before");
         self.answer.try_recv().expect("an answer")
     }
 }
 
-fn kind_of(outcome: &Outcome<'_>) -> Option<ErrorKind> {
+fn kind_of(outcome: &CallResult<'_>) -> Option<ErrorKind> {
     match outcome {
-        Outcome::Failed(error) => Some(error.kind),
+        CallResult::Failed(error) => Some(error.kind),
         _ => None,
     }
 }
@@ -109,7 +109,7 @@ impl World {
                 let node = if is_reserved { asked.key.node } else { self.clients[5].conn_id };
                 self.calls.on_response(node, Some(asked.key.id), Response::Result("7"));
                 if is_reserved && asked.allows_anonymous {
-                    assert!(matches!(asked.finish(), Outcome::Result(result) if result == "7"));
+                    assert!(matches!(asked.finish(), CallResult::Success(result) if result == "7"));
                 }
             }
             Step::Expire(call) => {

@@ -1,142 +1,127 @@
-//! The answers to a batch, kept until the last of them is there; how much is kept for each client is bounded.
+//! The responses to a batch, kept until the last of them is in.
 
-use super::error::RpcError;
-use crate::client::GatewayClient;
-use crate::registry::ClientTable;
-use crate::rpc::protocol::message;
+use super::error::{ErrorKind, RpcError};
+use super::message::NULL_ID;
+use crate::client::{ConnId, GatewayClient};
 use parking_lot::Mutex;
-use serde_json::value::RawValue;
-use std::num::NonZeroUsize;
+use std::collections::HashSet;
+use std::mem::take;
 use std::sync::Arc;
 
-/// Bytes of answers that wait, by the client whose batches they belong to.
-pub(crate) type BatchBytes = ClientTable<Option<NonZeroUsize>>;
+/// The clients of which a batch waits for nodes.
+pub type WaitingBatches = Mutex<HashSet<ConnId>>;
 
-/// The ID of an answer to what has none.
-pub(crate) const NULL: &str = "null";
-
-/// Bytes of a request's ID that is kept until its answer comes.
-const MAX_KEPT_ID: usize = 256;
-
-/// An error that stands in for an answer, with its ID.
-const ERROR_BYTES: usize = MAX_KEPT_ID + 256;
-
-/// The answers to a batch, of which some may come later: they go together, when the last of them is there.
-pub(crate) struct Batch {
+/// The responses to one batch, sent as one message when the last is in. Some may be deferred until nodes have answered; of
+/// each client at most one batch waits for nodes, so what is kept for a client is bounded by `max_bytes`.
+pub struct Batch {
     client: Arc<GatewayClient>,
-    kept: Arc<BatchBytes>,
-    /// Bytes that all answers which are kept for the client may have, and those of one batch when they go.
-    most: usize,
-    /// Bytes of that which are not for large answers: whatever stands in for those finds room.
-    reserve: usize,
-    answers: Mutex<Answers>,
+    waiting: Arc<WaitingBatches>,
+    /// Bytes of the message.
+    max_bytes: usize,
+    responses: Mutex<Responses>,
 }
 
-struct Answers {
-    /// The array without its end.
+struct Responses {
+    /// The JSON array without its closing bracket.
     text: String,
-    /// Bytes of it that count among those that are kept.
-    counted: usize,
-    /// Answers that will come, and the end of those that are there at once.
-    missing: usize,
-}
-
-/// That an ID is no longer than what may be kept; in a batch, all are.
-pub(crate) fn check_kept_id(id: Option<&RawValue>) -> Result<(), RpcError> {
-    match id.map(RawValue::get) {
-        Some(id) if id.len() > MAX_KEPT_ID => {
-            Err(RpcError::invalid_member("id", &format!("at most {MAX_KEPT_ID} bytes, for it is kept")))
-        }
-        _ => Ok(()),
-    }
+    /// Not even an error fits for each response that didn't.
+    overflowed: bool,
+    /// Deferred responses that aren't in, plus one until all requests have run.
+    outstanding: usize,
+    /// The client's one batch that waits for nodes is this one.
+    is_waiting: bool,
 }
 
 impl Batch {
-    /// For the answers to so many requests.
-    pub(crate) fn new(client: &Arc<GatewayClient>, kept: &Arc<BatchBytes>, most: usize, requests: usize) -> Arc<Self> {
-        let answers = Mutex::new(Answers { text: String::new(), counted: 0, missing: 1 });
-        let reserve = (requests * ERROR_BYTES).min(most / 2);
-        Arc::new(Batch { client: client.clone(), kept: kept.clone(), most, reserve, answers })
-    }
-
-    /// Identity asks.
-    pub(crate) fn client(&self) -> &Arc<GatewayClient> {
-        &self.client
-    }
-
-    /// That there is room for an answer that comes later. A batch for which there is none waits for nothing.
-    pub(crate) fn check_room(&self) -> Result<(), RpcError> {
-        let kept = self.kept.read(self.client.conn_id, |kept| kept.map_or(0, NonZeroUsize::get));
-        if kept < self.most - self.reserve { Ok(()) } else { Err(RpcError::answer_too_large(self.most)) }
-    }
-
-    /// One more answer will come.
-    pub(crate) fn expect(&self) {
-        self.answers.lock().missing += 1;
-    }
-
-    /// Takes in an answer, or that there is no room for it.
-    pub(crate) fn push(&self, id: &str, answer: String) {
-        let most = if answer.len() > ERROR_BYTES { self.most - self.reserve } else { self.most };
-        let answer = if self.keep(answer.len(), most) {
-            answer
-        } else {
-            let instead = self.too_large(id);
-            self.keep(instead.len(), usize::MAX);
-            instead
-        };
-        let mut answers = self.answers.lock();
-        answers.counted += answer.len();
-        let before = if answers.text.is_empty() { '[' } else { ',' };
-        answers.text.push(before);
-        answers.text.push_str(&answer);
-    }
-
-    /// One that was missing is there. With the last one, this is the whole answer, if there is any.
-    pub(crate) fn came(&self) -> Option<String> {
-        let mut answers = self.answers.lock();
-        answers.missing -= 1;
-        if answers.missing > 0 {
-            return None;
-        }
-        let (text, counted) = (std::mem::take(&mut answers.text), std::mem::take(&mut answers.counted));
-        drop(answers);
-        // Before anybody has the answer, and asks for more.
-        self.release(counted);
-        match text.len() {
-            0 => None,
-            length if length < self.most => Some(text + "]"),
-            // So many requests that not even what stands in for their answers has room.
-            _ => Some(self.too_large(NULL)),
-        }
-    }
-
-    fn too_large(&self, id: &str) -> String {
-        message::error_response(id, &RpcError::answer_too_large(self.most).to_json())
-    }
-
-    /// Counts so many bytes more, unless they are more than `most` with all that are kept.
-    fn keep(&self, bytes: usize, most: usize) -> bool {
-        self.kept.update(self.client.conn_id, |kept| {
-            let all = kept.map_or(0, NonZeroUsize::get) + bytes;
-            let has_room = all <= most;
-            if has_room {
-                *kept = NonZeroUsize::new(all);
-            }
-            has_room
+    /// A batch without responses.
+    pub fn new(client: &Arc<GatewayClient>, waiting: &Arc<WaitingBatches>, max_bytes: usize) -> Arc<Self> {
+        let responses = Responses { text: String::new(), overflowed: false, outstanding: 1, is_waiting: false };
+        Arc::new(Batch {
+            client: client.clone(),
+            waiting: waiting.clone(),
+            max_bytes,
+            responses: Mutex::new(responses),
         })
     }
 
-    fn release(&self, bytes: usize) {
-        self.kept.update(self.client.conn_id, |kept| {
-            *kept = kept.and_then(|all| NonZeroUsize::new(all.get() - bytes));
-        });
+    /// The client that sent it.
+    pub fn client(&self) -> &Arc<GatewayClient> {
+        &self.client
+    }
+
+    /// Makes this the client's batch that waits for nodes.
+    ///
+    /// # Errors
+    /// [`ErrorKind::CallerBusy`] while another one does.
+    pub fn start_waiting(&self) -> Result<(), RpcError> {
+        let mut responses = self.responses.lock();
+        if !responses.is_waiting && !self.waiting.lock().insert(self.client.conn_id) {
+            let message = "another batch of this client waits for nodes: wait for its response";
+            return Err(RpcError::new(ErrorKind::CallerBusy, message).with("most", 1));
+        }
+        responses.is_waiting = true;
+        Ok(())
+    }
+
+    /// Counts one more deferred response.
+    pub fn add_outstanding(&self) {
+        self.responses.lock().outstanding += 1;
+    }
+
+    /// Adds a response. One that doesn't fit is replaced by an error; the last quarter of the message is kept for those.
+    pub fn add(&self, id: &str, response: String) {
+        let mut responses = self.responses.lock();
+        if responses.overflowed {
+            return;
+        }
+        let used = responses.text.len() + 2;
+        let response = if used + response.len() <= self.max_bytes / 4 * 3 {
+            response
+        } else {
+            RpcError::answer_too_large(self.max_bytes).to_response(id)
+        };
+        if used + response.len() > self.max_bytes {
+            responses.overflowed = true;
+            responses.text = String::new();
+            return;
+        }
+        let separator = if responses.text.is_empty() { '[' } else { ',' };
+        responses.text.push(separator);
+        responses.text.push_str(&response);
+    }
+
+    /// One response is in, or all requests have run: sends the message if nothing is outstanding. A batch of notifications
+    /// has no response (JSON-RPC 2.0, section 6).
+    pub fn complete_one(&self) {
+        let mut responses = self.responses.lock();
+        responses.outstanding -= 1;
+        if responses.outstanding > 0 {
+            return;
+        }
+        let message = if responses.overflowed {
+            RpcError::answer_too_large(self.max_bytes).to_response(NULL_ID)
+        } else if responses.text.is_empty() {
+            return;
+        } else {
+            take(&mut responses.text) + "]"
+        };
+        self.stop_waiting(&mut responses);
+        drop(responses);
+        // A failure needs no handling: a client with a full outbox is closed, and a closed one reads nothing.
+        let _ = self.client.send(message);
+    }
+
+    fn stop_waiting(&self, responses: &mut Responses) {
+        if take(&mut responses.is_waiting) {
+            self.waiting.lock().remove(&self.client.conn_id);
+        }
     }
 }
 
 impl Drop for Batch {
     fn drop(&mut self) {
-        let counted = self.answers.get_mut().counted;
-        self.release(counted);
+        if self.responses.get_mut().is_waiting {
+            self.waiting.lock().remove(&self.client.conn_id);
+        }
     }
 }

@@ -1,28 +1,29 @@
-//! What a call fails with: the only list of it.
+//! The errors that a call can fail with: the only list of them.
 
+use super::message;
 use serde_json::Value;
 use std::borrow::Cow;
 use std::fmt::Write;
 
 macro_rules! error_kinds {
     ($($(#[$doc:meta])* $variant:ident = $code:literal, $reason:literal;)*) => {
-        /// What is wrong, with the code of it (JSON-RPC 2.0, section 5.1) and `data.reason`.
+        /// The kinds of error, each with its code (JSON-RPC 2.0, section 5.1) and its word for `data.reason`.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum ErrorKind {
             $($(#[$doc])* $variant,)*
         }
 
         impl ErrorKind {
-            /// Every kind.
+            /// All kinds.
             #[cfg(test)]
             pub const ALL: &'static [ErrorKind] = &[$(ErrorKind::$variant),*];
 
-            /// Its code.
+            /// The code.
             pub const fn code(self) -> i32 {
                 match self { $(ErrorKind::$variant => $code),* }
             }
 
-            /// The word for it.
+            /// The word in `data.reason` and in metrics.
             pub const fn reason(self) -> &'static str {
                 match self { $(ErrorKind::$variant => $reason),* }
             }
@@ -33,54 +34,53 @@ macro_rules! error_kinds {
 error_kinds! {
     /// Not JSON.
     ParseError = -32700, "parse_error";
-    /// JSON, but no request.
+    /// JSON, but not a request.
     InvalidRequest = -32600, "invalid_request";
-    /// More requests in a batch than are allowed.
+    /// More requests in a batch than `limits.max_batch_requests`.
     BatchTooLarge = -32600, "batch_too_large";
     /// No such method.
     MethodNotFound = -32601, "method_not_found";
-    /// Params that the method doesn't take.
+    /// Params that the method doesn't accept.
     InvalidParams = -32602, "invalid_params";
-    /// The gateway's fault.
+    /// The gateway's own fault.
     InternalError = -32603, "internal_error";
     /// The caller lacks a scope, or has the wrong role.
     Forbidden = -32003, "forbidden";
     /// No such client or node.
     NotFound = -32004, "not_found";
-    /// The caller has as many calls under way as it may.
+    /// The caller has reached its limit of calls, or of batches, in flight.
     CallerBusy = -32005, "caller_busy";
-    /// The node has.
+    /// The node has reached its limit of calls in flight.
     NodeBusy = -32005, "node_busy";
-    /// What waits for the node is as much as its outbox holds.
+    /// The node's outbox is full.
     NodeOutboxFull = -32005, "node_outbox_full";
-    /// More topics than a client may subscribe to.
+    /// More topics than `limits.max_subscriptions`.
     TooManySubscriptions = -32005, "too_many_subscriptions";
     /// The node didn't answer in time.
     Timeout = -32006, "timeout";
-    /// The node went away before it answered.
+    /// The node disconnected before it answered.
     NodeDisconnected = -32007, "node_disconnected";
     /// The gateway is shutting down.
     Draining = -32008, "draining";
-    /// What the node answered is neither a result nor an error.
+    /// The node's answer is neither a result nor an error object.
     InvalidAnswer = -32009, "invalid_answer";
-    /// The answer, or those to a batch together, are larger than the half of an outbox.
+    /// The response is larger than half of an outbox.
     AnswerTooLarge = -32010, "answer_too_large";
 }
 
-/// Bytes of what somebody sent that are shown in an error.
+/// Bytes of a caller's text that an error repeats.
 const MAX_ECHOED: usize = 200;
 
-/// Begins what is said of params.
+/// The start of every message about params.
 const INVALID_PARAMS: &str = "Invalid params: ";
 
-/// An error answer.
+/// An error of a call.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RpcError {
-    /// What is wrong,
     pub kind: ErrorKind,
-    /// in words.
+    /// The message for people.
     pub message: Cow<'static, str>,
-    /// What programs want to know beside the kind's reason.
+    /// One more member of `data`, for programs.
     detail: Option<(&'static str, Value)>,
 }
 
@@ -90,40 +90,55 @@ impl RpcError {
         RpcError { kind, message: message.into(), detail: None }
     }
 
-    /// The same with one more member in `data`.
+    /// The same error with one more member in `data`.
     pub fn with(mut self, name: &'static str, value: impl Into<Value>) -> Self {
         self.detail = Some((name, value.into()));
         self
     }
 
-    /// What is wrong with a member of the params.
-    pub fn invalid_member(member: &str, what: &str) -> Self {
-        // What somebody made up may be as long as a message.
-        let [member, what] = [member, what].map(|text| &text[..text.floor_char_boundary(MAX_ECHOED)]);
-        Self::new(ErrorKind::InvalidParams, format!("{INVALID_PARAMS}{member}: {what}")).with("member", member)
+    /// The message isn't JSON.
+    pub fn parse_error() -> Self {
+        Self::new(ErrorKind::ParseError, "Parse error")
     }
 
-    /// An answer that would fill the outbox of whoever asks.
-    pub fn answer_too_large(most: usize) -> Self {
-        Self::new(ErrorKind::AnswerTooLarge, "the answer is too large: ask for less at once").with("most", most)
+    /// The message is JSON, but not a request; `problem` says why.
+    pub fn invalid_request(problem: &str) -> Self {
+        Self::new(ErrorKind::InvalidRequest, format!("Invalid Request: {problem}"))
     }
 
-    /// The message without the words that all about params begin with.
-    pub fn what(&self) -> &str {
-        self.message.strip_prefix(INVALID_PARAMS).unwrap_or(&self.message)
+    /// A member of the params is missing, unknown or invalid; `problem` says what is expected.
+    pub fn invalid_member(member: &str, problem: &str) -> Self {
+        // Either may repeat the caller's text, which may be as long as a message.
+        let [member, problem] = [member, problem].map(|text| &text[..text.floor_char_boundary(MAX_ECHOED)]);
+        Self::new(ErrorKind::InvalidParams, format!("{INVALID_PARAMS}{member}: {problem}")).with("member", member)
     }
 
-    /// The gateway is going.
+    /// A response of more than `max_bytes`, which would fill the caller's outbox.
+    pub fn answer_too_large(max_bytes: usize) -> Self {
+        Self::new(ErrorKind::AnswerTooLarge, "the answer is too large: ask for less at once").with("most", max_bytes)
+    }
+
+    /// The gateway's own fault.
+    pub fn internal_error() -> Self {
+        Self::new(ErrorKind::InternalError, "Internal error")
+    }
+
+    /// The gateway is shutting down.
     pub fn draining() -> Self {
         Self::new(ErrorKind::Draining, "the gateway is shutting down")
     }
 
-    /// No connection has this ID.
+    /// No client has this connection ID.
     pub fn no_client() -> Self {
         Self::new(ErrorKind::NotFound, "no such client")
     }
 
-    /// What `data` holds; `null` for those that the specification prints without.
+    /// The message without the start that all messages about params have.
+    pub fn problem(&self) -> &str {
+        self.message.strip_prefix(INVALID_PARAMS).unwrap_or(&self.message)
+    }
+
+    /// The member `data`; `null` for the errors that the specification prints without one.
     pub fn data(&self) -> Value {
         use ErrorKind::{InvalidRequest, MethodNotFound, ParseError};
         if matches!(self.kind, ParseError | InvalidRequest | MethodNotFound) {
@@ -143,6 +158,11 @@ impl RpcError {
         }
         json
     }
+
+    /// The response to the request with this ID.
+    pub fn to_response(&self, id: &str) -> String {
+        message::error_response(id, &self.to_json())
+    }
 }
 
 #[cfg(test)]
@@ -150,7 +170,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_readme_has_a_row_for_each() {
+    fn readme_has_a_row_for_each_error_kind() {
         let readme = include_str!("../../../README.md");
         for kind in ErrorKind::ALL {
             let row = format!("| {} | `{}` |", kind.code(), kind.reason());
@@ -159,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn ours_carry_their_reason() {
+    fn error_data_has_reason_except_where_the_specification_has_none() {
         let error = RpcError::new(ErrorKind::Forbidden, "no").with("scope", "clients:read");
         let json = r#"{"code":-32003,"message":"no","data":{"reason":"forbidden","scope":"clients:read"}}"#;
         assert_eq!(error.to_json(), json);

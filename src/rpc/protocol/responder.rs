@@ -1,82 +1,95 @@
-//! Where the answer to a call goes, now or later, exactly once.
+//! Where the result of a deferred call goes, exactly once.
 
 use super::batch::Batch;
-use super::error::{ErrorKind, RpcError};
+use super::error::RpcError;
+use super::message;
 use crate::client::GatewayClient;
-use crate::rpc::protocol::message;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
-/// What came of a call.
+/// Bytes of a request's ID that are kept until the result of a deferred call is there.
+const MAX_ID_BYTES: usize = 256;
+
+/// The result of a call.
 #[derive(Debug)]
-pub enum Outcome<'a> {
-    /// Its result, as JSON.
-    Result(Cow<'a, str>),
-    /// The error object that a node answered with.
+pub enum CallResult<'a> {
+    /// The method's result, as JSON.
+    Success(Cow<'a, str>),
+    /// The error object that a node answered with, as JSON.
     NodeError(Cow<'a, str>),
-    /// What the gateway has to say instead.
+    /// The gateway's error.
     Failed(RpcError),
 }
 
-impl Outcome<'_> {
-    fn into_owned(self) -> Outcome<'static> {
+impl CallResult<'_> {
+    fn into_owned(self) -> CallResult<'static> {
         match self {
-            Outcome::Result(result) => Outcome::Result(result.into_owned().into()),
-            Outcome::NodeError(error) => Outcome::NodeError(error.into_owned().into()),
-            Outcome::Failed(error) => Outcome::Failed(error),
+            CallResult::Success(result) => CallResult::Success(result.into_owned().into()),
+            CallResult::NodeError(error) => CallResult::NodeError(error.into_owned().into()),
+            CallResult::Failed(error) => CallResult::Failed(error),
         }
     }
 
-    /// The answer to the request with this ID.
-    pub(crate) fn answer(&self, id: &str) -> String {
+    fn to_response(&self, id: &str) -> String {
         match self {
-            Outcome::Result(result) => message::success_response(id, result),
-            Outcome::NodeError(error) => message::error_response(id, error),
-            Outcome::Failed(error) => message::error_response(id, &error.to_json()),
+            CallResult::Success(result) => message::success_response(id, result),
+            CallResult::NodeError(error) => message::error_response(id, error),
+            CallResult::Failed(error) => error.to_response(id),
         }
     }
 }
 
-/// A call's way back. Dropped without an answer it gives an error: whoever asks is always answered.
-#[must_use = "the caller waits for it"]
-pub(crate) struct Responder(Option<Target>);
+/// Sends the result of a deferred call. Dropped without one it sends an internal error, so that a caller never waits in vain.
+#[must_use = "dropping it sends an internal error"]
+pub struct Responder(Option<Target>);
 
 enum Target {
-    /// A client; a notification has no ID and is never answered.
+    /// A client; a notification has no ID and gets no response.
     Client { client: Arc<GatewayClient>, id: Option<Box<RawValue>> },
-    /// One answer among those to a batch.
+    /// One response of a batch.
     Batch { batch: Arc<Batch>, id: Option<Box<RawValue>> },
     /// A request over HTTP.
-    Http(oneshot::Sender<Outcome<'static>>),
+    Http(oneshot::Sender<CallResult<'static>>),
 }
 
 impl Responder {
-    pub(crate) fn to_client(client: &Arc<GatewayClient>, id: Option<&RawValue>) -> Self {
+    /// Fails for an ID that is too long to be kept.
+    pub fn check_id(id: Option<&RawValue>) -> Result<(), RpcError> {
+        if id.is_some_and(|id| id.get().len() > MAX_ID_BYTES) {
+            let expected = format!("at most {MAX_ID_BYTES} bytes, since it is kept until the node has answered");
+            return Err(RpcError::invalid_member("id", &expected));
+        }
+        Ok(())
+    }
+
+    /// A responder for a client's request.
+    pub fn to_client(client: &Arc<GatewayClient>, id: Option<&RawValue>) -> Self {
         Responder(Some(Target::Client { client: client.clone(), id: id.map(RawValue::to_owned) }))
     }
 
-    /// The batch waits for it.
-    pub(crate) fn to_batch(batch: &Arc<Batch>, id: Option<&RawValue>) -> Self {
-        batch.expect();
+    /// A responder for a request in a batch, which from here on waits for it.
+    pub fn to_batch(batch: &Arc<Batch>, id: Option<&RawValue>) -> Self {
+        batch.add_outstanding();
         Responder(Some(Target::Batch { batch: batch.clone(), id: id.map(RawValue::to_owned) }))
     }
 
-    pub(crate) fn to_http() -> (Self, oneshot::Receiver<Outcome<'static>>) {
+    /// A responder for a request over HTTP, and where its result arrives.
+    pub fn to_http() -> (Self, oneshot::Receiver<CallResult<'static>>) {
         let (sender, receiver) = oneshot::channel();
         (Responder(Some(Target::Http(sender))), receiver)
     }
 
-    /// Gives the answer.
-    pub(crate) fn send(mut self, outcome: Outcome<'_>) {
+    /// Sends the result.
+    pub fn send(mut self, result: CallResult<'_>) {
         if let Some(target) = self.0.take() {
-            target.send(outcome);
+            target.send(result);
         }
     }
 
-    /// The caller has gone: there is nobody to answer.
-    pub(crate) fn cancel(mut self) {
+    /// Sends nothing: the caller has disconnected.
+    pub fn cancel(mut self) {
         self.0 = None;
     }
 }
@@ -84,30 +97,28 @@ impl Responder {
 impl Drop for Responder {
     fn drop(&mut self) {
         if let Some(target) = self.0.take() {
-            target.send(Outcome::Failed(RpcError::new(ErrorKind::InternalError, "Internal error")));
+            target.send(CallResult::Failed(RpcError::internal_error()));
         }
     }
 }
 
 impl Target {
-    fn send(self, outcome: Outcome<'_>) {
+    fn send(self, result: CallResult<'_>) {
         match self {
             Target::Client { client, id } => {
                 if let Some(id) = id {
-                    // A full outbox has closed the client; a closed one matches no answer.
-                    let _ = client.send(outcome.answer(id.get()));
+                    // A failure needs no handling: a client with a full outbox is closed, and a closed one reads nothing.
+                    let _ = client.send(result.to_response(id.get()));
                 }
             }
             Target::Batch { batch, id } => {
                 if let Some(id) = id {
-                    batch.push(id.get(), outcome.answer(id.get()));
+                    batch.add(id.get(), result.to_response(id.get()));
                 }
-                if let Some(text) = batch.came() {
-                    let _ = batch.client().send(text);
-                }
+                batch.complete_one();
             }
-            // Identity waited may have gone.
-            Target::Http(sender) => drop(sender.send(outcome.into_owned())),
+            // The receiver is dropped when the HTTP client has disconnected.
+            Target::Http(sender) => drop(sender.send(result.into_owned())),
         }
     }
 }

@@ -1,86 +1,73 @@
-//! A look at all clients, of whom there may be a million: a shard of the registry after the other, in as many turns as it
-//! takes.
+//! A scan of all clients: shard by shard of the registry, within the caller's budget.
 
 use super::filter::Filter;
 use crate::budget;
 use crate::client::{ConnId, GatewayClient};
-use crate::rpc::method::{Call, CallResult, Progress};
+use crate::rpc::method::{Context, MethodResult, Outcome};
 use crate::rpc::protocol::error::RpcError;
 use crate::rpc::state::RpcState;
-use crate::rpc::work::Work;
 use std::mem::take;
-use std::ops::ControlFlow;
 use std::sync::Arc;
+use tokio::task::coop;
 
-/// After looking at so many clients, rounded up to a whole shard, it is asked whether the turn is over.
+/// Clients that are visited, rounded up to a whole shard, before the budget is charged.
 const VISITS_PER_BATCH: usize = 1000;
 
-/// Takes in the clients that were looked for.
-pub(crate) trait Visitor: Send + 'static {
-    /// Whether a client is to be visited. Asked under a shard's lock: it must not take long, or another lock.
+/// Collects the clients that a scan finds.
+pub trait Visitor: Send + 'static {
+    /// Whether a client is to be visited. Called under a shard's lock: it must be fast and take no other lock.
     fn matches(&self, client: &GatewayClient) -> bool;
 
-    /// Called any number of times, each client once.
+    /// Called any number of times, with each client once.
     fn visit(&mut self, clients: Vec<Arc<GatewayClient>>);
 
-    /// The call's result as JSON, once all have been visited.
+    /// The method's result as JSON, after the last visit.
     fn result(self) -> String;
 }
 
-/// Shows the visitor one client, or all that a filter means, in no order. A client that comes or goes meanwhile may be visited
-/// or not. Those of a presence key are visited at once.
-pub(crate) fn scan<'a>(
-    call: &Call<'a>,
+/// Visits the client with this ID, those of the filter's presence key, or else all clients, if the filter matches them. The
+/// order is undefined; a client that connects or disconnects meanwhile may be visited or not.
+pub fn scan<'a>(
+    context: &Context<'a>,
     conn_id: Option<ConnId>,
     filter: Filter,
     visitor: impl Visitor,
-) -> CallResult<'a> {
-    let named = match (conn_id, filter.presence_key()) {
-        (Some(conn_id), _) => Some(vec![call.state.registry.get(conn_id).ok_or_else(RpcError::no_client)?]),
-        (None, Some(key)) => Some(call.state.presence.clients_of(key)),
-        (None, None) => None,
-    };
-    let mut scan = Scan { state: call.state.clone(), filter, visitor, shard: 0 };
-    let done = match named {
-        Some(mut clients) => {
-            clients.retain(|client| scan.matches(client));
-            scan.visit(clients);
-            ControlFlow::Break(scan.visitor.result())
+) -> MethodResult<'a> {
+    let mut clients = match (conn_id, filter.presence_key()) {
+        (Some(conn_id), _) => vec![context.state.registry.get(conn_id).ok_or_else(RpcError::no_client)?],
+        (None, Some(key)) => context.state.presence.clients_of(key),
+        (None, None) => {
+            let scan = Scan { filter, visitor };
+            return Ok(Outcome::Future(Box::pin(scan.run(context.state.clone()))));
         }
-        None => scan.go_on(),
     };
-    Ok(match done {
-        ControlFlow::Break(result) => Progress::Result(result.into()),
-        ControlFlow::Continue(work) => Progress::Unfinished(work),
-    })
+    let mut scan = Scan { filter, visitor };
+    clients.retain(|client| scan.matches(client));
+    scan.visit(clients);
+    Ok(Outcome::Ready(scan.visitor.result().into()))
 }
 
-/// A scan of the registry that can stop after any shard, and go on later.
 struct Scan<V> {
-    state: Arc<RpcState>,
     filter: Filter,
     visitor: V,
-    /// The next shard.
-    shard: usize,
 }
 
 impl<V: Visitor> Scan<V> {
-    fn go_on(mut self) -> ControlFlow<String, Work> {
-        let (mut found, mut looks) = (Vec::new(), 0);
-        while let Some(shard) = self.state.registry.shard(self.shard) {
+    async fn run(mut self, state: Arc<RpcState>) -> String {
+        let (mut found, mut visits) = (Vec::new(), 0);
+        for index in 0.. {
+            let Some(shard) = state.registry.shard(index) else { break };
             found.extend(shard.filter(|client| self.matches(client)));
-            (self.shard, looks) = (self.shard + 1, looks + shard.len());
-            if looks >= VISITS_PER_BATCH {
-                budget::charge(take(&mut looks));
+            visits += shard.len();
+            if visits >= VISITS_PER_BATCH {
                 self.visit(take(&mut found));
-                if budget::is_spent() {
-                    return ControlFlow::Continue(Work::new(move || self.go_on()));
-                }
+                budget::charge(take(&mut visits));
+                coop::consume_budget().await;
             }
         }
-        budget::charge(looks);
+        budget::charge(visits);
         self.visit(found);
-        ControlFlow::Break(self.visitor.result())
+        self.visitor.result()
     }
 
     fn matches(&self, client: &GatewayClient) -> bool {
@@ -93,16 +80,16 @@ impl<V: Visitor> Scan<V> {
     }
 }
 
-/// Gathers all, for what is done with them in the end: all of it, or nothing if the call is given up before.
-pub(crate) struct Collect<F> {
+/// Collects all clients for an action at the end: it is done with all of them, or, if the call is cancelled before, with none.
+pub struct Collect<F> {
     clients: Vec<Arc<GatewayClient>>,
-    end: F,
+    action: F,
 }
 
 impl<F: FnOnce(Vec<Arc<GatewayClient>>) -> String + Send + 'static> Collect<F> {
-    /// `end` does it, and returns the call's result as JSON.
-    pub(crate) fn then(end: F) -> Self {
-        Collect { clients: Vec::new(), end }
+    /// `action` returns the method's result as JSON.
+    pub fn then(action: F) -> Self {
+        Collect { clients: Vec::new(), action }
     }
 }
 
@@ -116,6 +103,6 @@ impl<F: FnOnce(Vec<Arc<GatewayClient>>) -> String + Send + 'static> Visitor for 
     }
 
     fn result(self) -> String {
-        (self.end)(self.clients)
+        (self.action)(self.clients)
     }
 }

@@ -12,7 +12,7 @@ use crate::http::response::{json, with_close};
 use crate::metrics::Counter;
 use crate::rpc::http_call::HttpCall;
 use crate::rpc::protocol::error::{ErrorKind, RpcError};
-use crate::rpc::protocol::responder::Outcome;
+use crate::rpc::protocol::responder::CallResult;
 use crate::rpc::router::Router;
 use crate::server::http_state::HttpState;
 use crate::server::state::ServerState;
@@ -64,7 +64,7 @@ pub(crate) async fn serve_admin(
         let body = if route.has_body { read_in_time(gateway, body).await? } else { Vec::new() };
         Ok((auth, body))
     };
-    let called = match request.await {
+    let call = match request.await {
         Ok((auth, body)) => call(router, &auth, &route, &body),
         // What is left of the body isn't read.
         Err(error) if has_body => return with_close(error.into_response()),
@@ -72,16 +72,14 @@ pub(crate) async fn serve_admin(
     };
     // Nothing of the request is kept while a node is waited for.
     drop((route, headers));
-    match called {
-        Ok(HttpCall::Done(outcome)) => respond(outcome),
-        // No deadline: it waits for nobody, and ends.
-        Ok(HttpCall::Unfinished(work)) => respond(work.finish().await),
-        Ok(HttpCall::Waiting(waiting)) => {
-            http.extend_deadline(Instant::now() + waiting.timeout + gateway.config.handshake.idle_timeout);
-            respond(waiting.wait().await)
-        }
-        Err(error) => error.into_response(),
+    let call = match call {
+        Ok(call) => call,
+        Err(error) => return error.into_response(),
+    };
+    if let Some(timeout) = call.node_timeout {
+        http.extend_deadline(Instant::now() + timeout + gateway.config.handshake.idle_timeout);
     }
+    respond(call.result.await)
 }
 
 fn call(router: &Router, auth: &Arc<AuthInfo>, route: &Route, body: &[u8]) -> Result<HttpCall, HttpError> {
@@ -150,14 +148,14 @@ async fn read(mut body: Incoming, most: usize) -> Result<Vec<u8>, HttpError> {
     Ok(bytes)
 }
 
-fn respond(outcome: Outcome<'_>) -> Response<String> {
+fn respond(outcome: CallResult<'_>) -> Response<String> {
     match outcome {
-        Outcome::Result(result) => json(StatusCode::OK, result.into_owned()),
-        Outcome::NodeError(error) => {
+        CallResult::Success(result) => json(StatusCode::OK, result.into_owned()),
+        CallResult::NodeError(error) => {
             let start = r#"{"error":{"code":"node_error","message":"the node answered with an error","data":"#;
             json(StatusCode::BAD_GATEWAY, format!("{start}{error}}}}}"))
         }
-        Outcome::Failed(error) => {
+        CallResult::Failed(error) => {
             let body = serde_json::json!({
                 "error": { "code": error.kind.reason(), "message": error.message, "data": error.data() }
             });
