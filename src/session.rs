@@ -42,7 +42,7 @@ impl SessionContext {
     }
 }
 
-/// The phase of a session.
+/// The state of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     /// Messages are exchanged.
@@ -119,6 +119,7 @@ impl Session {
         session
     }
 
+    /// Runs until nothing makes progress and the outbox has parked the session. `Ready` when the connection has ended.
     fn poll_inner(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let mut budget = MESSAGES_PER_POLL;
         let mut is_writable = false;
