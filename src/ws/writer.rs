@@ -12,7 +12,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 
 /// Bytes that make a write worthwhile: a write is filled up to about this size, and output is batched until it has it.
 const FLUSH_BYTES: usize = 16 * 1024;
-/// Payloads shorter than this are copied into the write; longer ones are written from where they are.
+/// Payloads shorter than this are copied into the write; the others are written from where they are.
 const COPY_LIMIT: usize = 4 * 1024;
 /// The longest header of an unmasked frame.
 const MAX_HEADER: usize = 10;
