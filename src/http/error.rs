@@ -39,6 +39,8 @@ impl HttpError {
         "draining",
         "disconnected",
     ];
+    pub(crate) const BAD_REQUEST: &'static str = "bad_request";
+    pub(crate) const HEADER_TOO_LARGE: &'static str = "header_too_large";
     pub(crate) const FULL: &'static str = "full";
     pub(crate) const DRAINING: &'static str = "draining";
     pub(crate) const DISCONNECTED: &'static str = "disconnected";
@@ -133,18 +135,6 @@ impl HttpError {
     pub(crate) fn draining() -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, Self::DRAINING, "the gateway is starting or shutting down")
             .with(RETRY_AFTER, RETRY_AFTER_SECONDS)
-    }
-
-    /// For a request that hyper itself refuses, by the status that it chose.
-    pub(crate) fn from_parse_error(status: &[u8]) -> Self {
-        match status {
-            b"431" => {
-                let (status, message) =
-                    (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "the request's header is too large");
-                Self::new(status, "header_too_large", message)
-            }
-            _ => Self::bad_request("not an HTTP/1.1 request"),
-        }
     }
 
     fn body(&self) -> String {
