@@ -2,14 +2,17 @@
 //!
 //! # Lock order
 //!
-//! A task may hold several of these locks at once, if it acquires them from the top down:
+//! A thread may hold several of these locks at once, at most one of each kind, if it acquires them in this order:
 //!
 //! 1. a presence shard ([`Presence`]), while `on_joined` and `on_left` run, so that they are delivered in order;
-//! 2. a shard of the topic map, while subscribers are added or removed, so that no topic is removed in between;
-//! 3. a topic, while an event is enqueued, so that every subscriber receives its events in order;
-//! 4. an [`Outbox`](crate::client::Outbox), while a message is enqueued or written.
+//! 2. the state of [`health`](crate::rpc::pubsub::health) events, so that the counts are published in order;
+//! 3. a shard of the map of [`topics`](crate::rpc::pubsub::topics), while subscribers are added or removed, so that no topic
+//!    in use is removed;
+//! 4. a topic, while an event is enqueued, so that every subscriber receives the events in order;
+//! 5. an [`Outbox`](crate::client::Outbox), while a message is enqueued or written.
 //!
-//! At most one lock of each kind is held. No other lock is held together with a second one, and none across an `.await`.
+//! None of them is acquired under any other lock (the registry's shards, the timer wheel, the tables of calls), and no lock
+//! is held across an `.await`.
 
 mod broadcast;
 mod clients;
