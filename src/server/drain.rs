@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
-/// What is requested of a running gateway. Requests only ever get more urgent.
+/// What is requested of a running gateway. A request is never taken back: a less urgent one after it is ignored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Shutdown {
     /// Keep running.

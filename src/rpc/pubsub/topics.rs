@@ -14,9 +14,9 @@ use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-/// The topic on which presence keys join and leave.
+/// The topic of events about presence keys: a key has got its first client, or lost its last one.
 pub(crate) const PRESENCE: &str = "presence";
-/// The topic on which the counts of clients are published.
+/// The topic of events with the counts of clients.
 pub(crate) const HEALTH: &str = "health";
 
 /// The syntax of a topic's name, for error messages.
