@@ -1,48 +1,48 @@
-//! What happens before a connection is a client.
+//! Counters of connections before they become clients: accepted, in progress, failed, timed out.
 
 use crate::metrics::{Counter, CounterVec, Gauge};
 use serde::Serialize;
 use serde::ser::{SerializeStruct, Serializer};
 use std::sync::Arc;
 
-/// How far a handshake was when its time was over.
+/// The stage that a handshake had reached when it timed out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HandshakeStage {
     /// The peer has sent nothing.
     NothingSent,
-    /// It has not finished its request.
+    /// It has not finished its request header.
     HeaderUnfinished,
-    /// It has not taken our answer.
+    /// It has not read our response.
     ResponseNotRead,
 }
 
 impl HandshakeStage {
-    /// The labels of all steps.
+    /// The labels of all stages, in order.
     pub const LABELS: &'static [&'static str] = &["nothing_sent", "header_unfinished", "response_not_read"];
 
-    /// The word in the log and in `/status`.
+    /// The name in the log and in `/status`.
     pub fn label(self) -> &'static str {
         Self::LABELS[self as usize]
     }
 }
 
-/// Counts of accepted connections and of what became of them.
+/// Counters of accepted connections and their handshakes.
 #[derive(Debug)]
 pub struct HandshakeStats {
     /// Connections accepted.
     pub accepted: Counter,
-    /// Those that are neither clients nor answered yet.
+    /// Connections that are neither a client nor answered yet.
     pub in_progress: Gauge,
-    /// Those that became clients.
+    /// Connections that became clients.
     pub completed: Counter,
-    /// Upgrades refused, by the error's code, and connections that ended before they asked for anything.
+    /// Refused upgrades by the error's code, and connections that ended before they sent a request.
     pub failed: CounterVec,
-    /// Those whose time was over, by step.
+    /// Handshakes that timed out, by stage.
     pub timed_out: CounterVec,
 }
 
 impl HandshakeStats {
-    /// All at zero; `causes` are the labels of `failed`.
+    /// Counters at zero. `causes` are the labels of `failed`.
     pub fn new(causes: &'static [&'static str]) -> Self {
         HandshakeStats {
             accepted: Counter::default(),
@@ -54,11 +54,11 @@ impl HandshakeStats {
     }
 }
 
-/// A connection that is neither a client nor answered yet; no longer when dropped.
+/// Counts one connection in `in_progress` until it is dropped.
 pub struct InProgressGuard(Arc<HandshakeStats>);
 
 impl InProgressGuard {
-    /// Counts one more.
+    /// Increments `in_progress`.
     pub fn begin(handshakes: &Arc<HandshakeStats>) -> Self {
         handshakes.in_progress.add(1);
         InProgressGuard(handshakes.clone())
