@@ -67,7 +67,7 @@ impl fmt::Display for ListenAddr {
     }
 }
 
-/// All settings. The bounds given here are checked by [`load`], not in a `Config` built by hand.
+/// All settings. The bounds given here are checked by [`load()`], not in a `Config` built by hand.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// `listen`: the addresses for clients; never empty.
