@@ -179,7 +179,7 @@ fn read_limits(section: &mut Table<'_, '_>, limits: &mut Limits, descriptors: us
     section.error_at(
         section.span_of("outbox_max_bytes").or_else(|| section.span_of("max_message_bytes")).unwrap_or(0..0),
         format!(
-            "limits.outbox_max_bytes = {}{}; allowed: at least twice limits.max_message_bytes, {min_outbox_bytes}{}",
+            "limits.outbox_max_bytes = {}{}; allowed: at least {min_outbox_bytes}, twice limits.max_message_bytes{}",
             limits.outbox_max_bytes,
             section.default_mark("outbox_max_bytes"),
             section.default_mark("max_message_bytes"),

@@ -83,8 +83,13 @@ fn conflicting_default_is_marked_as_the_default() {
         ),
         (
             "[limits]\nmax_message_bytes = 2097153",
-            "2: limits.outbox_max_bytes = 4194304 (the default); allowed: at least twice limits.max_message_bytes, \
-             4194306",
+            "2: limits.outbox_max_bytes = 4194304 (the default); allowed: at least 4194306, twice \
+             limits.max_message_bytes",
+        ),
+        (
+            "[limits]\noutbox_max_bytes = 2097151",
+            "2: limits.outbox_max_bytes = 2097151; allowed: at least 2097152, twice limits.max_message_bytes (the \
+             default)",
         ),
         (
             "[ops]\nlisten = \"127.0.0.1:8080\"",
