@@ -1,4 +1,4 @@
-//! HTTP errors: a status, a code for programs, a message for people.
+//! HTTP errors: each has a status, a code for programs, and a message for people.
 
 use super::response::json;
 use hyper::header::{
@@ -10,20 +10,28 @@ use std::borrow::Cow;
 use std::fmt::Write;
 use std::time::Duration;
 
-/// When somebody who was refused for want of room may ask again.
+/// For clients rejected because of the connection limit or a shutdown.
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("5");
 
-/// Why a request gets no success: a status, a word for programs, a sentence for people.
+/// The paths of `server`, for the message of a 404.
+const PATHS: &str = "the paths are /ws, /healthz, /readyz and, unless ops.listen has other addresses for them, /status, \
+                     /clients, /clients/closed, /clients/CONN_ID, /clients/CONN_ID/messages, /topics/TOPIC/messages, \
+                     /nodes and /nodes/NODE/invoke";
+
+/// An error response to a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct HttpError {
     pub(crate) status: StatusCode,
+    /// One word for programs; also the cause in logs and counters.
     pub(crate) code: &'static str,
+    /// A sentence for people.
     message: Cow<'static, str>,
+    /// A header that the status requires.
     header: Option<(HeaderName, HeaderValue)>,
 }
 
 impl HttpError {
-    /// Every code that a handshake can fail with, and the end of a connection that never asked.
+    /// All codes that a handshake can fail with, including that of a connection that ends without a request.
     pub(crate) const CODES: &'static [&'static str] = &[
         "bad_request",
         "token_in_query",
@@ -49,7 +57,7 @@ impl HttpError {
         HttpError { status, code, message: message.into(), header: None }
     }
 
-    fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
+    fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.header = Some((name, value));
         self
     }
@@ -59,53 +67,55 @@ impl HttpError {
     }
 
     pub(crate) fn token_in_query() -> Self {
-        let message = "a token doesn't belong in the address, where it gets logged: send it as Authorization: Bearer, \
-                       or from a browser as the subprotocol bearer.<token> beside aisopod.v1";
+        let message = "don't send a token in the URL, which gets logged: send Authorization: Bearer TOKEN, or from a \
+                       browser the subprotocols aisopod.v1 and bearer.TOKEN";
         Self::new(StatusCode::BAD_REQUEST, "token_in_query", message)
     }
 
     pub(crate) fn ambiguous_credentials() -> Self {
-        let message = "more than one credential: send one Authorization header or one bearer.<token> subprotocol";
+        let message = "more than one credential: send one Authorization header or one bearer.TOKEN subprotocol";
         Self::new(StatusCode::BAD_REQUEST, "ambiguous_credentials", message)
     }
 
     pub(crate) fn upgrade_required() -> Self {
-        Self::new(StatusCode::UPGRADE_REQUIRED, "upgrade_required", "this is a WebSocket endpoint")
-            .with(UPGRADE, HeaderValue::from_static("websocket"))
+        let message = "this is a WebSocket endpoint: send a GET request with Upgrade: websocket";
+        Self::new(StatusCode::UPGRADE_REQUIRED, "upgrade_required", message)
+            .with_header(UPGRADE, HeaderValue::from_static("websocket"))
     }
 
     pub(crate) fn version_not_supported() -> Self {
-        let message = "the WebSocket version spoken here is 13";
+        let message = "unsupported WebSocket version; send Sec-WebSocket-Version: 13";
         Self::new(StatusCode::UPGRADE_REQUIRED, "version_not_supported", message)
-            .with(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"))
+            .with_header(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"))
     }
 
     pub(crate) fn unauthorized(scheme: &str) -> Self {
         let challenge = format!("{scheme} realm=\"aisopod-gateway\"");
         let challenge = HeaderValue::try_from(challenge).expect("a scheme is a plain word");
-        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "no credential, or not a valid one")
-            .with(WWW_AUTHENTICATE, challenge)
+        let message = format!("missing or invalid credentials; send Authorization: {scheme}");
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", message).with_header(WWW_AUTHENTICATE, challenge)
     }
 
     pub(crate) fn origin_not_allowed() -> Self {
-        let message = "pages of this origin may not connect; handshake.allowed_origins lists those that may";
+        let message = "pages of this origin may not connect; add it to handshake.allowed_origins to allow them";
         Self::new(StatusCode::FORBIDDEN, "origin_not_allowed", message)
     }
 
     pub(crate) fn host_not_allowed() -> Self {
-        let message = "without credentials the gateway is asked by its IP address or as localhost, by no other name";
+        let message = "without credentials, the host in the URL must be an IP address or localhost";
         Self::new(StatusCode::FORBIDDEN, "host_not_allowed", message)
     }
 
     pub(crate) fn presence_taken() -> Self {
-        let message = "there is a connection with the same presence key, and its role may have one only";
+        let message = "a client with this presence key is connected, and the presence policy of its role is reject";
         Self::new(StatusCode::CONFLICT, "presence_taken", message)
     }
 
     pub(crate) fn too_many_failures(wait: Duration) -> Self {
-        let message = "too many failed authentications from this address";
+        let seconds = wait.as_secs() + 1;
+        let message = format!("too many failed authentications from this address; try again in {seconds} s");
         Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_failures", message)
-            .with(RETRY_AFTER, HeaderValue::from(wait.as_secs() + 1))
+            .with_header(RETRY_AFTER, HeaderValue::from(seconds))
     }
 
     pub(crate) fn body_too_large() -> Self {
@@ -114,27 +124,31 @@ impl HttpError {
     }
 
     pub(crate) fn body_timeout() -> Self {
-        Self::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", "the body wasn't there within handshake.timeout")
+        Self::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", "the body didn't arrive within handshake.timeout")
     }
 
     pub(crate) fn not_found() -> Self {
-        Self::new(StatusCode::NOT_FOUND, "not_found", "there is nothing at this path")
+        Self::new(StatusCode::NOT_FOUND, "not_found", format!("there is nothing at this path; {PATHS}"))
     }
 
     pub(crate) fn method_not_allowed(allow: &'static str) -> Self {
-        let message = "the header Allow lists the methods that are allowed here";
+        let methods = match allow.rsplit_once(", ") {
+            Some((others, last)) => format!("{others} or {last}"),
+            None => allow.to_owned(),
+        };
+        let message = format!("this method isn't allowed here; use {methods}");
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message)
-            .with(ALLOW, HeaderValue::from_static(allow))
+            .with_header(ALLOW, HeaderValue::from_static(allow))
     }
 
     pub(crate) fn full() -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, Self::FULL, "as many connections as the gateway takes")
-            .with(RETRY_AFTER, RETRY_AFTER_SECONDS)
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, Self::FULL, "connection limit reached")
+            .with_header(RETRY_AFTER, RETRY_AFTER_SECONDS)
     }
 
     pub(crate) fn draining() -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, Self::DRAINING, "the gateway is starting or shutting down")
-            .with(RETRY_AFTER, RETRY_AFTER_SECONDS)
+            .with_header(RETRY_AFTER, RETRY_AFTER_SECONDS)
     }
 
     fn body(&self) -> String {
@@ -150,7 +164,7 @@ impl HttpError {
         response
     }
 
-    /// The whole response as bytes, for where no hyper is there to write it. The connection closes behind it.
+    /// The whole response as text, to be written without hyper. It announces that the connection closes.
     pub(crate) fn to_bytes(&self) -> String {
         let mut response = self.clone().into_response();
         let body = std::mem::take(response.body_mut());
@@ -168,9 +182,11 @@ impl HttpError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::server::admin::routes::route;
+    use hyper::Method;
 
     #[test]
-    fn bodies_are_json() {
+    fn error_bodies_are_json_with_a_code_and_a_message() {
         for error in [
             HttpError::full(),
             HttpError::token_in_query(),
@@ -183,8 +199,46 @@ mod tests {
         }
     }
 
+    fn message(error: &HttpError) -> String {
+        let body: serde_json::Value = serde_json::from_str(&error.body()).unwrap();
+        body["error"]["message"].as_str().unwrap().to_owned()
+    }
+
     #[test]
-    fn a_raw_response_is_whole() {
+    fn method_not_allowed_names_the_methods() {
+        for (allow, expected) in [
+            ("POST", "this method isn't allowed here; use POST"),
+            ("GET, HEAD", "this method isn't allowed here; use GET or HEAD"),
+            ("GET, HEAD, DELETE", "this method isn't allowed here; use GET, HEAD or DELETE"),
+        ] {
+            let error = HttpError::method_not_allowed(allow);
+            assert_eq!(message(&error), expected);
+            assert_eq!(error.into_response().headers()[ALLOW], allow);
+        }
+    }
+
+    #[test]
+    fn not_found_lists_paths_that_exist() {
+        let message = message(&HttpError::not_found());
+        let paths: Vec<&str> = message.split([' ', ',']).filter(|word| word.starts_with('/')).collect();
+        let (plain, admin): (Vec<&str>, Vec<&str>) =
+            paths.iter().partition(|path| ["/ws", "/healthz", "/readyz", "/status"].contains(path));
+        assert_eq!((plain.len(), admin.len()), (4, 7), "{message}");
+        for path in admin {
+            let found = [Method::GET, Method::POST].iter().any(|method| route(method, path, "").is_ok());
+            assert!(found, "{path}");
+        }
+    }
+
+    #[test]
+    fn unauthorized_names_the_scheme() {
+        let error = HttpError::unauthorized("Basic");
+        assert_eq!(message(&error), "missing or invalid credentials; send Authorization: Basic");
+        assert_eq!(error.into_response().headers()[WWW_AUTHENTICATE], "Basic realm=\"aisopod-gateway\"");
+    }
+
+    #[test]
+    fn to_bytes_is_a_complete_response() {
         let text = HttpError::full().to_bytes();
         assert!(text.starts_with("HTTP/1.1 503 Service Unavailable\r\n"), "{text}");
         for header in
