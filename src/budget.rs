@@ -1,37 +1,37 @@
-//! The cooperative budget of the task that runs: work is charged to it, so that one client's work is interleaved with that of others.
+//! The coop budget of the current task: work is charged to it, so that other tasks run in between.
 
 use std::task::{Context, Poll, Waker};
 use tokio::task::coop;
 
-/// Looks at clients, or queueings for them, that take as long as a write.
+/// Visits of clients that take as long as one write to a socket.
 const VISITS_PER_WRITE: usize = 64;
 
-/// Charges looking at so many clients to the turn of the task that runs.
-pub fn charge(looks: usize) {
-    for _ in 0..looks.div_ceil(VISITS_PER_WRITE) {
+/// Charges `visits` to the current task: each is one client examined, or one message enqueued.
+pub fn charge(visits: usize) {
+    for _ in 0..visits.div_ceil(VISITS_PER_WRITE) {
         if !try_take() {
             return;
         }
     }
 }
 
-/// Whether the task that runs may write to one socket more before it lets others have their turn; outside a task always.
+/// Takes the budget of one write to a socket. Returns whether the current task had that much left; outside a task it
+/// always has.
 pub fn try_take() -> bool {
-    // The look first: without a turn left, the other call would wake a task that isn't there.
+    // With nothing left, `poll_proceed` would call the waker, and this one wakes no task.
     if is_spent() {
         return false;
     }
     match coop::poll_proceed(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(turn) => {
-            turn.made_progress();
+        Poll::Ready(unit) => {
+            unit.made_progress();
             true
         }
         Poll::Pending => false,
     }
 }
 
-/// Whether the task that runs has done so much (looked at clients, queued or written messages) that others are to have their
-/// turn; outside a task never.
+/// Whether the current task has used up its budget and should yield; outside a task it never has.
 pub fn is_spent() -> bool {
     !coop::has_budget_remaining()
 }

@@ -34,7 +34,7 @@
 //! | `ws` | RFC 6455 on a socket |
 //! | `config` | every setting, its default, the file |
 //! | `auth` | credentials to names, roles and scopes |
-//! | `budget`, `clock`, `logging`, `metrics`, `runtime`, `systemd` | tools of the others |
+//! | `budget`, `clock`, `labels`, `logging`, `metrics`, `runtime`, `systemd` | tools of the others |
 
 pub mod auth;
 mod budget;
@@ -47,6 +47,7 @@ pub mod daemon;
 mod gateway;
 mod heartbeat;
 mod http;
+mod labels;
 mod logging;
 mod metrics;
 mod registry;

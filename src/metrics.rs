@@ -1,28 +1,30 @@
-//! Counters that many tasks add to and `/status` reads: relaxed atomics, no lock.
+//! Metrics: counters, gauges and a histogram that many tasks update without a lock, and that `/status` reads.
 //!
-//! Knows nothing of what is counted.
+//! Knows nothing of what is counted. All atomics are relaxed, so values read one after another may not fit together.
 
-use serde::ser::{Serialize, SerializeMap, Serializer};
+use crate::labels::Label;
+use serde::{Serialize, Serializer};
+use std::marker::PhantomData;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// A number that only grows.
+/// A count that only grows.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
 
 impl Counter {
-    /// Zero.
+    /// A counter at zero.
     pub const fn new() -> Self {
         Counter(AtomicU64::new(0))
     }
 
-    /// Adds `n`; adding 0 touches nothing.
+    /// Adds `n`. Adding 0 doesn't touch the atomic.
     pub fn add(&self, n: u64) {
         if n > 0 {
             self.0.fetch_add(n, Relaxed);
         }
     }
 
-    /// What was added so far.
+    /// The count.
     pub fn get(&self) -> u64 {
         self.0.load(Relaxed)
     }
@@ -34,87 +36,86 @@ impl Serialize for Counter {
     }
 }
 
-/// The highest of all values seen.
+/// The highest of all observed values.
 #[derive(Debug, Default)]
 pub struct MaxGauge(AtomicU64);
 
 impl MaxGauge {
-    /// Raises the peak to `value` if that is higher.
+    /// Raises the maximum to `value` if that is higher.
     pub fn observe(&self, value: u64) {
         if value > self.get() {
             self.0.fetch_max(value, Relaxed);
         }
     }
 
-    /// The highest value so far.
+    /// The maximum; 0 if nothing was observed.
     pub fn get(&self) -> u64 {
         self.0.load(Relaxed)
     }
 }
 
-/// A number that rises and falls.
+/// A value that rises and falls.
 #[derive(Debug, Default)]
 pub struct Gauge(AtomicU64);
 
 impl Gauge {
-    /// Raises the value by `n`, and returns what it is then.
+    /// Adds `n`. Returns the new value.
     pub fn add(&self, n: u64) -> u64 {
         self.0.fetch_add(n, Relaxed) + n
     }
 
-    /// Lowers the value by `n`, which must have been added before.
+    /// Subtracts `n`, which must have been added earlier.
     pub fn sub(&self, n: u64) {
         self.0.fetch_sub(n, Relaxed);
     }
 
-    /// The value now.
+    /// The value.
     pub fn get(&self) -> u64 {
         self.0.load(Relaxed)
     }
 }
 
-/// One counter for each of a fixed set of labels; a JSON object in `/status`.
-#[derive(Debug)]
-pub struct CounterVec {
-    labels: &'static [&'static str],
-    counts: Box<[Counter]>,
-}
-
-impl CounterVec {
-    /// All labels at zero.
-    pub fn new(labels: &'static [&'static str]) -> Self {
-        let counts = labels.iter().map(|_| Counter::default()).collect();
-        CounterVec { labels, counts }
-    }
-
-    /// Counts one more of `label`, which must be one of the fixed set.
-    pub fn add(&self, label: &str) {
-        let index = self.labels.iter().position(|known| *known == label);
-        debug_assert!(index.is_some(), "no counter for {label}");
-        if let Some(index) = index {
-            self.counts[index].add(1);
-        }
-    }
-}
-
-impl Serialize for CounterVec {
+impl Serialize for Gauge {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(self.labels.len()))?;
-        for (label, count) in self.labels.iter().zip(&self.counts) {
-            map.serialize_entry(label, count)?;
-        }
-        map.end()
+        serializer.serialize_u64(self.get())
+    }
+}
+
+/// One counter for each variant of `E`; a JSON object in `/status`.
+#[derive(Debug)]
+pub struct CounterVec<E> {
+    /// Indexed by [`Label::index`].
+    counts: Box<[Counter]>,
+    labels: PhantomData<fn(E)>,
+}
+
+impl<E: Label> Default for CounterVec<E> {
+    fn default() -> Self {
+        CounterVec { counts: E::ALL.iter().map(|_| Counter::default()).collect(), labels: PhantomData }
+    }
+}
+
+impl<E: Label> CounterVec<E> {
+    /// Counts one `event`.
+    pub fn add(&self, event: E) {
+        self.counts[event.index()].add(1);
+    }
+}
+
+impl<E: Label> Serialize for CounterVec<E> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(E::ALL.iter().map(|variant| variant.label()).zip(&self.counts))
     }
 }
 
 /// Buckets for each power of two.
 const SUB_BUCKETS: usize = 8;
-/// Values below [`SUB_BUCKETS`], then eight for each power of two up to 2^40.
+/// One bucket for each value below [`SUB_BUCKETS`], then [`SUB_BUCKETS`] for each power of two below 2^40.
 const BUCKETS: usize = SUB_BUCKETS * 38;
 
-/// A histogram over two windows: quantiles tell of the last one to two windows, not of all time.
+/// A histogram of the current and the previous window, so that quantiles describe recent values.
 ///
-/// Buckets are log-linear, so that a quantile is at most 12.5 % above the true value.
+/// Buckets are log-linear: a quantile is at most 12.5 % above the true value.
 #[derive(Debug)]
 pub struct WindowedHistogram {
     current: Box<[AtomicU64]>,
@@ -129,19 +130,19 @@ impl Default for WindowedHistogram {
 }
 
 impl WindowedHistogram {
-    /// Counts one value; those above 2^40 count as that.
+    /// Records a value. Values of 2^40 and above share the last bucket.
     pub fn record(&self, value: u64) {
         self.current[bucket(value)].fetch_add(1, Relaxed);
     }
 
-    /// Ends the current window and forgets the one before.
+    /// Starts a new window: the current one becomes the previous one, and the previous one is dropped.
     pub fn rotate(&self) {
         for (current, previous) in self.current.iter().zip(&self.previous) {
             previous.store(current.swap(0, Relaxed), Relaxed);
         }
     }
 
-    /// The value that `q` (0 to 1) of all recent values don't exceed; `None` when there are none.
+    /// An upper bound of the quantile `q` (0 to 1) of the values in both windows; `None` if there are none.
     pub fn quantile(&self, q: f64) -> Option<u64> {
         let counts: Vec<u64> =
             self.current.iter().zip(&self.previous).map(|(a, b)| a.load(Relaxed) + b.load(Relaxed)).collect();
@@ -158,6 +159,7 @@ impl WindowedHistogram {
     }
 }
 
+/// The index of the bucket for `value`.
 fn bucket(value: u64) -> usize {
     if value < SUB_BUCKETS as u64 {
         return value as usize;
@@ -167,6 +169,7 @@ fn bucket(value: u64) -> usize {
     ((exponent as usize - 2) * SUB_BUCKETS + sub).min(BUCKETS - 1)
 }
 
+/// The highest value in the bucket with this index.
 fn upper_bound(bucket: usize) -> u64 {
     if bucket < SUB_BUCKETS {
         return bucket as u64;
@@ -178,19 +181,20 @@ fn upper_bound(bucket: usize) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client::ClosedBy;
 
     #[test]
-    fn a_bucket_holds_its_bounds_and_errs_by_an_eighth_at_most() {
+    fn bucket_bound_is_at_most_an_eighth_above_the_value() {
         for value in (0..5_000).chain([123_456, 9_999_999, 1 << 39]) {
             let bound = upper_bound(bucket(value));
-            assert!(bound >= value, "{value} above {bound}");
-            assert!(bound as f64 <= value as f64 * 1.125, "{value} far below {bound}");
+            assert!(bound >= value, "{value} is above {bound}");
+            assert!(bound as f64 <= value as f64 * 1.125, "{value} is far below {bound}");
         }
         assert_eq!(bucket(u64::MAX), BUCKETS - 1);
     }
 
     #[test]
-    fn quantiles_are_of_the_last_two_windows() {
+    fn quantiles_cover_the_last_two_windows() {
         let histogram = WindowedHistogram::default();
         assert_eq!(histogram.quantile(0.5), None);
         for value in 1..=100 {
@@ -205,21 +209,21 @@ mod tests {
     }
 
     #[test]
-    fn a_tally_serializes_every_label() {
-        let tally = CounterVec::new(&["a", "b"]);
-        tally.add("b");
-        assert_eq!(serde_json::to_string(&tally).unwrap(), r#"{"a":0,"b":1}"#);
+    fn counter_vec_serializes_every_variant() {
+        let ends = CounterVec::<ClosedBy>::default();
+        ends.add(ClosedBy::Gateway);
+        assert_eq!(serde_json::to_string(&ends).unwrap(), r#"{"client":0,"gateway":1,"network":0}"#);
     }
 
     #[test]
-    fn a_gauge_falls_and_a_peak_does_not() {
+    fn gauge_falls_and_max_gauge_does_not() {
         let gauge = Gauge::default();
         assert_eq!(gauge.add(3), 3);
         gauge.sub(2);
         assert_eq!(gauge.get(), 1);
-        let peak = MaxGauge::default();
-        peak.observe(2);
-        peak.observe(1);
-        assert_eq!(peak.get(), 2);
+        let max = MaxGauge::default();
+        max.observe(2);
+        max.observe(1);
+        assert_eq!(max.get(), 2);
     }
 }

@@ -1,28 +1,26 @@
-//! One client's reading, and its end: the only one to read or close its stream, and to wait until it takes more.
+//! A client's session: reads its messages, hands them to the `Handler`, and runs the close handshake.
 //!
-//! A hand-written poll of one future. Whatever ends it, dropping the [`Session`] is what counts the end, logs its
-//! one line and gives the registration back.
+//! Only the session reads or shuts down the stream; any task may write to it through the outbox. Dropping the
+//! [`Session`], for whatever cause, counts the end, logs its one line and drops the registration.
 
 mod close;
 
 use crate::budget;
-use crate::client::{CloseReason, Handler, Message, SessionStats};
-use crate::client::{ReadState, Signals};
+use crate::client::{CloseReason, Handler, Message, ReadState, SessionStats, Signals};
 use crate::config::Limits;
 use crate::registry::{Presence, Registration};
-use crate::ws::Stream;
-use crate::ws::{MessageReader, codec_config};
+use crate::ws::{MessageReader, Stream, codec_config};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::{Instant, Sleep, sleep};
-use tokio_tungstenite::tungstenite as codec;
+use tokio_tungstenite::tungstenite;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
-/// Messages handled before other tasks have their turn.
+/// Messages handled in one poll, so that other tasks run in between.
 const MESSAGES_PER_POLL: usize = 256;
 
 /// What all sessions of a gateway share.
@@ -30,49 +28,51 @@ pub struct SessionContext {
     handler: Arc<dyn Handler>,
     presence: Arc<Presence>,
     stats: Arc<SessionStats>,
-    codec: WebSocketConfig,
+    codec_config: WebSocketConfig,
     write_timeout: Duration,
     close_timeout: Duration,
 }
 
 impl SessionContext {
-    /// Sessions that pass their messages to `handler`, are in `presence`, count in `stats` and keep within `limits`.
+    /// The context of sessions that hand messages to `handler`, join `presence`, add to `stats` and keep to `limits`.
     pub fn new(handler: Arc<dyn Handler>, presence: Arc<Presence>, stats: Arc<SessionStats>, limits: &Limits) -> Self {
         let (write_timeout, close_timeout) = (limits.write_timeout, limits.close_timeout);
-        let codec = codec_config(limits.max_message_bytes);
-        SessionContext { handler, presence, stats, codec, write_timeout, close_timeout }
+        let codec_config = codec_config(limits.max_message_bytes);
+        SessionContext { handler, presence, stats, codec_config, write_timeout, close_timeout }
     }
 }
 
-/// How far a session is.
+/// The phase of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// Messages go both ways.
+    /// Messages are exchanged.
     Open,
-    /// What was queued goes out, then our close frame, then the peer's is awaited.
+    /// Writes what is queued, then our close frame, then waits for the peer's.
     Closing,
-    /// The peer broke the protocol and can't be understood any more: our close frame goes out, then whatever
-    /// still comes is discarded, so that the kernel doesn't reset the connection over it.
+    /// The peer violated the protocol, so its bytes can't be decoded. Writes our close frame, then discards what is
+    /// received: closing a socket with unread bytes would reset the connection, and the peer might not get the frame.
     Discarding,
-    /// Nothing more to do.
+    /// The future is ready.
     Ended,
 }
 
-/// One open WebSocket connection: a future that serves the client until the connection has ended.
+/// One open WebSocket connection: a future that is ready when the connection has ended.
 pub struct Session {
     stream: Arc<Stream>,
     context: Arc<SessionContext>,
     client: Registration,
-    /// There only in the middle of something.
+    /// Kept between polls only while a message is incomplete or being handled.
     reader: Option<Box<MessageReader>>,
-    /// Armed while the socket takes no more, and from the close on.
+    /// Set while the socket accepts no more, and from the start of the close.
     timer: Option<Pin<Box<Sleep>>>,
-    /// Bytes that the socket had taken when timer was last renewed.
+    /// The outbox's `bytes_out` when the timer was last armed for a blocked socket.
     bytes_out_seen: u64,
     state: State,
+    /// Our close frame is in the outbox or sent.
     close_sent: bool,
+    /// The peer's close frame was received, and ours answers it.
     peer_closed: bool,
-    /// Both sides have sent their close frame.
+    /// Both sides have sent a close frame.
     is_clean: bool,
 }
 
@@ -80,20 +80,21 @@ impl Future for Session {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let (messages, bytes) = self.client.received();
+        let before = self.client.received();
         let poll = self.poll_inner(cx);
         self.reader = self.reader.take().and_then(MessageReader::release);
-        let (messages_now, bytes_now) = self.client.received();
-        self.context.stats.messages_in.add(messages_now - messages);
-        self.context.stats.bytes_in.add(bytes_now - bytes);
+        let after = self.client.received();
+        self.context.stats.messages_in.add(after.messages - before.messages);
+        self.context.stats.bytes_in.add(after.bytes - before.bytes);
         poll
     }
 }
 
 impl Session {
-    /// A session over an upgraded stream, of which `early` was read already.
+    /// Starts a session over an upgraded stream. `early` holds the bytes that were read from it with the opening
+    /// handshake.
     pub fn new(stream: Stream, early: &[u8], client: Registration, context: Arc<SessionContext>) -> Self {
-        let reader = (!early.is_empty()).then(|| MessageReader::with_early(early, context.codec));
+        let reader = (!early.is_empty()).then(|| MessageReader::with_early(early, context.codec_config));
         let stream = Arc::new(stream);
         client.outbox.attach(stream.clone());
         context.stats.peak_sessions.observe(context.stats.sessions.add(1));
@@ -111,7 +112,7 @@ impl Session {
             peer_closed: false,
             is_clean: false,
         };
-        // Whatever becomes of this: dropping the session undoes it.
+        // Should one of these calls panic, dropping the session undoes the rest.
         let (client, context) = (&*session.client, &*session.context);
         context.presence.join(client, &*context.handler);
         context.handler.on_connect(client);
@@ -131,7 +132,7 @@ impl Session {
             {
                 is_writable = writable.is_ok();
                 if !is_writable {
-                    // The runtime is being shut down.
+                    // The runtime is shutting down.
                     return Poll::Ready(());
                 }
                 continue;
@@ -149,7 +150,7 @@ impl Session {
         }
     }
 
-    /// Reads, unless the peer takes nothing. `Ready` when it got anywhere, with the state to go on in.
+    /// Reads messages, or waits for a blocked socket. `Ready` with the next state if there was progress.
     fn poll_open(&mut self, cx: &mut Context<'_>, signals: Signals, budget: &mut usize) -> Poll<State> {
         if signals.blocked {
             if self.poll_write_timeout(cx).is_ready() {
@@ -157,7 +158,7 @@ impl Session {
                 return Poll::Ready(State::Open);
             }
         } else if self.timer.take().is_some() {
-            // It has taken what it was too slow for; nothing may have been read meanwhile.
+            // The peer has caught up. Reading may have been paused, so count this as activity.
             self.client.mark_active();
         }
         let result = self.poll_read_messages(cx, budget);
@@ -165,8 +166,8 @@ impl Session {
         result
     }
 
-    /// Reads and handles messages; the answers are gathered. While the socket takes no more, reading goes on until half
-    /// the outbox is taken: a client is slowed down by its own answers, never closed over them.
+    /// Reads and handles messages; the answers are batched in the outbox. While the socket is blocked, reading
+    /// continues until the outbox is half full: a client's own answers slow it down, but never close it.
     fn poll_read_messages(&mut self, cx: &mut Context<'_>, budget: &mut usize) -> Poll<State> {
         loop {
             match self.client.outbox.read_state() {
@@ -178,7 +179,7 @@ impl Session {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            let reader = self.reader.get_or_insert_with(|| MessageReader::acquire(self.context.codec));
+            let reader = self.reader.get_or_insert_with(|| MessageReader::acquire(self.context.codec_config));
             if reader.in_flight.is_some() {
                 if self.poll_in_flight(cx, budget).is_pending() {
                     return Poll::Pending;
@@ -204,15 +205,15 @@ impl Session {
         }
     }
 
-    /// Handles one frame or message; returns the next state if it ends the open one.
-    fn handle(&mut self, message: codec::Message, budget: &mut usize) -> Option<State> {
+    /// Handles one message or control frame. Returns the next state if this ends [`State::Open`].
+    fn handle(&mut self, message: tungstenite::Message, budget: &mut usize) -> Option<State> {
         match message {
-            codec::Message::Text(text) => self.dispatch(Message::Text(text), budget),
-            codec::Message::Binary(data) => self.dispatch(Message::Binary(data), budget),
-            // The codec has answered it with the ping's payload.
-            codec::Message::Ping(_) => self.forward_replies(),
-            codec::Message::Pong(payload) => self.measure_round_trip(&payload),
-            codec::Message::Close(frame) => {
+            tungstenite::Message::Text(text) => self.dispatch(Message::Text(text), budget),
+            tungstenite::Message::Binary(data) => self.dispatch(Message::Binary(data), budget),
+            // The codec has written the pong.
+            tungstenite::Message::Ping(_) => self.forward_replies(),
+            tungstenite::Message::Pong(payload) => self.measure_round_trip(&payload),
+            tungstenite::Message::Close(frame) => {
                 self.client.close(match frame.as_ref().map(|frame| frame.code) {
                     Some(CloseCode::Away) => CloseReason::GoingAway,
                     Some(CloseCode::Protocol) => CloseReason::ProtocolError,
@@ -220,12 +221,12 @@ impl Session {
                 });
                 return Some(self.answer_close());
             }
-            codec::Message::Frame(_) => unreachable!("the codec reads no bare frames"),
+            tungstenite::Message::Frame(_) => unreachable!("the codec returns no bare frames"),
         }
         None
     }
 
-    /// Hands a message to the handler. What takes longer stays in flight, beside the reader.
+    /// Hands a message to the handler. If it returns a future, the reader keeps that as in flight.
     fn dispatch(&mut self, message: Message, budget: &mut usize) {
         self.client.activity.add_message();
         let handled = AssertUnwindSafe(|| self.context.handler.on_message(&self.client, message));
@@ -237,9 +238,9 @@ impl Session {
         self.end_poll_if_spent(budget);
     }
 
-    /// Ready when the handling of the last message has finished.
+    /// Polls the future of the last message. `Ready` when it has finished.
     fn poll_in_flight(&mut self, cx: &mut Context<'_>, budget: &mut usize) -> Poll<()> {
-        // Nothing is read meanwhile, not even a pong.
+        // Nothing is read meanwhile, not even a pong, so count this as activity.
         self.client.mark_active();
         let reader = self.reader.as_mut().expect("the future is kept in it");
         let Some(in_flight) = &mut reader.in_flight else { return Poll::Ready(()) };
@@ -253,13 +254,14 @@ impl Session {
         Poll::Ready(())
     }
 
-    /// Reads no further message in this poll if the task's budget is spent.
+    /// Ends reading in this poll if the task's coop budget is spent.
     fn end_poll_if_spent(&self, budget: &mut usize) {
         if budget::is_spent() {
             *budget = 0;
         }
     }
 
+    /// Records the round trip if this pong answers the latest ping.
     fn measure_round_trip(&self, payload: &[u8]) {
         let Some(round_trip) = self.client.outbox.on_pong(payload) else { return };
         self.context.stats.pongs_received.add(1);
@@ -267,7 +269,7 @@ impl Session {
         self.client.activity.set_round_trip(round_trip);
     }
 
-    /// Passes on what the codec has written.
+    /// Moves the codec's control frames to the outbox.
     fn forward_replies(&mut self) {
         if let Some(reader) = &mut self.reader
             && !reader.replies().is_empty()
@@ -276,7 +278,7 @@ impl Session {
         }
     }
 
-    /// Ready when the socket has taken nothing for `write_timeout`.
+    /// `Ready` when the socket has accepted nothing for `write_timeout`.
     fn poll_write_timeout(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let bytes_out = self.client.outbox.bytes_out();
         if self.timer.is_none() || self.bytes_out_seen != bytes_out {
@@ -289,7 +291,7 @@ impl Session {
         self.poll_timer(cx)
     }
 
-    /// (Re)arms the one timer that a blocked or closing session has.
+    /// Arms the session's only timer, or resets it.
     fn arm_timer(&mut self, duration: Duration) {
         match &mut self.timer {
             Some(sleep) => sleep.as_mut().reset(Instant::now() + duration),
@@ -297,6 +299,7 @@ impl Session {
         }
     }
 
+    /// `Ready` when the timer has expired; never without a timer.
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match &mut self.timer {
             Some(sleep) => sleep.as_mut().poll(cx),

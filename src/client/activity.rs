@@ -1,21 +1,31 @@
-//! What a client has sent: messages, bytes, the time of the last message and the last round trip.
+//! What was received from a client: counts, the time of the last message, whether it is active, and the last round
+//! trip.
 
 use crate::clock::Timestamp;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-/// The bit that says that something was received since the last ping was asked for.
+/// The bit of `last_message` that is set if anything was received since the last ping was requested.
 const ACTIVE: u32 = 1;
 
-/// What came from a client. Its session alone writes it, but for the bit that the heartbeat takes away.
+/// What was received from a client. Written by its session alone, except that the heartbeat clears [`ACTIVE`].
 #[derive(Debug)]
 pub(crate) struct Activity {
     messages: AtomicU64,
     bytes: AtomicU64,
-    /// The second of the last message, or of the connection, twice; and [`ACTIVE`].
-    activity: AtomicU32,
-    /// The last measured round trip in microseconds; 0: none yet.
+    /// The time of the last message, or else of the connect, in whole seconds, shifted by one bit; and [`ACTIVE`].
+    last_message: AtomicU32,
+    /// The last round trip in microseconds; 0 if none was measured.
     round_trip: AtomicU32,
+}
+
+/// How much was received from a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// Text messages.
+    pub messages: u64,
+    /// Bytes, frame headers included.
+    pub bytes: u64,
 }
 
 impl Activity {
@@ -23,14 +33,13 @@ impl Activity {
         Activity {
             messages: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
-            activity: AtomicU32::new(activity_at(connected_at)),
+            last_message: AtomicU32::new(shifted_seconds(connected_at)),
             round_trip: AtomicU32::new(0),
         }
     }
 
-    /// Messages and bytes so far.
-    pub(crate) fn totals(&self) -> (u64, u64) {
-        (self.messages.load(Relaxed), self.bytes.load(Relaxed))
+    pub(crate) fn received(&self) -> Received {
+        Received { messages: self.messages.load(Relaxed), bytes: self.bytes.load(Relaxed) }
     }
 
     pub(crate) fn add_bytes(&self, bytes: u64) {
@@ -39,32 +48,34 @@ impl Activity {
 
     pub(crate) fn add_message(&self) {
         self.messages.store(self.messages.load(Relaxed) + 1, Relaxed);
-        let activity = activity_at(Timestamp::now()) | ACTIVE;
-        if self.activity.load(Relaxed) != activity {
-            self.activity.store(activity, Relaxed);
+        let last_message = shifted_seconds(Timestamp::now()) | ACTIVE;
+        if self.last_message.load(Relaxed) != last_message {
+            self.last_message.store(last_message, Relaxed);
         }
     }
 
-    /// Since the last message, in whole seconds.
+    /// The time since the last message, or else since the connect, in whole seconds.
     pub(crate) fn idle(&self) -> Duration {
-        let last = self.activity.load(Relaxed) / 2;
-        Duration::from_secs(Timestamp::now().seconds().saturating_sub(last.into()))
+        let seconds = self.last_message.load(Relaxed) >> 1;
+        Duration::from_secs(Timestamp::now().seconds().saturating_sub(seconds.into()))
     }
 
+    /// Whether anything was received since the last [`clear_active`](Self::clear_active).
     pub(crate) fn is_active(&self) -> bool {
-        self.activity.load(Relaxed) & ACTIVE != 0
+        self.last_message.load(Relaxed) & ACTIVE != 0
     }
 
     pub(crate) fn mark_active(&self) {
         if !self.is_active() {
-            self.activity.fetch_or(ACTIVE, Relaxed);
+            self.last_message.fetch_or(ACTIVE, Relaxed);
         }
     }
 
     pub(crate) fn clear_active(&self) {
-        self.activity.fetch_and(!ACTIVE, Relaxed);
+        self.last_message.fetch_and(!ACTIVE, Relaxed);
     }
 
+    /// The last round trip of a ping, to the microsecond.
     pub(crate) fn round_trip(&self) -> Option<Duration> {
         match self.round_trip.load(Relaxed) {
             0 => None,
@@ -78,7 +89,7 @@ impl Activity {
     }
 }
 
-fn activity_at(timestamp: Timestamp) -> u32 {
-    // 68 years of seconds.
+/// The timestamp's seconds above the bit for [`ACTIVE`]; 31 bits last for 68 years.
+fn shifted_seconds(timestamp: Timestamp) -> u32 {
     (timestamp.seconds() as u32) << 1
 }

@@ -4,54 +4,45 @@ use super::close_reason::CloseReason;
 use super::handle::{ConnId, RemoteAddr};
 use super::health::Health;
 use crate::auth::AuthInfo;
+use crate::labels::labels;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-/// Who ended a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ClosedBy {
-    /// The client: it sent the first close frame.
-    Client,
-    /// The gateway.
-    Gateway,
-    /// Neither: the transport broke.
-    Network,
-}
-
-impl ClosedBy {
-    /// The word for it.
-    pub const fn label(self) -> &'static str {
-        match self {
-            ClosedBy::Client => "client",
-            ClosedBy::Gateway => "gateway",
-            ClosedBy::Network => "network",
-        }
+labels! {
+    /// Which side ended a connection.
+    pub enum ClosedBy {
+        /// The client: it sent the first close frame.
+        Client = "client",
+        /// The gateway.
+        Gateway = "gateway",
+        /// Neither: the transport broke.
+        Network = "network",
     }
 }
 
 /// One ended connection.
 #[derive(Clone, Debug)]
 pub struct CloseRecord {
-    /// Whose it was.
+    /// The connection's ID.
     pub conn_id: ConnId,
-    /// Who that was.
+    /// What authentication proved about the client.
     pub auth: Arc<AuthInfo>,
     /// The peer's address.
     pub remote_addr: RemoteAddr,
-    /// When it ended.
+    /// When the connection ended.
     pub at: SystemTime,
     /// How long it lasted.
     pub connected: Duration,
-    /// Since its last message.
+    /// The time since the client's last message, in whole seconds.
     pub idle: Duration,
-    /// How it was doing just before.
+    /// The client's health just before the close.
     pub health: Health,
-    /// Why it ended.
+    /// Why the connection ended.
     pub reason: CloseReason,
-    /// Who ended it.
+    /// Which side ended it.
     pub closed_by: ClosedBy,
-    /// The last round trip that was measured.
+    /// The last measured round trip of a ping.
     pub round_trip: Option<Duration>,
-    /// The most payload bytes that ever waited for it.
+    /// The most payload bytes that were ever queued for the client.
     pub outbox_peak_bytes: u32,
 }

@@ -1,6 +1,6 @@
-//! One client as the rest of the process sees it.
+//! `GatewayClient`: one client as the rest of the process sees it.
 
-use super::activity::Activity;
+use super::activity::{Activity, Received};
 use super::close_reason::CloseReason;
 use super::health::Health;
 use super::outbox::{Outbox, SendError};
@@ -23,13 +23,13 @@ impl ConnId {
         ConnId(Uuid::new_v4())
     }
 
-    /// The ID that a text shows in hexadecimal digits with hyphens.
+    /// Parses the form with hyphens, 36 characters; `None` for any other text.
     pub fn parse(text: &str) -> Option<Self> {
-        // The parser takes other forms too.
+        // `try_parse` accepts other forms too.
         (text.len() == 36).then(|| Uuid::try_parse(text).ok().map(ConnId)).flatten()
     }
 
-    /// 64 bits that differ from ID to ID: both halves folded, because a UUIDv4 has fixed bits in each.
+    /// A 64-bit hash: both halves folded, because a UUIDv4 has fixed bits in each.
     pub fn bits(self) -> u64 {
         let (high, low) = self.0.as_u64_pair();
         high ^ low.rotate_left(32)
@@ -48,12 +48,12 @@ impl fmt::Debug for ConnId {
     }
 }
 
-/// Where a connection comes from.
+/// A peer's address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RemoteAddr {
-    /// Over TCP.
+    /// The address of a TCP connection.
     Tcp(SocketAddr),
-    /// Over a Unix socket, whose clients have no address.
+    /// A Unix socket, whose clients have no address.
     Unix,
 }
 
@@ -69,11 +69,11 @@ impl fmt::Display for RemoteAddr {
 /// One authenticated WebSocket connection as the rest of the process sees it.
 #[derive(Debug)]
 pub struct GatewayClient {
-    /// Names this connection and no other.
+    /// The connection's unique ID.
     pub conn_id: ConnId,
-    /// What others ask of the session goes in here.
+    /// The outgoing messages, and the requests to the session.
     pub outbox: Outbox,
-    /// Who it is and what it may do, shared by all connections of the credential.
+    /// The client's name, role and scopes, shared by all connections with the same credential.
     pub auth: Arc<AuthInfo>,
     /// The peer's address.
     pub remote_addr: RemoteAddr,
@@ -83,80 +83,80 @@ pub struct GatewayClient {
 }
 
 impl GatewayClient {
-    /// A client that connects now.
+    /// A client that has connected now.
     pub fn new(conn_id: ConnId, outbox: Outbox, remote_addr: RemoteAddr, auth: Arc<AuthInfo>) -> Self {
         let connected_at = Timestamp::now();
         GatewayClient { conn_id, outbox, auth, remote_addr, connected_at, activity: Activity::new(connected_at) }
     }
 
-    /// Sends a text message, behind those that wait: writes it if the socket takes it, else queues it. Never waits for the
-    /// peer; for another thread that writes to this client at the same time, as long as that call takes.
+    /// Sends a text message after those that are queued: writes it if the socket accepts it, otherwise queues it. Never
+    /// waits for the peer. While another thread writes to this client, waits for that one system call.
     ///
-    /// One text for many clients is shared: clone the [`Utf8Bytes`].
+    /// To send one text to many clients, clone the [`Utf8Bytes`]: the clones share it.
     ///
     /// # Errors
-    /// [`SendError::Full`] when the outbox has no room: the client is then closed as
-    /// [`CloseReason::SlowConsumer`]. [`SendError::Closed`] once it is being closed.
+    /// [`SendError::Full`] if the outbox has no room; the client is then closed as [`CloseReason::SlowConsumer`].
+    /// [`SendError::Closed`] if it is closing or disconnected.
     pub fn send(&self, text: impl Into<Utf8Bytes>) -> Result<(), SendError> {
         self.outbox.send(text.into())
     }
 
-    /// The same for what may as well be refused: a client that has no room for it stays.
+    /// As [`send`](Self::send), but a full outbox doesn't close the client.
     ///
     /// # Errors
-    /// [`SendError::Full`] when the outbox has no room, [`SendError::Closed`] once the client is being closed.
+    /// [`SendError::Full`] if the outbox has no room. [`SendError::Closed`] if the client is closing or disconnected.
     pub fn try_send(&self, text: impl Into<Utf8Bytes>) -> Result<(), SendError> {
         self.outbox.try_send(text.into())
     }
 
-    /// Asks the session to close, and returns the reason that counts: the first one given.
+    /// Requests a close. Returns the reason that counts: the first one given.
     pub fn close(&self, reason: CloseReason) -> CloseReason {
         self.outbox.close(reason)
     }
 
-    /// Asks the session to close as [`CloseReason::Kicked`], and to tell the client why in these words, of which the
-    /// close frame takes [`CloseReason::MAX_DETAIL_BYTES`]. Whether it wasn't being closed already.
+    /// Requests a close as [`CloseReason::Kicked`], with the first [`CloseReason::MAX_DETAIL_BYTES`] bytes of
+    /// `detail` in the close frame. Returns whether no close was requested before.
     pub fn disconnect(&self, detail: &str) -> bool {
         self.outbox.disconnect(detail)
     }
 
-    /// Why it is being closed, or was; `None` while it is open.
+    /// Why the client is closing, or was closed; `None` while it is open.
     pub fn close_reason(&self) -> Option<CloseReason> {
         self.outbox.close_reason()
     }
 
-    /// Sends a ping, before all messages. Until it is written, [`ping_sent_at`](Self::ping_sent_at) is `None`.
+    /// Sends a ping ahead of all queued messages. Until it is written, [`ping_sent_at`](Self::ping_sent_at) is `None`.
     pub fn ping(&self) {
         self.activity.clear_active();
         self.outbox.ping();
     }
 
-    /// Whether anything was received since the last ping was asked for.
+    /// Whether anything was received since the last [`ping`](Self::ping).
     pub fn is_active(&self) -> bool {
         self.activity.is_active()
     }
 
-    /// When the ping that waits for its pong was really written to the socket.
+    /// When the ping whose pong is awaited was written to the socket.
     pub fn ping_sent_at(&self) -> Option<Instant> {
         self.outbox.snapshot().ping_sent_at.map(Timestamp::instant)
     }
 
-    /// The last round trip measured by a ping and its pong.
+    /// The last round trip of a ping, to the microsecond.
     pub fn round_trip(&self) -> Option<Duration> {
         self.activity.round_trip()
     }
 
-    /// How long it has sent no message, in whole seconds; since it came, if it never did.
+    /// The time since the client's last message, or else since its connect, in whole seconds.
     pub fn idle(&self) -> Duration {
         self.activity.idle()
     }
 
-    /// Text messages, and bytes with frame headers, that came from it.
-    pub fn received(&self) -> (u64, u64) {
-        self.activity.totals()
+    /// How much was received from the client.
+    pub fn received(&self) -> Received {
+        self.activity.received()
     }
 
-    /// Names the client across connections: `role:name`.
+    /// The presence key, `role:name`: the same for all connections of one name.
     pub fn presence_key(&self) -> &str {
         &self.auth.presence_key
     }
@@ -166,19 +166,18 @@ impl GatewayClient {
         &self.auth.role
     }
 
-    /// What the client may do; `*` is everything.
+    /// The client's scopes; `*` includes all.
     pub fn scopes(&self) -> &[Box<str>] {
         &self.auth.scopes
     }
 
-    /// How it is doing now.
+    /// The client's health now.
     pub fn health(&self) -> Health {
         Health::of(&self.outbox.snapshot(), self.is_active())
     }
 
-    /// The session received something. Others only play a session's part, to measure the heartbeat.
-    #[doc(hidden)]
-    pub fn mark_active(&self) {
+    /// Marks that the session has received something.
+    pub(crate) fn mark_active(&self) {
         self.activity.mark_active();
     }
 }
@@ -188,7 +187,7 @@ use {super::outbox::OutboxContext, crate::ws::QueueLimits};
 
 #[cfg(test)]
 impl GatewayClient {
-    /// One without a socket: what it is sent waits.
+    /// A client without a socket: messages to it stay queued.
     pub(crate) fn unconnected(auth: impl Into<Arc<AuthInfo>>) -> Arc<Self> {
         let context = OutboxContext { limits: QueueLimits { messages: 1000, bytes: 1_000_000 }, stats: Arc::default() };
         Arc::new(Self::new(ConnId::random(), Outbox::new(context.into()), RemoteAddr::Unix, auth.into()))

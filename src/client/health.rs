@@ -1,42 +1,29 @@
-//! Whether a client is alive and takes what it is sent. The heartbeat asks, the session answers.
+//! A client's health: whether it answers pings and reads what it is sent.
 
 use super::close_reason::CloseReason;
 use super::outbox::OutboxSnapshot;
-use serde::{Serialize, Serializer};
-use std::fmt;
+use crate::labels::labels;
 use std::time::Duration;
 
-/// How long a client may take to answer a ping before it counts as silent. It is closed much later.
+/// How long after a ping a client that sends nothing counts as silent.
 const SILENT_AFTER: Duration = Duration::from_secs(1);
 
-/// How a client is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Health {
-    /// Nothing is wrong.
-    Ok,
-    /// Nothing came from it for a second or more since it was pinged.
-    Silent,
-    /// Its socket takes no more, and messages wait for it.
-    Blocked,
-    /// It is being closed.
-    Closing,
+labels! {
+    /// A client's health.
+    pub enum Health {
+        /// Nothing is wrong.
+        Ok = "ok",
+        /// Nothing was received within a second after a ping was sent.
+        Silent = "silent",
+        /// Messages are queued, and the socket accepts no more.
+        Blocked = "blocked",
+        /// The client is being closed.
+        Closing = "closing",
+    }
 }
 
 impl Health {
-    /// All of them.
-    pub const ALL: &'static [Health] = &[Health::Ok, Health::Silent, Health::Blocked, Health::Closing];
-
-    /// The word for it.
-    pub const fn label(self) -> &'static str {
-        match self {
-            Health::Ok => "ok",
-            Health::Silent => "silent",
-            Health::Blocked => "blocked",
-            Health::Closing => "closing",
-        }
-    }
-
-    /// How a client is doing whose way out is in this state.
+    /// The health of a connected client, from its outbox and whether anything was received since the last ping.
     pub(crate) fn of(outbox: &OutboxSnapshot, is_active: bool) -> Self {
         let is_late = outbox.ping_sent_at.is_some_and(|at| at.elapsed() >= SILENT_AFTER);
         match outbox.close_reason {
@@ -47,7 +34,7 @@ impl Health {
         }
     }
 
-    /// How one was doing that has ended.
+    /// The health of an ended client just before its close.
     pub(crate) fn at_close(reason: CloseReason, outbox: &OutboxSnapshot) -> Self {
         match reason {
             CloseReason::PongTimeout => Health::Silent,
@@ -55,17 +42,5 @@ impl Health {
             _ if outbox.is_blocked => Health::Blocked,
             _ => Health::Ok,
         }
-    }
-}
-
-impl fmt::Display for Health {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.label())
-    }
-}
-
-impl Serialize for Health {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.label())
     }
 }

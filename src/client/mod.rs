@@ -1,6 +1,6 @@
-//! One client as others see it: identity, outbox, health, why it closes.
+//! One client as others see it: identity, outbox, health, close reason.
 //!
-//! Knows nothing of HTTP, of timers that ping, or of what the messages mean.
+//! Knows nothing of HTTP, of the heartbeat's timers, or of the content of messages.
 
 mod activity;
 mod close_reason;

@@ -1,8 +1,9 @@
-//! What others ask of a connection: messages to send, a ping, a close. Nobody waits here.
+//! A client's outbox: the queue of outgoing messages, and the requests for a ping or a close. No call waits for the
+//! peer.
 //!
-//! A message goes straight to the socket, under the client's lock, if the session waits and nothing is before it.
-//! Else it queues: while the session is at work, which writes when it has gathered what its messages call for, and
-//! while the socket takes no more, which the session waits for. So no frame is torn by another, and order is kept.
+//! `send` writes straight to the socket, under the lock, if the session is parked and nothing is queued. Otherwise the
+//! message is queued and flushed by the session: at the end of its poll, or when a blocked socket becomes writable. All
+//! writes hold this lock, so frames never interleave and order is kept.
 
 mod state;
 
@@ -10,8 +11,7 @@ use super::close_reason::CloseReason;
 use super::stats::SessionStats;
 use crate::budget;
 use crate::clock::Timestamp;
-use crate::ws::QueueLimits;
-use crate::ws::Stream;
+use crate::ws::{QueueLimits, Stream};
 use parking_lot::Mutex;
 use state::{OutboxState, Ping};
 use std::fmt;
@@ -25,81 +25,86 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 pub enum SendError {
     /// The outbox had no room for it.
     Full,
-    /// The client is being closed, or is gone.
+    /// The client is closing or disconnected.
     Closed,
 }
 
 /// What all outboxes of a gateway share.
 #[derive(Debug)]
 pub struct OutboxContext {
-    /// How much may wait for one client.
+    /// How much may be queued for one client.
     pub limits: QueueLimits,
-    /// Where it is counted.
+    /// The counters that outboxes add to.
     pub stats: Arc<SessionStats>,
 }
 
-/// A client's way out, and the flags that can't be crowded out by messages.
+/// A client's queue of outgoing messages. Pings and closes are flags beside it, so a full queue doesn't block them.
 pub struct Outbox {
     state: Mutex<OutboxState>,
     context: Arc<OutboxContext>,
 }
 
-/// What others may know of a client's way out.
+/// The state of an outbox at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OutboxSnapshot {
-    /// Why it is being closed, or was.
+    /// Why the client is closing, or was closed; `None` while it is open.
     pub close_reason: Option<CloseReason>,
-    /// The socket takes no more of what waits.
+    /// The socket accepts no more, and something is left to write.
     pub is_blocked: bool,
-    /// When the ping was written that waits for its pong.
+    /// When the ping whose pong is awaited was written.
     pub ping_sent_at: Option<Timestamp>,
-    /// Text messages that the socket took.
+    /// Text messages that the socket has accepted.
     pub messages_out: u64,
-    /// Bytes that it took, with frame headers.
+    /// Bytes that the socket has accepted, frame headers included.
     pub bytes_out: u64,
-    /// Messages that wait,
+    /// Messages queued.
     pub outbox_messages: usize,
-    /// their payload bytes,
+    /// Payload bytes queued.
     pub outbox_bytes: usize,
-    /// and the most of them that there ever were.
+    /// The most payload bytes that were ever queued.
     pub outbox_peak_bytes: u32,
 }
 
-/// What the session has to know before it goes on.
+/// The requests and the socket state on which the session acts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Signals {
+    /// The reason of the requested close.
     pub(crate) close: Option<CloseReason>,
-    /// To end without a close handshake: asked for, or a write has failed.
+    /// The session is to end without a close handshake, on request or because a write has failed.
     pub(crate) abort: bool,
-    /// The socket took less than it was given: the session is to wait until it takes more.
+    /// The socket accepted less than it was offered: the session waits until it is writable.
     pub(crate) blocked: bool,
 }
 
-/// Whether the session should read one message more.
+/// Whether the session should read another message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ReadState {
+    /// It should.
     Open,
-    /// Not before the socket has written more: what is read calls for answers.
+    /// Not until the socket has accepted more, since what is read calls for answers.
     Paused,
-    /// The connection is to close.
+    /// No: a close is requested.
     Closing,
 }
 
 impl Outbox {
-    /// The way out of a client that has no socket yet: messages queue.
+    /// An outbox without a socket: it queues until the session starts.
     pub fn new(context: Arc<OutboxContext>) -> Self {
         Outbox { state: Mutex::default(), context }
     }
 
+    /// See [`GatewayClient::send`](super::GatewayClient::send).
     pub(crate) fn send(&self, text: Utf8Bytes) -> Result<(), SendError> {
         self.update(|state| self.push(state, text))
     }
 
-    /// The same, but where there is no room the client is left as it is.
+    /// As [`send`](Self::send), but a full outbox doesn't close the client.
     pub(crate) fn try_send(&self, text: Utf8Bytes) -> Result<(), SendError> {
-        self.update(|state| match state.close.is_some() || state.try_make_room(text.len(), &self.context) {
-            true => self.push(state, text),
-            false => Err(SendError::Full),
+        self.update(|state| {
+            if state.close.is_none() && !state.try_make_room(text.len(), &self.context) {
+                return Err(SendError::Full);
+            }
+            self.push(state, text)
         })
     }
 
@@ -112,8 +117,8 @@ impl Outbox {
         pushed
     }
 
-    /// Queues a message. Whether it is on the caller to have it written, by [`flush`](Self::flush): nobody
-    /// is about to do that already.
+    /// Queues a message without writing, unless the outbox is full. Returns whether the caller has to
+    /// [`flush`](Self::flush); otherwise another task is about to.
     pub(crate) fn enqueue(&self, text: Utf8Bytes) -> Result<bool, SendError> {
         let mut state = self.state.lock();
         if state.close.is_none() && state.has_room(text.len(), &self.context.limits) {
@@ -124,31 +129,33 @@ impl Outbox {
         self.send(text).map(|()| false)
     }
 
-    /// Writes what was queued, or has the session write it.
+    /// Writes what is queued, or wakes the session to write it.
     pub(crate) fn flush(&self) {
         self.update(|state| self.maybe_flush(state));
     }
 
-    /// The first reason wins and is returned.
+    /// Requests a close. Returns the reason that counts: the first one given.
     pub(crate) fn close(&self, reason: CloseReason) -> CloseReason {
         self.update(|state| *state.close.get_or_insert(reason))
     }
 
-    /// The same as an operator's request, with words for the close frame. Whether it was the first reason.
+    /// Requests a close as [`CloseReason::Kicked`], with `detail` for the close frame. Returns whether no close was
+    /// requested before.
     pub(crate) fn disconnect(&self, detail: &str) -> bool {
         self.update(|state| state.disconnect(detail))
     }
 
-    /// What others may know of it, as one consistent snapshot.
+    /// A consistent snapshot.
     pub fn snapshot(&self) -> OutboxSnapshot {
         self.state.lock().snapshot()
     }
 
+    /// Why the client is closing, or was closed; `None` while it is open.
     pub(crate) fn close_reason(&self) -> Option<CloseReason> {
         self.state.lock().close
     }
 
-    /// Asks for a ping, unless one is still on its way to the socket.
+    /// Requests a ping, unless an earlier one has not been written yet.
     pub(crate) fn ping(&self) {
         self.update(|state| {
             if state.ping != Ping::Queued {
@@ -158,25 +165,26 @@ impl Outbox {
         });
     }
 
-    /// As if the ping had gone to a socket.
+    /// Behaves as if the ping had been written to a socket.
     #[cfg(test)]
     pub(crate) fn ping_sent(&self) {
         let mut state = self.state.lock();
-        (state.ping, state.ping_sent) = (Ping::Sent, Timestamp::now());
+        (state.ping, state.ping_sent_at) = (Ping::Sent, Timestamp::now());
     }
 
-    /// Ends the session at once, without a close handshake, for `reason` unless there is an earlier one.
+    /// Ends the session at once, without a close handshake. An earlier close reason prevails over `reason`.
     pub fn abort(&self, reason: CloseReason) {
         self.update(|state| state.abort(reason));
     }
 
-    /// Changes what is asked, and wakes the session if it has to do something about it, after the lock is released.
+    /// Changes the state under the lock. Wakes a parked session after that, if its signals have changed or it has to
+    /// write.
     fn update<R>(&self, change: impl FnOnce(&mut OutboxState) -> R) -> R {
         let mut state = self.state.lock();
         let before = state.signals();
         let result = change(&mut state);
-        let is_news = state.signals() != before || state.can_write();
-        let waker = if is_news { state.waker.take() } else { None };
+        let must_wake = state.signals() != before || state.can_write();
+        let waker = if must_wake { state.waker.take() } else { None };
         drop(state);
         if let Some(waker) = waker {
             waker.wake();
@@ -184,28 +192,27 @@ impl Outbox {
         result
     }
 
-    /// Writes for a session that waits, if this task still has its turn; otherwise the session will. One that is at work
-    /// gathers.
+    /// Flushes on behalf of a parked session if the current task has coop budget left; otherwise the session is woken.
+    /// While the session runs, output is batched until it is worth a write.
     fn maybe_flush(&self, state: &mut OutboxState) {
-        let now = if state.waker.is_none() {
-            state.should_flush(&self.context.limits)
-        } else {
-            state.can_write() && budget::try_take()
-        };
-        if now {
+        let is_parked = state.waker.is_some();
+        let should_write =
+            if is_parked { state.can_write() && budget::try_take() } else { state.should_flush(&self.context.limits) };
+        if should_write {
             state.write(&self.context.stats);
         }
     }
 }
 
-/// For the session.
+/// The session's side.
 impl Outbox {
-    /// The session begins: from here on messages go to the socket.
+    /// Starts the session: from now on messages are written to `stream`.
     pub(crate) fn attach(&self, stream: Arc<Stream>) {
         self.state.lock().stream = Some(stream);
     }
 
-    /// Begins to work: writes what is there, and gathers from here on. `is_writable` says that the socket takes more.
+    /// Starts or continues the session's poll: writes what is queued, and batches output from now on. `is_writable`
+    /// means that the blocked socket has become writable.
     pub(crate) fn resume(&self, is_writable: bool) -> Signals {
         let mut state = self.state.lock();
         state.waker = None;
@@ -214,7 +221,7 @@ impl Outbox {
         state.signals()
     }
 
-    /// Puts whole control frames before the messages, and empties `frames`.
+    /// Queues whole control frames ahead of the messages, and clears `frames`.
     pub(crate) fn push_control(&self, frames: &mut Vec<u8>) {
         let mut state = self.state.lock();
         state.push_control(frames);
@@ -222,7 +229,7 @@ impl Outbox {
         self.maybe_flush(&mut state);
     }
 
-    /// Whether to read one message more.
+    /// Whether the session should read another message.
     pub(crate) fn read_state(&self) -> ReadState {
         let state = self.state.lock();
         match state.close {
@@ -232,43 +239,44 @@ impl Outbox {
         }
     }
 
-    /// The round trip, if this is the payload of the ping that was sent last.
+    /// Returns the round trip if `payload` is that of the latest ping and this is its first pong.
     pub(crate) fn on_pong(&self, payload: &[u8]) -> Option<Duration> {
         self.state.lock().on_pong(payload)
     }
 
-    /// Ends the work: writes what was gathered. False, and no waker kept, when the session has to look again.
+    /// Writes the batched output and parks the session. Returns false, without keeping `waker`, if the signals are no
+    /// longer those in `seen`: the session has to act on them first.
     pub(crate) fn park(&self, waker: &Waker, seen: Signals) -> bool {
         let mut state = self.state.lock();
         state.write(&self.context.stats);
-        let is_over = state.signals() == seen;
-        if is_over {
+        let is_parked = state.signals() == seen;
+        if is_parked {
             state.waker = Some(waker.clone());
         }
-        is_over
+        is_parked
     }
 
-    /// Whether the socket has written everything.
+    /// Whether the socket has accepted everything.
     pub(crate) fn is_flushed(&self) -> bool {
         !self.state.lock().has_pending()
     }
 
-    /// Bytes that the socket has written.
+    /// Bytes that the socket has accepted, frame headers included.
     pub(crate) fn bytes_out(&self) -> u64 {
         self.state.lock().bytes_out
     }
 
-    /// The words for the close frame that goes out now.
+    /// Takes the detail text for the close frame.
     pub(crate) fn take_detail(&self) -> Option<Box<str>> {
         self.state.lock().take_detail()
     }
 
-    /// Forgets all messages that are not begun.
+    /// Drops all messages except a partly written one.
     pub(crate) fn discard_unsent(&self) {
         self.state.lock().discard_unsent(&self.context.stats);
     }
 
-    /// The session has ended: gives the stream back. Returns what was known of it last.
+    /// Ends the session: drops the queue and the stream. Returns the last snapshot.
     pub(crate) fn detach(&self) -> OutboxSnapshot {
         let mut state = self.state.lock();
         let snapshot = state.snapshot();
@@ -292,7 +300,7 @@ impl fmt::Debug for Outbox {
 
 #[cfg(test)]
 impl Outbox {
-    /// The messages that the socket has not taken, for tests of clients without a socket.
+    /// The queued messages, the oldest first, for tests of clients without a socket.
     pub(crate) fn queued(&self) -> Vec<Utf8Bytes> {
         self.state.lock().queued()
     }

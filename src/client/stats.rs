@@ -1,58 +1,37 @@
-//! What all sessions count together.
+//! Totals over all sessions of a gateway.
 
 use super::close_reason::CloseReason;
 use crate::metrics::{Counter, CounterVec, Gauge, MaxGauge, WindowedHistogram};
 
 /// Totals over all connections since the start.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct SessionStats {
-    /// Sessions that there are,
+    /// Sessions now.
     pub sessions: Gauge,
-    /// and the most that there ever were at once.
+    /// The most sessions at once.
     pub peak_sessions: MaxGauge,
     /// Text messages received.
     pub messages_in: Counter,
-    /// Text messages handed to the socket.
+    /// Text messages that sockets have accepted.
     pub messages_out: Counter,
     /// Bytes read from upgraded connections, frame headers included.
     pub bytes_in: Counter,
     /// Bytes written to upgraded connections, frame headers included.
     pub bytes_out: Counter,
-    /// Ended connections by [`CloseReason`].
-    pub closed: CounterVec,
-    /// Of those, the ones whose peer answered the close frame, or sent the first.
+    /// Ended connections by reason.
+    pub closed: CounterVec<CloseReason>,
+    /// Of those, the ones on which both sides sent a close frame.
     pub closed_cleanly: Counter,
-    /// And the others.
+    /// Of those, the others.
     pub closed_uncleanly: Counter,
-    /// Pings written to the socket.
+    /// Pings written.
     pub pings_sent: Counter,
-    /// Answers to them.
+    /// Pongs received that answer the latest ping.
     pub pongs_received: Counter,
     /// Round-trip times in microseconds.
     pub round_trips: WindowedHistogram,
     /// Payload bytes in all outboxes.
     pub outbox_bytes: Gauge,
-    /// The most payload bytes that were ever in one outbox.
-    pub outbox_peak: MaxGauge,
-}
-
-impl Default for SessionStats {
-    fn default() -> Self {
-        SessionStats {
-            sessions: Gauge::default(),
-            peak_sessions: MaxGauge::default(),
-            messages_in: Counter::default(),
-            messages_out: Counter::default(),
-            bytes_in: Counter::default(),
-            bytes_out: Counter::default(),
-            closed: CounterVec::new(CloseReason::LABELS),
-            closed_cleanly: Counter::default(),
-            closed_uncleanly: Counter::default(),
-            pings_sent: Counter::default(),
-            pongs_received: Counter::default(),
-            round_trips: WindowedHistogram::default(),
-            outbox_bytes: Gauge::default(),
-            outbox_peak: MaxGauge::default(),
-        }
-    }
+    /// The most payload bytes in one outbox.
+    pub outbox_peak_bytes: MaxGauge,
 }

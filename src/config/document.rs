@@ -5,6 +5,7 @@ use super::parse::{NAME_SYNTAX, format_duration, is_name, parse_duration, parse_
 use super::suggest::did_you_mean;
 use crate::auth::Role;
 use crate::config::{PresencePolicies, PresencePolicy};
+use crate::labels::Label;
 use log::LevelFilter;
 use std::ops::{Range, RangeInclusive};
 use std::time::Duration;

@@ -17,6 +17,7 @@ pub use parse::{LISTEN_SYNTAX, NAME_SYNTAX, SCOPE_SYNTAX, is_name, is_scope, par
 pub(crate) use suggest::did_you_mean;
 
 use crate::auth::{Authenticator, Role};
+use crate::labels::labels;
 use log::LevelFilter;
 use std::fmt;
 use std::net::SocketAddr;
@@ -141,26 +142,15 @@ pub struct Limits {
     pub close_timeout: Duration,
 }
 
-/// What happens when a client connects whose presence key has a client already.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PresencePolicy {
-    /// Both stay connected.
-    Allow,
-    /// The older one is closed.
-    Replace,
-    /// The newer one is rejected with HTTP status 409.
-    Reject,
-}
-
-impl PresencePolicy {
-    /// The policy with this name in the configuration: `allow`, `replace` or `reject`.
-    pub fn parse(word: &str) -> Option<Self> {
-        match word {
-            "allow" => Some(PresencePolicy::Allow),
-            "replace" => Some(PresencePolicy::Replace),
-            "reject" => Some(PresencePolicy::Reject),
-            _ => None,
-        }
+labels! {
+    /// What happens when a client connects whose presence key has a client already.
+    pub enum PresencePolicy {
+        /// Both stay connected.
+        Allow = "allow",
+        /// The older one is closed.
+        Replace = "replace",
+        /// The newer one is rejected with HTTP status 409.
+        Reject = "reject",
     }
 }
 

@@ -7,6 +7,7 @@
 mod counts;
 
 pub use counts::CallCounts;
+use counts::CallEnd;
 
 use super::protocol::message;
 use crate::client::{ConnId, GatewayClient, SendError};
@@ -114,34 +115,29 @@ impl NodeCalls {
     ) -> NodeCallId {
         let call_id = NodeCallId { node: node.conn_id, id: self.last_id.fetch_add(1, Ordering::Relaxed) + 1 };
         self.counts.started.add(1);
-        if let Err((kind, responder)) = self.register(call_id, caller, responder) {
-            self.counts.ended.add(kind.reason());
-            responder.send(self.error(kind));
+        if let Err((end, responder)) = self.register(call_id, caller, responder) {
+            self.counts.ended.add(end);
+            responder.send(self.error(end));
             return call_id;
         }
         self.schedule_timeout(call_id, request.timeout);
         // After the registration: a drain or a disconnect from here on finds the call; an earlier one is noticed here.
         if self.is_draining.load(Ordering::SeqCst) {
-            self.fail_by_id(call_id, ErrorKind::Draining);
+            self.fail_by_id(call_id, CallEnd::Draining);
             return call_id;
         }
         match node.try_send(message::request(call_id.id, request.method, request.params)) {
             Ok(()) => {}
-            Err(SendError::Full) => self.fail_by_id(call_id, ErrorKind::NodeOutboxFull),
-            Err(SendError::Closed) => self.fail_by_id(call_id, ErrorKind::NodeDisconnected),
+            Err(SendError::Full) => self.fail_by_id(call_id, CallEnd::NodeOutboxFull),
+            Err(SendError::Closed) => self.fail_by_id(call_id, CallEnd::NodeDisconnected),
         }
         call_id
     }
 
     /// Adds a call. Returns the responder with the error if the caller or the node has reached its limit.
-    fn register(
-        &self,
-        call_id: NodeCallId,
-        caller: Caller,
-        responder: Responder,
-    ) -> Result<(), (ErrorKind, Responder)> {
+    fn register(&self, call_id: NodeCallId, caller: Caller, responder: Responder) -> Result<(), (CallEnd, Responder)> {
         if !self.acquire(call_id, &caller) {
-            return Err((ErrorKind::CallerBusy, responder));
+            return Err((CallEnd::CallerBusy, responder));
         }
         let call = PendingCall { caller, responder, timeout: None };
         let rejected = self.by_node.update(call_id.node, |calls| {
@@ -156,7 +152,7 @@ impl NodeCalls {
             None => Ok(()),
             Some(call) => {
                 self.release(call_id, &call.caller);
-                Err((ErrorKind::NodeBusy, call.responder))
+                Err((CallEnd::NodeBusy, call.responder))
             }
         }
     }
@@ -202,7 +198,7 @@ impl NodeCalls {
         let calls = Arc::downgrade(self);
         let mut guard = Some(self.heartbeat.schedule(timeout, move || {
             if let Some(calls) = calls.upgrade() {
-                calls.fail_by_id(call_id, ErrorKind::Timeout);
+                calls.fail_by_id(call_id, CallEnd::Timeout);
             }
         }));
         self.by_node.update(call_id.node, |calls| {
@@ -223,12 +219,12 @@ impl NodeCalls {
         };
         match response {
             Response::Result(result) => {
-                self.finish(call_id, call, CallCounts::ANSWERED).send(CallResult::Success(result.into()));
+                self.finish(call_id, call, CallEnd::Answered).send(CallResult::Success(result.into()));
             }
             Response::Error(error) => {
-                self.finish(call_id, call, CallCounts::NODE_ERROR).send(CallResult::NodeError(error.into()));
+                self.finish(call_id, call, CallEnd::NodeError).send(CallResult::NodeError(error.into()));
             }
-            Response::Invalid | Response::Neither => self.fail(call_id, call, ErrorKind::InvalidAnswer),
+            Response::Invalid | Response::Neither => self.fail(call_id, call, CallEnd::InvalidAnswer),
         }
         true
     }
@@ -236,7 +232,7 @@ impl NodeCalls {
     /// A client is closing: fails the calls to it, since its responses aren't read any more.
     pub(crate) fn fail_node(&self, conn_id: ConnId) {
         for (id, call) in self.by_node.take(conn_id) {
-            self.fail(NodeCallId { node: conn_id, id }, call, ErrorKind::NodeDisconnected);
+            self.fail(NodeCallId { node: conn_id, id }, call, CallEnd::NodeDisconnected);
         }
     }
 
@@ -251,7 +247,7 @@ impl NodeCalls {
     /// Ends a call without a response, because its caller has disconnected.
     pub(crate) fn cancel(&self, call_id: NodeCallId) {
         if let Some(call) = self.take(call_id) {
-            self.finish(call_id, call, CallCounts::CANCELLED).cancel();
+            self.finish(call_id, call, CallEnd::Cancelled).cancel();
         }
     }
 
@@ -260,7 +256,7 @@ impl NodeCalls {
         self.is_draining.store(true, Ordering::SeqCst);
         for (node, calls) in self.by_node.take_all() {
             for (id, call) in calls {
-                self.fail(NodeCallId { node, id }, call, ErrorKind::Draining);
+                self.fail(NodeCallId { node, id }, call, CallEnd::Draining);
             }
         }
     }
@@ -279,7 +275,7 @@ impl NodeCalls {
     }
 
     /// Counts the end of a call that was taken, releases its caller, and returns its responder.
-    fn finish(&self, call_id: NodeCallId, call: PendingCall, end: &'static str) -> Responder {
+    fn finish(&self, call_id: NodeCallId, call: PendingCall, end: CallEnd) -> Responder {
         // `ended` first: when no call is in flight, all of them are counted there.
         self.counts.ended.add(end);
         self.counts.in_flight.sub(1);
@@ -287,31 +283,39 @@ impl NodeCalls {
         call.responder
     }
 
-    fn fail(&self, call_id: NodeCallId, call: PendingCall, kind: ErrorKind) {
-        self.finish(call_id, call, kind.reason()).send(self.error(kind));
+    fn fail(&self, call_id: NodeCallId, call: PendingCall, end: CallEnd) {
+        self.finish(call_id, call, end).send(self.error(end));
     }
 
     /// Fails a call unless it has ended already.
-    fn fail_by_id(&self, call_id: NodeCallId, kind: ErrorKind) {
+    fn fail_by_id(&self, call_id: NodeCallId, end: CallEnd) {
         if let Some(call) = self.take(call_id) {
-            self.fail(call_id, call, kind);
+            self.fail(call_id, call, end);
         }
     }
 
-    fn error(&self, kind: ErrorKind) -> CallResult<'static> {
-        let error = |message| RpcError::new(kind, message);
-        CallResult::Failed(match kind {
-            ErrorKind::CallerBusy => {
-                error("the caller has reached its limit of calls in flight").with("most", self.limits.max_per_caller)
+    fn error(&self, end: CallEnd) -> CallResult<'static> {
+        CallResult::Failed(match end {
+            CallEnd::CallerBusy => {
+                let message = "the caller has reached its limit of calls in flight";
+                RpcError::new(ErrorKind::CallerBusy, message).with("most", self.limits.max_per_caller)
             }
-            ErrorKind::NodeBusy => {
-                error("the node has reached its limit of calls in flight").with("most", self.limits.max_per_node)
+            CallEnd::NodeBusy => {
+                let message = "the node has reached its limit of calls in flight";
+                RpcError::new(ErrorKind::NodeBusy, message).with("most", self.limits.max_per_node)
             }
-            ErrorKind::NodeOutboxFull => error("the node's outbox is full"),
-            ErrorKind::Timeout => error("the node didn't answer in time"),
-            ErrorKind::NodeDisconnected => error("the node disconnected before it answered"),
-            ErrorKind::InvalidAnswer => error("the node's answer is neither a result nor an error object"),
-            _ => RpcError::draining(),
+            CallEnd::NodeOutboxFull => RpcError::new(ErrorKind::NodeOutboxFull, "the node's outbox is full"),
+            CallEnd::Timeout => RpcError::new(ErrorKind::Timeout, "the node didn't answer in time"),
+            CallEnd::NodeDisconnected => {
+                RpcError::new(ErrorKind::NodeDisconnected, "the node disconnected before it answered")
+            }
+            CallEnd::InvalidAnswer => {
+                let message = "the node's answer is neither a result nor an error object";
+                RpcError::new(ErrorKind::InvalidAnswer, message)
+            }
+            CallEnd::Draining => RpcError::draining(),
+            // These calls haven't failed.
+            CallEnd::Answered | CallEnd::NodeError | CallEnd::Cancelled => RpcError::internal_error(),
         })
     }
 

@@ -4,7 +4,7 @@ use super::connection::Connection;
 use super::listener::Listener;
 use super::state::ServerState;
 use crate::client::RemoteAddr;
-use crate::http::error::HttpError;
+use crate::http::error::{HandshakeFailure, HttpError};
 use crate::ws::Stream;
 use log::{debug, warn};
 use std::io;
@@ -43,8 +43,8 @@ pub(crate) async fn accept_loop(server: Arc<ServerState>, listener: Listener) {
 
 /// Answers 503 without reading a request, and closes the connection.
 fn refuse(server: &ServerState, stream: Stream, remote_addr: RemoteAddr) {
-    debug!("connection refused remote_addr={remote_addr} cause={}", HttpError::FULL);
-    server.handshakes.failed.add(HttpError::FULL);
+    debug!("connection refused remote_addr={remote_addr} cause={}", HandshakeFailure::Full);
+    server.handshakes.failed.add(HandshakeFailure::Full);
     stream.write_best_effort(HttpError::full().to_bytes().as_bytes());
 }
 

@@ -11,7 +11,7 @@ use super::service;
 use super::state::ServerState;
 use crate::client::{CloseReason, GatewayClient, Outbox, RemoteAddr};
 use crate::heartbeat::TimerGuard;
-use crate::http::error::HttpError;
+use crate::http::error::{HandshakeFailure, HttpError};
 use crate::http::handshake::AcceptedHandshake;
 use crate::session::Session;
 use crate::ws::Stream;
@@ -140,7 +140,7 @@ fn register(server: &ServerState, upgraded: Upgraded, remote_addr: RemoteAddr) -
 /// Why a connection ended before its first byte.
 enum EarlyEnd {
     TimedOut,
-    Failed(&'static str),
+    Failed(HandshakeFailure),
 }
 
 /// Ready with the first byte, which stays in the socket. Until then no HTTP state exists for the connection.
@@ -153,10 +153,10 @@ fn poll_first_byte(
 ) -> Poll<Result<(), EarlyEnd>> {
     if let Poll::Ready(result) = stream.poll_first_byte(cx) {
         let has_byte = result.unwrap_or(false);
-        return Poll::Ready(if has_byte { Ok(()) } else { Err(EarlyEnd::Failed(HttpError::DISCONNECTED)) });
+        return Poll::Ready(if has_byte { Ok(()) } else { Err(EarlyEnd::Failed(HandshakeFailure::Disconnected)) });
     }
     if server.lifecycle.phase() > Phase::Running || phase_change.poll(cx).is_ready() {
-        return Poll::Ready(Err(EarlyEnd::Failed(HttpError::DRAINING)));
+        return Poll::Ready(Err(EarlyEnd::Failed(HandshakeFailure::Draining)));
     }
     timeout.poll(cx).map(|()| Err(EarlyEnd::TimedOut))
 }
@@ -204,11 +204,11 @@ async fn serve_http(
 }
 
 /// Why a connection was of no use; `None` if it was, or if that was counted when its request was answered.
-fn failure_cause(result: hyper::Result<()>, http: &HttpState) -> Option<&'static str> {
+fn failure_cause(result: hyper::Result<()>, http: &HttpState) -> Option<HandshakeFailure> {
     match result {
-        Err(error) if error.is_parse_too_large() => Some(HttpError::HEADER_TOO_LARGE),
-        Err(error) if error.is_parse() => Some(HttpError::BAD_REQUEST),
-        _ => http.is_unanswered().then_some(HttpError::DISCONNECTED),
+        Err(error) if error.is_parse_too_large() => Some(HandshakeFailure::HeaderTooLarge),
+        Err(error) if error.is_parse() => Some(HandshakeFailure::BadRequest),
+        _ => http.is_unanswered().then_some(HandshakeFailure::Disconnected),
     }
 }
 
@@ -253,6 +253,6 @@ async fn linger(server: &ServerState, mut stream: Stream) {
 }
 
 fn record_timeout(server: &ServerState, remote_addr: RemoteAddr, stage: HandshakeStage) {
-    server.handshakes.timed_out.add(stage.label());
-    info!("handshake timed out remote_addr={remote_addr} stage={}", stage.label());
+    server.handshakes.timed_out.add(stage);
+    info!("handshake timed out remote_addr={remote_addr} stage={stage}");
 }

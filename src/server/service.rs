@@ -100,9 +100,9 @@ fn finish_handshake(
     let (accepted, response) = match result {
         Ok((accepted, response)) => (Some(accepted), response),
         Err(error) => {
-            let (status, cause) = (error.status.as_u16(), error.code);
+            let (status, cause) = (error.status.as_u16(), error.handshake_failure());
             debug!("handshake refused remote_addr={remote_addr} status={status} cause={cause}");
-            server.handshakes.failed.add(error.code);
+            server.handshakes.failed.add(cause);
             (None, with_close(error.into_response()))
         }
     };

@@ -4,7 +4,7 @@
 use super::admin::AdminStats;
 use super::handshake_stats::HandshakeStats;
 use super::process::{Process, ProcessProbe};
-use crate::client::SessionStats;
+use crate::client::{CloseReason, SessionStats};
 use crate::config::Config;
 use crate::heartbeat::Heartbeat;
 use crate::logging;
@@ -50,7 +50,7 @@ struct Report<'a> {
     max_connections: usize,
     accepted_total: &'a Counter,
     handshakes: &'a HandshakeStats,
-    closed_total: &'a CounterVec,
+    closed_total: &'a CounterVec<CloseReason>,
     heartbeat: HeartbeatReport<'a>,
     messages: InOut<'a>,
     bytes: InOut<'a>,
@@ -121,7 +121,7 @@ pub fn render(sources: &StatusSources<'_>) -> String {
         },
         messages: InOut { r#in: &stats.messages_in, out: &stats.messages_out },
         bytes: InOut { r#in: &stats.bytes_in, out: &stats.bytes_out },
-        outbox: OutboxReport { bytes_queued: stats.outbox_bytes.get(), largest_bytes: stats.outbox_peak.get() },
+        outbox: OutboxReport { bytes_queued: stats.outbox_bytes.get(), largest_bytes: stats.outbox_peak_bytes.get() },
         rpc: sources.router.map(|router| RpcReport {
             operators: sources.admin,
             calls: router.call_counts(),

@@ -1,4 +1,4 @@
-//! The session's end: the close frames, and what is counted and logged of it.
+//! The end of a session: the close handshake (RFC 6455, section 7), then the counters, the record and the log line.
 
 use crate::client::{CloseReason, CloseRecord, ClosedBy, Health, OutboxSnapshot};
 use crate::session::{Session, State};
@@ -12,7 +12,8 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Error, Utf8Bytes};
 
 impl Session {
-    /// Begins the end. What is still queued goes out first, but for a peer that doesn't take it or has closed.
+    /// Starts the close and returns the next state. What is queued is written first, except to a peer that doesn't
+    /// accept it, has closed, or violated the protocol.
     pub(super) fn start_closing(&mut self, state: State) -> State {
         if let Some(reader) = &mut self.reader {
             reader.in_flight = None;
@@ -23,7 +24,7 @@ impl Session {
             return State::Ended;
         }
         if self.close_sent || state == State::Discarding || self.reason() == CloseReason::SlowConsumer {
-            // What the messages before that called for goes out, as far as the socket takes it.
+            // The answers to earlier messages are written as far as the socket accepts them.
             self.forward_replies();
             self.client.outbox.resume(false);
             self.client.outbox.discard_unsent();
@@ -32,7 +33,7 @@ impl Session {
         state
     }
 
-    /// The state in which a failure of reading ends.
+    /// Closes with the reason that a read error stands for. Returns the next state.
     pub(super) fn fail(&mut self, error: Error) -> State {
         let reason = match error {
             Error::Io(_) | Error::ConnectionClosed | Error::AlreadyClosed => CloseReason::Abnormal,
@@ -46,23 +47,25 @@ impl Session {
         self.start_closing(State::Discarding)
     }
 
-    /// The peer has closed: our close frame is the answer, and the last that it reads.
+    /// Answers the peer's close frame with ours, the last frame that the peer reads. Returns the next state.
     pub(super) fn answer_close(&mut self) -> State {
         self.peer_closed = true;
-        // What its messages before that called for comes before the answer.
+        // The answers to its earlier messages are written ahead of the close frame.
         self.client.outbox.resume(false);
         self.send_close(None);
         self.start_closing(State::Closing)
     }
 
+    /// Queues our close frame; `None` stands for the codec's answer to the peer's.
     fn send_close(&mut self, frame: Option<CloseFrame>) {
         self.close_sent = true;
-        let reader = self.reader.get_or_insert_with(|| MessageReader::acquire(self.context.codec));
+        let reader = self.reader.get_or_insert_with(|| MessageReader::acquire(self.context.codec_config));
         reader.close(frame);
         self.client.outbox.push_control(reader.replies());
     }
 
-    /// Sends our close frame behind what is queued, and waits for the peer's, all within `close_timeout`.
+    /// Runs the close handshake: sends our close frame after what is queued, and waits for the peer's, all within
+    /// `close_timeout`.
     pub(super) fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<State> {
         if self.poll_timer(cx).is_ready() {
             return Poll::Ready(State::Ended);
@@ -81,10 +84,10 @@ impl Session {
             self.is_clean = true;
             return Poll::Ready(State::Ended);
         }
-        let reader = self.reader.get_or_insert_with(|| MessageReader::acquire(self.context.codec));
+        let reader = self.reader.get_or_insert_with(|| MessageReader::acquire(self.context.codec_config));
         let end = match self.state {
             State::Discarding => {
-                // The peer hears that nothing more comes. A stream that can't be ended has ended.
+                // Lets the peer read the end of the stream. This fails only if the stream has ended already.
                 let _ = self.stream.shutdown_write();
                 reader.poll_discard(cx, &self.stream)
             }
@@ -94,7 +97,7 @@ impl Session {
         end.map(|()| State::Ended)
     }
 
-    /// Why it ends; what has no reason of its own ends by a panic or a cancelled task.
+    /// The close reason. Without a requested close, the session ends by a panic or a cancelled task.
     fn reason(&self) -> CloseReason {
         self.client.close_reason().unwrap_or(CloseReason::InternalError)
     }
@@ -103,27 +106,27 @@ impl Session {
 impl Drop for Session {
     fn drop(&mut self) {
         let reason = self.reason();
-        // From here on whoever still holds the client is told that it is gone.
+        // From now on `send` returns `Closed` to all other holders of the client.
         self.client.close(reason);
-        let state = self.client.outbox.detach();
+        let outbox = self.client.outbox.detach();
         let stats = &self.context.stats;
         stats.sessions.sub(1);
-        stats.closed.add(reason.label());
+        stats.closed.add(reason);
         let counter = if self.is_clean { &stats.closed_cleanly } else { &stats.closed_uncleanly };
         counter.add(1);
         self.client.end();
         let (client, context) = (&*self.client, &*self.context);
         context.presence.leave(client, &*context.handler);
-        let closed = self.close_record(reason, &state);
-        // A panic of an embedder's handler has been printed.
-        let _ = catch_unwind(AssertUnwindSafe(|| context.handler.on_disconnect(client, closed.clone())));
-        // Last: whoever reads it finds the rest.
-        self.log(&closed, &state);
+        let record = self.close_record(reason, &outbox);
+        // The panic hook has reported a panic of an embedder's handler.
+        let _ = catch_unwind(AssertUnwindSafe(|| context.handler.on_disconnect(client, record.clone())));
+        // The log line comes last, so that a reader of it finds the counters and the record up to date.
+        self.log(&record, &outbox);
     }
 }
 
 impl Session {
-    fn close_record(&self, reason: CloseReason, state: &OutboxSnapshot) -> CloseRecord {
+    fn close_record(&self, reason: CloseReason, outbox: &OutboxSnapshot) -> CloseRecord {
         let client = &*self.client;
         let closed_by = match reason {
             CloseReason::Abnormal => ClosedBy::Network,
@@ -138,31 +141,31 @@ impl Session {
             at: SystemTime::now(),
             connected: client.connected_at.elapsed(),
             idle: client.idle(),
-            health: Health::at_close(reason, state),
+            health: Health::at_close(reason, outbox),
             reason,
             closed_by,
             round_trip: client.round_trip(),
-            outbox_peak_bytes: state.outbox_peak_bytes,
+            outbox_peak_bytes: outbox.outbox_peak_bytes,
         }
     }
 
-    fn log(&self, closed: &CloseRecord, state: &OutboxSnapshot) {
-        let (messages_in, bytes_in) = self.client.received();
+    fn log(&self, record: &CloseRecord, outbox: &OutboxSnapshot) {
+        let received = self.client.received();
         info!(
             "disconnected conn_id={} role={} presence_key={} remote_addr={} seconds={:.3} reason={} code={} clean={} \
              messages_in={} messages_out={} bytes_in={} bytes_out={}",
-            closed.conn_id,
-            closed.auth.role,
-            closed.auth.presence_key,
-            closed.remote_addr,
-            closed.connected.as_secs_f64(),
-            closed.reason,
-            closed.reason.code(),
+            record.conn_id,
+            record.auth.role,
+            record.auth.presence_key,
+            record.remote_addr,
+            record.connected.as_secs_f64(),
+            record.reason,
+            record.reason.code(),
             self.is_clean,
-            messages_in,
-            state.messages_out,
-            bytes_in,
-            state.bytes_out,
+            received.messages,
+            outbox.messages_out,
+            received.bytes,
+            outbox.bytes_out,
         );
     }
 }

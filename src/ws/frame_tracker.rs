@@ -1,27 +1,27 @@
-//! Where one message ends and the next begins in the bytes from a client (RFC 6455, section 5.2).
+//! Finds the message boundaries in the bytes from a client (RFC 6455, section 5.2).
 //!
-//! Only lengths are read. What a frame means, and whether it is allowed, is the codec's to say.
+//! Knows lengths and FIN bits only; the codec validates the frames.
 
-/// First two bytes, eight of length, four of mask.
+/// The longest header: two bytes, eight of extended length, four of masking key.
 const MAX_HEADER: usize = 14;
 
-/// Follows the bytes that are handed to the codec, frame by frame.
+/// The position in a client's byte stream: in which part of which frame the next byte is.
 #[derive(Debug, Default)]
 pub(crate) struct FrameTracker {
-    /// The header so far.
+    /// The current frame's header while it is incomplete: its first `header_len` bytes.
     header: [u8; MAX_HEADER],
     header_len: usize,
-    /// What is still to come of the frame's payload.
-    payload: u64,
-    /// A message's last frame has not begun.
+    /// Bytes of the current frame's payload that have not passed yet.
+    payload_left: u64,
+    /// The last data frame was not final: more frames of its message follow.
     fragmented: bool,
 }
 
 impl FrameTracker {
-    /// How many of these next bytes to hand out: to the end of the frame at the most.
+    /// Moves over `bytes`, at most to the end of the current frame. Returns the number of bytes moved over.
     pub(crate) fn advance(&mut self, bytes: &[u8]) -> usize {
         let mut taken = 0;
-        while self.payload == 0 && taken < bytes.len() {
+        while self.payload_left == 0 && taken < bytes.len() {
             let n = (header_length(&self.header[..self.header_len]) - self.header_len).min(bytes.len() - taken);
             self.header[self.header_len..self.header_len + n].copy_from_slice(&bytes[taken..taken + n]);
             self.header_len += n;
@@ -30,22 +30,22 @@ impl FrameTracker {
             if self.header_len == header_length(header) {
                 let (is_final, is_data) = (header[0] & 0x80 != 0, header[0] & 0x08 == 0);
                 self.fragmented = if is_data { !is_final } else { self.fragmented };
-                (self.header_len, self.payload) = (0, payload_length(header));
+                (self.header_len, self.payload_left) = (0, payload_length(header));
                 break;
             }
         }
-        let rest = (bytes.len() - taken).min(usize::try_from(self.payload).unwrap_or(usize::MAX));
-        self.payload -= rest as u64;
-        taken + rest
+        let n = (bytes.len() - taken).min(usize::try_from(self.payload_left).unwrap_or(usize::MAX));
+        self.payload_left -= n as u64;
+        taken + n
     }
 
-    /// Whether what was handed out so far ends with a message.
+    /// Whether the position is after the last frame of a message.
     pub(crate) fn is_between_messages(&self) -> bool {
-        self.header_len == 0 && self.payload == 0 && !self.fragmented
+        self.header_len == 0 && self.payload_left == 0 && !self.fragmented
     }
 }
 
-/// A header's length, as far as its first bytes tell: those that tell come first.
+/// The length of the header that begins with these bytes; a lower bound if there are fewer than two.
 fn header_length(header: &[u8]) -> usize {
     let Some(second) = header.get(1) else { return 2 };
     let mask = if second & 0x80 != 0 { 4 } else { 0 };
@@ -57,7 +57,7 @@ fn header_length(header: &[u8]) -> usize {
         }
 }
 
-/// The payload's length, of a whole header.
+/// The payload length that a complete header announces.
 fn payload_length(header: &[u8]) -> u64 {
     let extended = |bytes: &[u8]| bytes.iter().fold(0, |length, byte| length << 8 | u64::from(*byte));
     match header[1] & 0x7f {
@@ -81,31 +81,31 @@ mod tests {
         frame
     }
 
-    /// Hands out in bites of every size; returns after which bytes a message had ended.
-    fn ends(bytes: &[u8], bite: usize) -> Vec<usize> {
-        let (mut frames, mut at, mut ends) = (FrameTracker::default(), 0, Vec::new());
-        while at < bytes.len() {
-            at += frames.advance(&bytes[at..bytes.len().min(at + bite)]);
+    /// Advances in chunks of `chunk` bytes; returns the offsets at which messages end.
+    fn message_ends(bytes: &[u8], chunk: usize) -> Vec<usize> {
+        let (mut frames, mut offset, mut ends) = (FrameTracker::default(), 0, Vec::new());
+        while offset < bytes.len() {
+            offset += frames.advance(&bytes[offset..bytes.len().min(offset + chunk)]);
             if frames.is_between_messages() {
-                ends.push(at);
+                ends.push(offset);
             }
         }
         ends
     }
 
     #[test]
-    fn messages_end_where_they_end_whatever_the_bites() {
+    fn message_ends_are_found_with_any_chunk_size() {
         let frames = [
             (frame(0x81, 0), true),
             (frame(0x81, 125), true),
             (frame(0x01, 126), false),
-            // A ping between the ns of a message.
+            // A ping between the fragments of a message.
             (frame(0x89, 4), false),
             (frame(0x00, 0), false),
             (frame(0x80, 300), true),
             (frame(0x8a, 0), true),
             (frame(0x82, 70_000), true),
-            // Unmasked, which is the codec's to refuse.
+            // Unmasked frames, which the codec rejects.
             (vec![0x81, 0], true),
             (vec![0x81, 1, 0xff], true),
             ([&[0x82, 126, 1, 0][..], &[0xff; 256]].concat(), true),
@@ -118,13 +118,13 @@ mod tests {
                 expected.push(bytes.len());
             }
         }
-        for bite in [1, 2, 3, 7, 13, 14, 15, 256, 100_000] {
-            assert_eq!(ends(&bytes, bite), expected, "in bites of {bite}");
+        for chunk in [1, 2, 3, 7, 13, 14, 15, 256, 100_000] {
+            assert_eq!(message_ends(&bytes, chunk), expected, "in chunks of {chunk}");
         }
     }
 
     #[test]
-    fn nonsense_is_followed_without_a_panic() {
+    fn arbitrary_bytes_and_huge_lengths_do_not_panic() {
         let mut frames = FrameTracker::default();
         for byte in (0..=255).cycle().take(10_000) {
             assert_eq!(frames.advance(&[byte]), 1);

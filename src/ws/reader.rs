@@ -1,7 +1,7 @@
-//! What comes in on one connection: bytes from the stream, messages out of the codec.
+//! Reads a client's messages: bytes from the stream, messages from the codec.
 //!
-//! A waiting connection owns none of it. The buffer that is read into and the codec are kept for each thread; a
-//! connection holds on to a codec only in the middle of a message, in its bytes or in what its handler has left to do.
+//! An idle connection owns no reader. Buffer and codec are cached per thread; a connection keeps its own only while a
+//! message is incomplete or its handler hasn't finished.
 
 use super::frame_tracker::FrameTracker;
 use super::stream::Stream;
@@ -13,28 +13,28 @@ use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig, WebSocketContext};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-/// Bytes that one read takes from the socket at the most.
+/// Bytes of the buffer that the socket is read into.
 const READ_BUFFER_BYTES: usize = 64 * 1024;
-/// Bytes that the codec takes at once; more cost no fewer system calls, because they are in the scratch.
+/// Bytes that the codec takes from that buffer at a time. A larger size would save no system call.
 const CODEC_READ_BYTES: usize = 256;
-/// Reads from one socket before other tasks have their turn.
+/// Reads from one socket in one poll of its session.
 const READS_PER_POLL: u32 = 4;
-/// A codec that has seen a larger message keeps its buffer, so nobody keeps the codec.
+/// A codec keeps the buffer of its largest message, so it is not cached after a message over this size.
 const MAX_REUSED_MESSAGE: usize = 16 * 1024;
-/// What the codec may write at once: control frames only.
-const CODEC_WRITES: usize = 4 * 1024;
+/// Bytes that the codec may write at a time; it writes control frames only.
+const CODEC_WRITE_BYTES: usize = 4 * 1024;
 
 thread_local! {
-    static SPARE: Cell<Option<Box<MessageReader>>> = const { Cell::new(None) };
-    static SPARE_BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    static CACHED_READER: Cell<Option<Box<MessageReader>>> = const { Cell::new(None) };
+    static CACHED_BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
-/// The codec's settings, for messages of up to so many bytes.
+/// The codec's settings for messages of up to `max_message_bytes` bytes.
 pub(crate) fn codec_config(max_message_bytes: usize) -> WebSocketConfig {
     WebSocketConfig::default()
         .read_buffer_size(CODEC_READ_BYTES)
         .write_buffer_size(0)
-        .max_write_buffer_size(CODEC_WRITES)
+        .max_write_buffer_size(CODEC_WRITE_BYTES)
         .max_message_size(Some(max_message_bytes))
         .max_frame_size(Some(max_message_bytes))
 }
@@ -42,57 +42,58 @@ pub(crate) fn codec_config(max_message_bytes: usize) -> WebSocketConfig {
 /// The handling of a message that has not finished.
 pub(crate) type InFlight = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// A connection's reading, while there is something to read.
+/// Reads the messages of one connection during a poll of its session, and beyond it while a message is incomplete or in
+/// flight.
 pub(crate) struct MessageReader {
     codec: WebSocketContext,
-    /// A large message has left large buffers in the codec.
+    /// The codec has read a message over [`MAX_REUSED_MESSAGE`].
     has_large_buffer: bool,
-    /// The codec has failed or closed: it is of no use to another connection.
+    /// The codec has failed or closed, so it is of no use to another connection.
     finished: bool,
-    /// What has to finish before the next message is read: the handling of the last one.
+    /// The handling of the last message, which finishes before the next one is read.
     pub(crate) in_flight: Option<InFlight>,
     input: Input,
 }
 
 impl MessageReader {
-    /// One that has read nothing yet, of this thread's if there is one.
+    /// A reader that has read nothing: this thread's cached one, or a new one.
     pub(crate) fn acquire(config: WebSocketConfig) -> Box<Self> {
-        if let Some(mut spare) = SPARE.take() {
-            // Of another gateway in this process, perhaps.
-            spare.codec.set_config(|old| *old = config);
-            return spare;
+        if let Some(mut reader) = CACHED_READER.take() {
+            // Gateways of different configurations may share the thread.
+            reader.codec.set_config(|old| *old = config);
+            return reader;
         }
         let codec = WebSocketContext::new(Role::Server, Some(config));
-        let input = Input { reads: READS_PER_POLL, ..Input::default() };
+        let input = Input { reads_left: READS_PER_POLL, ..Input::default() };
         Box::new(MessageReader { codec, has_large_buffer: false, finished: false, in_flight: None, input })
     }
 
-    /// One whose first bytes were read with the opening handshake.
+    /// A reader whose first bytes, `early`, were received with the opening handshake.
     pub(crate) fn with_early(early: &[u8], config: WebSocketConfig) -> Box<Self> {
         let mut reader = Self::acquire(config);
-        reader.input.read = early.to_vec();
-        reader.input.to = early.len();
+        reader.input.buffer = early.to_vec();
+        reader.input.end = early.len();
         reader
     }
 
-    /// The session's turn is over. The connection keeps this only with something unfinished in it.
+    /// Ends a poll of the session. Returns the reader if the connection has to keep it; otherwise it is cached.
     pub(crate) fn release(mut self: Box<Self>) -> Option<Box<Self>> {
         self.input.release_buffer();
-        self.input.reads = READS_PER_POLL;
+        self.input.reads_left = READS_PER_POLL;
         if self.finished || self.in_flight.is_some() || !self.input.is_between_messages() {
             return Some(self);
         }
         if !self.has_large_buffer {
-            SPARE.set(Some(self));
+            CACHED_READER.set(Some(self));
         }
         None
     }
 
-    /// The next message. `Pending` also when others are to have their turn, with the waker called.
+    /// Polls for the next message. After [`READS_PER_POLL`] reads it wakes the task and returns `Pending`.
     pub(crate) fn poll_message(&mut self, cx: &mut Context<'_>, stream: &Stream) -> Poll<Result<Message, Error>> {
-        // Mostly there is nothing more: the codec, which takes long to find that out, isn't asked then. One that has failed
-        // or closed has its answer without.
-        if self.input.from == self.input.to && !self.finished {
+        // Fast path: usually nothing more has arrived, and a read that would block is cheaper than asking the codec. A
+        // finished codec answers without reading.
+        if self.input.is_empty() && !self.finished {
             let end = match ready!(self.input.poll_fill(cx, stream)) {
                 Ok(0) => Some(ProtocolError::ResetWithoutClosingHandshake.into()),
                 Ok(_) => None,
@@ -107,8 +108,8 @@ impl MessageReader {
             Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => Poll::Pending,
             result => {
                 if let Ok(Message::Ping(_)) = result {
-                    // The codec would keep its answer until it reads again, for whoever has it then. Nothing of this fails:
-                    // what it writes is taken.
+                    // Flush the pong now: the codec would send it on its next read, which may be for another
+                    // connection. Writing to a Vec can't fail.
                     let _ = self.codec.flush(&mut ReplySink(&mut self.input.replies));
                 }
                 self.has_large_buffer |= result.as_ref().is_ok_and(|message| message.len() > MAX_REUSED_MESSAGE);
@@ -118,24 +119,25 @@ impl MessageReader {
         }
     }
 
-    /// Our close frame, or our answer to the peer's.
+    /// Writes our close frame, or our answer to the peer's, to [`replies`](Self::replies).
     pub(crate) fn close(&mut self, frame: Option<CloseFrame>) {
         self.finished = true;
-        // What it writes is taken in any case; it says that the connection is closed if the peer has closed first.
+        // Writing to a Vec can't fail; `ConnectionClosed` only means that the peer has closed first.
         let _ = self.codec.close(&mut ReplySink(&mut self.input.replies), frame);
     }
 
-    /// Control frames that the codec answers with.
+    /// The control frames that the codec has written: pongs and close frames.
     pub(crate) fn replies(&mut self) -> &mut Vec<u8> {
         &mut self.input.replies
     }
 
-    /// Bytes read from the socket since this was last asked.
+    /// Takes the number of bytes read from the socket since the last call.
     pub(crate) fn take_bytes(&mut self) -> u64 {
         std::mem::take(&mut self.input.bytes)
     }
 
-    /// Reads what still comes only to forget it, until the peer's close frame, or without one the end: whether it came.
+    /// Reads and drops messages until the peer's close frame or the end of the stream. Returns whether the close frame
+    /// was received.
     pub(crate) fn poll_close(&mut self, cx: &mut Context<'_>, stream: &Stream) -> Poll<bool> {
         loop {
             match ready!(self.poll_message(cx, stream)) {
@@ -146,7 +148,7 @@ impl MessageReader {
         }
     }
 
-    /// Reads what still comes only to forget it, until the peer ends its direction.
+    /// Reads and drops bytes until the end of the stream.
     pub(crate) fn poll_discard(&mut self, cx: &mut Context<'_>, stream: &Stream) -> Poll<()> {
         loop {
             match ready!(self.input.poll_fill(cx, stream)) {
@@ -157,64 +159,73 @@ impl MessageReader {
     }
 }
 
-/// What was read and not handed to the codec, and what the codec wrote.
+/// The bytes between the socket and the codec.
 #[derive(Default)]
 struct Input {
-    /// The thread's scratch while the session has its turn. Outside it only what was read and not used, which is rare.
-    read: Vec<u8>,
-    from: usize,
-    to: usize,
-    /// Reads left in this turn.
-    reads: u32,
+    /// This thread's read buffer during a poll of the session. Between polls it holds only unread bytes, usually none.
+    buffer: Vec<u8>,
+    /// The unread bytes are `buffer[start..end]`.
+    start: usize,
+    end: usize,
+    /// Reads left in this poll of the session.
+    reads_left: u32,
+    /// Bytes read from the socket that were not counted yet.
     bytes: u64,
-    /// How far the codec is.
+    /// The codec's position in the byte stream.
     frames: FrameTracker,
+    /// Control frames that the codec has written.
     replies: Vec<u8>,
 }
 
 impl Input {
-    /// Whether the codec has had whole messages only, and what it wrote is taken: once it has returned them, it holds
-    /// nothing unread and nothing unsent.
-    fn is_between_messages(&self) -> bool {
-        self.frames.is_between_messages() && self.from == self.to && self.replies.is_empty()
+    /// Whether no bytes are unread.
+    fn is_empty(&self) -> bool {
+        self.start == self.end
     }
 
-    /// Gives the thread's scratch back; what is left in it is kept apart.
+    /// Whether the codec was given complete messages only, and its replies were taken. Once it has returned those
+    /// messages, it holds nothing of this connection.
+    fn is_between_messages(&self) -> bool {
+        self.frames.is_between_messages() && self.is_empty() && self.replies.is_empty()
+    }
+
+    /// Returns the read buffer to this thread's cache; unread bytes move to a buffer of their own.
     fn release_buffer(&mut self) {
-        if self.read.len() != READ_BUFFER_BYTES && self.from < self.to {
-            // Kept apart already.
+        if self.buffer.len() != READ_BUFFER_BYTES && !self.is_empty() {
+            // They are in a buffer of their own already.
             return;
         }
-        let unused = self.read[self.from..self.to].to_vec();
-        let read = std::mem::replace(&mut self.read, unused);
-        (self.from, self.to) = (0, self.read.len());
-        if read.len() == READ_BUFFER_BYTES {
-            SPARE_BUFFER.set(read);
+        let unread = self.buffer[self.start..self.end].to_vec();
+        let buffer = std::mem::replace(&mut self.buffer, unread);
+        (self.start, self.end) = (0, self.buffer.len());
+        if buffer.len() == READ_BUFFER_BYTES {
+            CACHED_BUFFER.set(buffer);
         }
     }
 
     /// Reads once; 0 bytes are the end of the stream.
     ///
-    /// A peer that sends without end has its next turn behind the other tasks', also if what it sends makes no
-    /// messages.
+    /// The limit of reads holds for a peer that sends without pause, even if its bytes complete no message. Other tasks
+    /// run before its next read.
     fn poll_fill(&mut self, cx: &mut Context<'_>, stream: &Stream) -> Poll<io::Result<usize>> {
-        if self.reads == 0 {
+        if self.reads_left == 0 {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        self.reads -= 1;
-        if self.read.len() < READ_BUFFER_BYTES {
-            self.read = SPARE_BUFFER.take();
-            self.read.resize(READ_BUFFER_BYTES, 0);
+        self.reads_left -= 1;
+        if self.buffer.len() < READ_BUFFER_BYTES {
+            self.buffer = CACHED_BUFFER.take();
+            self.buffer.resize(READ_BUFFER_BYTES, 0);
         }
-        (self.from, self.to) = (0, 0);
-        self.to = ready!(stream.poll_read_once(cx, &mut self.read))?;
-        self.bytes += self.to as u64;
-        Poll::Ready(Ok(self.to))
+        (self.start, self.end) = (0, 0);
+        self.end = ready!(stream.poll_read_once(cx, &mut self.buffer))?;
+        self.bytes += self.end as u64;
+        Poll::Ready(Ok(self.end))
     }
 }
 
-/// The stream as a blocking codec sees it: `WouldBlock` where it is pending. What the codec writes is only gathered.
+/// The stream as the codec's blocking interface: reads fail with `WouldBlock` while the stream is pending, and writes
+/// go to the replies.
 struct CodecIo<'a, 'b> {
     input: &'a mut Input,
     stream: &'a Stream,
@@ -224,16 +235,16 @@ struct CodecIo<'a, 'b> {
 impl Read for CodecIo<'_, '_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let input = &mut *self.input;
-        if input.from == input.to {
+        if input.is_empty() {
             match input.poll_fill(self.cx, self.stream) {
                 Poll::Ready(filled) => drop(filled?),
                 Poll::Pending => return Err(ErrorKind::WouldBlock.into()),
             }
         }
-        let n = buffer.len().min(input.to - input.from);
-        let n = input.frames.advance(&input.read[input.from..input.from + n]);
-        buffer[..n].copy_from_slice(&input.read[input.from..input.from + n]);
-        input.from += n;
+        let n = buffer.len().min(input.end - input.start);
+        let n = input.frames.advance(&input.buffer[input.start..input.start + n]);
+        buffer[..n].copy_from_slice(&input.buffer[input.start..input.start + n]);
+        input.start += n;
         Ok(n)
     }
 }
@@ -247,7 +258,7 @@ impl Write for CodecIo<'_, '_> {
     }
 }
 
-/// A stream that is written to only.
+/// The replies as a stream that the codec can only write to.
 struct ReplySink<'a>(&'a mut Vec<u8>);
 
 impl Read for ReplySink<'_> {

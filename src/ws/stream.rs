@@ -1,6 +1,6 @@
 //! A connection's byte stream, over TCP or a Unix socket.
 //!
-//! What a session needs works through a shared reference: one task reads, whoever holds the client's lock writes.
+//! A session's methods take a shared reference: the session reads, and any task that holds the outbox lock writes.
 
 use socket2::SockRef;
 use std::io::{self, ErrorKind, IoSlice, Read};
@@ -19,43 +19,44 @@ pub enum Stream {
     Unix(UnixStream),
 }
 
-/// Calls a method of whichever stream it is.
-macro_rules! either {
-    ($stream:expr, $either:ident => $call:expr) => {
+/// Evaluates `$call` with the stream's socket.
+macro_rules! on_socket {
+    ($stream:expr, $socket:ident => $call:expr) => {
         match $stream {
-            Stream::Tcp($either) => $call,
-            Stream::Unix($either) => $call,
+            Stream::Tcp($socket) => $call,
+            Stream::Unix($socket) => $call,
         }
     };
 }
 
 impl Stream {
-    /// Waits for the first byte, or the end, and leaves it there: whether there is one.
+    /// Waits until the peer has sent a byte or closed, and consumes nothing. Returns whether there is a byte.
     pub(crate) fn poll_first_byte(&self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
         let mut byte = [MaybeUninit::uninit()];
         loop {
-            ready!(either!(self, socket => socket.poll_read_ready(cx)))?;
+            ready!(on_socket!(self, socket => socket.poll_read_ready(cx)))?;
             let mut peek = |socket: SockRef<'_>| socket.peek(&mut byte);
-            match either!(self, socket => socket.try_io(Interest::READABLE, || peek(SockRef::from(socket)))) {
+            match on_socket!(self, socket => socket.try_io(Interest::READABLE, || peek(SockRef::from(socket)))) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 peeked => return Poll::Ready(peeked.map(|length| length > 0)),
             }
         }
     }
 
-    /// Writes what the socket takes at once, and forgets the rest.
+    /// Writes as much as the socket accepts without blocking, and drops the remainder and any error.
     pub(crate) fn write_best_effort(&self, bytes: &[u8]) {
-        // The peer is told out of courtesy: it is dropped whether it hears it or not.
+        // The connection is closed next, whether or not the peer receives this.
         let _ = self.try_write(bytes, &[]);
     }
 
     /// Reads once; 0 bytes are the end of the stream.
     ///
-    /// A short read has emptied the socket, but for urgent data and passed descriptors, which no WebSocket client sends:
-    /// there is no second system call only to hear that. Tokio's own streams read so too.
+    /// A short read clears the readiness, as in tokio's own streams, which saves the system call that would return
+    /// `WouldBlock`. More could be readable only after urgent data or passed descriptors, which no WebSocket client
+    /// sends.
     pub(crate) fn poll_read_once(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         loop {
-            ready!(either!(self, socket => socket.poll_read_ready(cx)))?;
+            ready!(on_socket!(self, socket => socket.poll_read_ready(cx)))?;
             match self.try_read(buffer) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 result => return Poll::Ready(result),
@@ -65,53 +66,56 @@ impl Stream {
 
     fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         let mut short = None;
-        let read = either!(self, socket => socket.try_io(Interest::READABLE, || {
-            let read = (&*SockRef::from(socket)).read(buffer)?;
-            if 0 < read && read < buffer.len() {
-                // The way to say that the socket isn't readable any more.
-                short = Some(read);
+        let result = on_socket!(self, socket => socket.try_io(Interest::READABLE, || {
+            let n = (&*SockRef::from(socket)).read(buffer)?;
+            if 0 < n && n < buffer.len() {
+                // `try_io` clears the readiness on this error.
+                short = Some(n);
                 return Err(ErrorKind::WouldBlock.into());
             }
-            Ok(read)
+            Ok(n)
         }));
-        short.map_or(read, Ok)
+        short.map_or(result, Ok)
     }
 
-    /// Writes two pieces, one behind the other, as much as the socket takes: `WouldBlock` when it takes nothing.
+    /// Writes two consecutive slices, as far as the socket accepts them. Returns the number of bytes written.
+    ///
+    /// # Errors
+    /// `WouldBlock` when the socket accepts nothing; any other error means that the transport is broken.
     pub(crate) fn try_write(&self, first: &[u8], second: &[u8]) -> io::Result<usize> {
         if second.is_empty() {
-            return either!(self, socket => socket.try_write(first));
+            return on_socket!(self, socket => socket.try_write(first));
         }
-        either!(self, socket => socket.try_write_vectored(&[IoSlice::new(first), IoSlice::new(second)]))
+        on_socket!(self, socket => socket.try_write_vectored(&[IoSlice::new(first), IoSlice::new(second)]))
     }
 
-    /// Waits until the socket takes something again.
+    /// Waits until the socket accepts data again.
     pub(crate) fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        either!(self, socket => socket.poll_write_ready(cx))
+        on_socket!(self, socket => socket.poll_write_ready(cx))
     }
 
-    /// Ends our direction.
+    /// Shuts down the write half: the peer reads the end of the stream.
     pub(crate) fn shutdown_write(&self) -> io::Result<()> {
-        either!(self, socket => SockRef::from(socket).shutdown(Shutdown::Write))
+        on_socket!(self, socket => SockRef::from(socket).shutdown(Shutdown::Write))
     }
 }
 
 impl AsyncRead for Stream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        either!(self.get_mut(), socket => Pin::new(socket).poll_read(cx, buffer))
+        on_socket!(self.get_mut(), socket => Pin::new(socket).poll_read(cx, buffer))
     }
 }
 
 impl AsyncWrite for Stream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        either!(self.get_mut(), socket => Pin::new(socket).poll_write(cx, bytes))
+        on_socket!(self.get_mut(), socket => Pin::new(socket).poll_write(cx, bytes))
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        either!(self.get_mut(), socket => Pin::new(socket).poll_flush(cx))
+        on_socket!(self.get_mut(), socket => Pin::new(socket).poll_flush(cx))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        either!(self.get_mut(), socket => Pin::new(socket).poll_shutdown(cx))
+        on_socket!(self.get_mut(), socket => Pin::new(socket).poll_shutdown(cx))
     }
 }

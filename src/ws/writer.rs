@@ -1,75 +1,107 @@
-//! What leaves on one connection: frames gathered into as few writes as it takes, and how far the socket has written them.
+//! The frames that wait for one connection's socket, and how much of them it has accepted.
 //!
-//! Frames to clients are not masked (RFC 6455, section 5.1), so a payload that goes to many is shared by all of them. No
-//! lock, no waker.
+//! Frames to clients are not masked (RFC 6455, section 5.1), so clients that get the same message share its payload.
+//! Has no lock and no waker, and knows no socket.
 
-use super::send_queue::{Full, QueueLimits, SendQueue};
 use std::cell::Cell;
+use std::collections::VecDeque;
 use std::io;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 
-/// Bytes that are gathered before they are written.
+/// Bytes that make a write worthwhile: a write is filled up to about this size, and output is batched until it has it.
 const FLUSH_BYTES: usize = 16 * 1024;
-/// Payloads of this size are written from where they are, not copied.
-const COPY_MAX: usize = 4 * 1024;
-/// An unmasked frame's header at the most.
+/// Payloads shorter than this are copied into the write; longer ones are written from where they are.
+const COPY_LIMIT: usize = 4 * 1024;
+/// The longest header of an unmasked frame.
 const MAX_HEADER: usize = 10;
+/// A buffer with capacity for more messages than this gives the memory back when it is empty.
+const MAX_RETAINED_CAPACITY: usize = 64;
 
 thread_local! {
-    static SPARE: Cell<Option<Box<WriteBuffer>>> = const { Cell::new(None) };
-    static SPARE_BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    static CACHED_BUFFER: Cell<Option<Box<WriteBuffer>>> = const { Cell::new(None) };
+    static CACHED_SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
-/// Messages and control frames on their way to the socket.
+/// How much may be queued for one client.
+#[derive(Clone, Copy, Debug)]
+pub struct QueueLimits {
+    /// Most messages.
+    pub messages: usize,
+    /// Most payload bytes of all messages together.
+    pub bytes: usize,
+}
+
+/// Messages and control frames that the socket has not accepted yet.
 #[derive(Debug, Default)]
 pub(crate) struct WriteBuffer {
-    /// A message stays in it until the socket has written its whole frame.
-    outbox: SendQueue<Utf8Bytes>,
-    /// Bytes of the oldest message's frame that the socket has written. That frame goes on before anything else.
+    /// Text messages, the oldest first. A message stays until the socket has accepted its whole frame.
+    messages: VecDeque<Utf8Bytes>,
+    /// Payload bytes of `messages`.
+    message_bytes: usize,
+    /// Bytes of the oldest message's frame that the socket has accepted. The remainder is written ahead of all else.
     partial: usize,
-    /// Whole control frames, but for what the socket has written. They go before any message that isn't partial.
+    /// Whole control frames, less what the socket has accepted. They are written ahead of every message that is not
+    /// partial.
     control: Vec<u8>,
-    /// Words for the close frame, which waits until all else is out.
+    /// Detail text for the close frame, which is sent once everything else is written.
     pub(crate) detail: Option<Box<str>>,
 }
 
-/// What the socket has written.
+/// What the socket has accepted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Written {
+    /// Bytes, frame headers included.
     pub(crate) bytes: u64,
-    /// Messages that are out with their last byte.
+    /// Messages of which the last byte was accepted.
     pub(crate) messages: u64,
-    /// Their payloads.
-    pub(crate) payload_bytes: u64,
+    /// Payload bytes of those messages.
+    pub(crate) message_bytes: u64,
 }
 
 impl WriteBuffer {
-    /// An empty one, if there is one on this thread the one that was last given back.
+    /// An empty buffer: this thread's cached one, or a new one.
     pub(crate) fn acquire() -> Box<Self> {
-        SPARE.take().unwrap_or_default()
+        CACHED_BUFFER.take().unwrap_or_default()
     }
 
-    /// Keeps an empty one for the next connection that this thread writes to.
-    pub(crate) fn release(self: Box<Self>) {
+    /// Caches an empty buffer for the next connection that this thread writes to.
+    pub(crate) fn release(mut self: Box<Self>) {
         debug_assert!(self.is_empty() && self.detail.is_none());
-        SPARE.set(Some(self));
+        self.shrink();
+        CACHED_BUFFER.set(Some(self));
     }
 
-    /// Puts a message behind the others.
-    pub(crate) fn push(&mut self, text: Utf8Bytes, bounds: &QueueLimits) -> Result<(), Full> {
-        self.outbox.push(text, bounds)
+    /// Queues a message. The caller has checked that it [has room](Self::has_room).
+    pub(crate) fn push(&mut self, text: Utf8Bytes) {
+        self.message_bytes += text.len();
+        self.messages.push_back(text);
     }
 
-    /// Puts whole control frames before the messages.
+    /// Queues whole control frames, ahead of the messages.
     pub(crate) fn push_control(&mut self, frames: &[u8]) {
         self.control.extend_from_slice(frames);
     }
 
-    /// The messages.
-    pub(crate) fn outbox(&self) -> &SendQueue<Utf8Bytes> {
-        &self.outbox
+    /// Whether one more message of `bytes` payload bytes is within `limits`.
+    pub(crate) fn has_room(&self, bytes: usize, limits: &QueueLimits) -> bool {
+        self.messages.len() < limits.messages && self.message_bytes + bytes <= limits.bytes
+    }
+
+    /// Whether more than half of either limit is in use.
+    pub(crate) fn is_half_full(&self, limits: &QueueLimits) -> bool {
+        self.messages.len() > limits.messages / 2 || self.message_bytes > limits.bytes / 2
+    }
+
+    /// Number of messages.
+    pub(crate) fn messages(&self) -> usize {
+        self.messages.len()
+    }
+
+    /// Payload bytes of the messages.
+    pub(crate) fn message_bytes(&self) -> usize {
+        self.message_bytes
     }
 
     /// Bytes of control frames.
@@ -77,37 +109,45 @@ impl WriteBuffer {
         self.control.len()
     }
 
-    /// Whether there is nothing left to write.
+    /// Whether nothing is left to write.
     pub(crate) fn is_empty(&self) -> bool {
-        self.outbox.is_empty() && self.control.is_empty()
+        self.messages.is_empty() && self.control.is_empty()
     }
 
-    /// Whether there is enough to be worth a write.
+    /// Whether the frames are worth a write of their own.
     pub(crate) fn should_flush(&self) -> bool {
-        self.outbox.bytes() + self.control.len() >= FLUSH_BYTES
+        self.message_bytes + self.control.len() >= FLUSH_BYTES
     }
 
-    /// Forgets the messages, but for one of which a part is out: what follows would be written for the rest of it.
-    /// Returns how many bytes it forgot.
-    pub(crate) fn discard_unsent(&mut self) -> u64 {
-        let before = self.outbox.bytes();
-        self.outbox.truncate(usize::from(self.partial > 0));
-        (before - self.outbox.bytes()) as u64
+    /// Drops all messages except a partial one, whose frame has to be completed. Returns the payload bytes dropped.
+    pub(crate) fn discard_unsent(&mut self) -> usize {
+        let before = self.message_bytes;
+        self.messages.truncate(usize::from(self.partial > 0));
+        self.message_bytes = self.messages.front().map_or(0, |text| text.len());
+        self.shrink();
+        before - self.message_bytes
     }
 
-    /// Hands everything to `write`, which takes two pieces and says how many bytes of them it took, until it has all
-    /// of it or fails; what it took is counted in `written`.
+    fn shrink(&mut self) {
+        if self.messages.is_empty() && self.messages.capacity() > MAX_RETAINED_CAPACITY {
+            self.messages = VecDeque::new();
+        }
+    }
+
+    /// Calls `write` until it has accepted everything or fails, and adds what it accepted to `written`.
+    ///
+    /// `write` gets two consecutive slices and returns how many bytes of them it has accepted.
     pub(crate) fn write(
         &mut self,
         written: &mut Written,
         mut write: impl FnMut(&[u8], &[u8]) -> io::Result<usize>,
     ) -> io::Result<()> {
-        let mut scratch = SPARE_BUFFER.take();
+        let mut scratch = CACHED_SCRATCH.take();
         let mut result = Ok(());
         while result.is_ok() && !self.is_empty() {
             scratch.clear();
-            let rest = self.fill(&mut scratch);
-            result = match write(&scratch, rest) {
+            let payload = self.fill(&mut scratch);
+            result = match write(&scratch, payload) {
                 Ok(0) => Err(io::ErrorKind::WriteZero.into()),
                 Ok(bytes) => {
                     self.advance(bytes, written);
@@ -116,21 +156,21 @@ impl WriteBuffer {
                 Err(error) => Err(error),
             };
         }
-        SPARE_BUFFER.set(scratch);
+        CACHED_SCRATCH.set(scratch);
         result
     }
 
-    /// Puts the next bytes into `scratch`, and returns the large payload that follows them.
+    /// Copies the next bytes to write into `scratch`. Returns the long payload that follows them, or an empty slice.
     fn fill(&self, scratch: &mut Vec<u8>) -> &[u8] {
         let mut partial = self.partial;
         if partial == 0 {
             scratch.extend_from_slice(&self.control);
         }
-        for text in self.outbox.iter() {
+        for text in &self.messages {
             let (header, length) = header_bytes(text.len());
             scratch.extend_from_slice(&header[partial.min(length)..length]);
             let payload = &text.as_bytes()[partial.saturating_sub(length)..];
-            if payload.len() >= COPY_MAX {
+            if payload.len() >= COPY_LIMIT {
                 return payload;
             }
             scratch.extend_from_slice(payload);
@@ -145,7 +185,7 @@ impl WriteBuffer {
         &[]
     }
 
-    /// So many bytes more are out, in the order of [`fill`](Self::fill).
+    /// Removes `bytes` that were accepted, in the order of [`fill`](Self::fill).
     fn advance(&mut self, mut bytes: usize, written: &mut Written) {
         written.bytes += bytes as u64;
         while bytes > 0 {
@@ -154,30 +194,39 @@ impl WriteBuffer {
                 self.control.drain(..control);
                 bytes -= control;
             }
-            let Some(payload) = self.outbox.iter().next().map(|text| text.len()) else { return };
+            let Some(payload) = self.messages.front().map(|text| text.len()) else { return };
             let frame = text_header().len(payload as u64) + payload;
-            let part = bytes.min(frame - self.partial);
-            self.partial += part;
-            bytes -= part;
+            let n = bytes.min(frame - self.partial);
+            self.partial += n;
+            bytes -= n;
             if self.partial == frame {
                 self.partial = 0;
-                self.outbox.pop();
+                self.messages.pop_front();
+                self.message_bytes -= payload;
                 written.messages += 1;
-                written.payload_bytes += payload as u64;
+                written.message_bytes += payload as u64;
             }
         }
     }
 }
 
-/// The header of an unmasked text frame, and its length (RFC 6455, section 5.2).
+/// The header of an unmasked text frame in an array, and its length (RFC 6455, section 5.2).
 fn header_bytes(payload: usize) -> ([u8; MAX_HEADER], usize) {
     let (header, mut bytes) = (text_header(), [0; MAX_HEADER]);
-    header.format(payload as u64, &mut &mut bytes[..]).expect("ten bytes hold every unmasked header");
+    header.format(payload as u64, &mut &mut bytes[..]).expect("an unmasked header has at most ten bytes");
     (bytes, header.len(payload as u64))
 }
 
 fn text_header() -> FrameHeader {
     FrameHeader { is_final: true, opcode: OpCode::Data(Data::Text), ..FrameHeader::default() }
+}
+
+#[cfg(test)]
+impl WriteBuffer {
+    /// The queued messages, the oldest first.
+    pub(crate) fn queued(&self) -> Vec<Utf8Bytes> {
+        self.messages.iter().cloned().collect()
+    }
 }
 
 #[cfg(test)]

@@ -1,13 +1,10 @@
-//! What is behind a sender's lock: the socket's writing closed_by, what waits for it, and the flags.
+//! A client's outbound state: everything that the [`Outbox`](super::Outbox) mutex guards.
 
+use super::{OutboxContext, OutboxSnapshot, SendError, Signals};
 use crate::client::close_reason::CloseReason;
-use crate::client::outbox::OutboxSnapshot;
-use crate::client::outbox::{OutboxContext, SendError, Signals};
 use crate::client::stats::SessionStats;
 use crate::clock::Timestamp;
-use crate::ws::Stream;
-use crate::ws::{QueueLimits, SendQueue};
-use crate::ws::{WriteBuffer, Written};
+use crate::ws::{QueueLimits, Stream, WriteBuffer, Written};
 use std::io::ErrorKind;
 use std::sync::Arc;
 use std::task::Waker;
@@ -17,47 +14,52 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 /// A ping's header: final, opcode 9, four bytes of payload (RFC 6455, section 5.5.2).
 const PING_HEADER: [u8; 2] = [0x89, 4];
 
-/// Bytes of control frames that may wait behind a blocked write before nothing more is read: pongs to a peer that
+/// Bytes of control frames that may wait for a blocked socket before reading stops. Bounds the pongs to a peer that
 /// sends pings and reads nothing.
 const MAX_PENDING_CONTROL: usize = 2 * 1024;
 
-/// The ping under way.
+/// The state of the latest ping.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum Ping {
+    /// No ping is under way.
     #[default]
     None,
+    /// The next write begins with a ping.
     Requested,
-    /// Among the control frames that the socket hasn't written yet.
+    /// The ping is among the control frames that the socket has not accepted yet.
     Queued,
-    /// Written at [`OutboxState::ping_sent`].
+    /// The ping was written at [`OutboxState::ping_sent_at`], and its pong has not been received.
     Sent,
 }
 
-/// One connection's way out.
+/// A client's outbound state: its socket, unsent frames, and pending ping and close requests.
 #[derive(Default)]
 pub(crate) struct OutboxState {
-    /// There from when the session begins until it ends.
+    /// Set while the session exists.
     pub(crate) stream: Option<Arc<Stream>>,
-    /// What the socket has not written yet; while that is nothing, it takes no memory.
+    /// The frames that the socket has not accepted yet. `None` when there are none, so that an idle client owns no
+    /// buffer.
     buffer: Option<Box<WriteBuffer>>,
-    /// The socket took less than it was given, and the session waits for it.
+    /// The socket accepted less than it was offered, and the session waits until it is writable.
     pub(crate) blocked: bool,
-    /// Somebody is about to write what waits.
+    /// A task that has enqueued a message is about to flush.
     pub(crate) has_writer: bool,
-    /// The first reason given; it stays.
+    /// The first reason given; it never changes.
     pub(crate) close: Option<CloseReason>,
     /// The session is to end without a close handshake.
     abort_requested: bool,
     pub(crate) ping: Ping,
-    /// Pings so far: the payload of the last one.
+    /// The number of pings so far, which is the payload of the latest one.
     ping_id: u32,
-    /// When the last one was written.
-    pub(crate) ping_sent: Timestamp,
-    /// The most payload bytes that ever waited.
+    /// When the latest ping was written.
+    pub(crate) ping_sent_at: Timestamp,
+    /// The most payload bytes that were ever queued.
     peak_bytes: u32,
-    /// There only while the session waits: what a session asks of itself wakes nobody.
+    /// Set only while the session is parked, so that its own calls wake no task.
     pub(crate) waker: Option<Waker>,
-    pub(crate) messages_out: u64,
+    /// Text messages that the socket has accepted.
+    messages_out: u64,
+    /// Bytes that the socket has accepted, frame headers included.
     pub(crate) bytes_out: u64,
 }
 
@@ -66,22 +68,21 @@ impl OutboxState {
         Signals { close: self.close, abort: self.abort_requested, blocked: self.blocked }
     }
 
-    /// What others may know of it.
     pub(crate) fn snapshot(&self) -> OutboxSnapshot {
-        let outbox = self.buffer.as_ref().map(|buffer| buffer.outbox());
         OutboxSnapshot {
             close_reason: self.close,
             is_blocked: self.blocked && self.has_pending(),
-            ping_sent_at: (self.ping == Ping::Sent).then_some(self.ping_sent),
+            ping_sent_at: (self.ping == Ping::Sent).then_some(self.ping_sent_at),
             messages_out: self.messages_out,
             bytes_out: self.bytes_out,
-            outbox_messages: outbox.map_or(0, SendQueue::len),
-            outbox_bytes: outbox.map_or(0, SendQueue::bytes),
+            outbox_messages: self.buffer.as_ref().map_or(0, |buffer| buffer.messages()),
+            outbox_bytes: self.buffer.as_ref().map_or(0, |buffer| buffer.message_bytes()),
             outbox_peak_bytes: self.peak_bytes,
         }
     }
 
-    /// Begins the close, with words for the close frame. Whether it was not begun before.
+    /// Requests a close as [`CloseReason::Kicked`], with `detail` for the close frame. Returns whether no close was
+    /// requested before.
     pub(crate) fn disconnect(&mut self, detail: &str) -> bool {
         if self.close.is_some() {
             return false;
@@ -94,7 +95,7 @@ impl OutboxState {
         true
     }
 
-    /// The words for the close frame.
+    /// Takes the detail text for the close frame.
     pub(crate) fn take_detail(&mut self) -> Option<Box<str>> {
         self.buffer.as_mut()?.detail.take()
     }
@@ -104,39 +105,41 @@ impl OutboxState {
         self.abort_requested = true;
     }
 
-    /// Queues a message. One that doesn't fit closes the client, unless the socket takes what is before it.
+    /// Queues a message. If there is no room, not even after a write, requests a close as
+    /// [`CloseReason::SlowConsumer`].
     pub(crate) fn push(&mut self, text: Utf8Bytes, context: &OutboxContext) -> Result<(), SendError> {
-        let (limits, stats, bytes) = (&context.limits, &context.stats, text.len());
-        self.try_make_room(bytes, context);
-        let buffer = self.buffer();
-        if buffer.push(text, limits).is_err() {
+        let (stats, bytes) = (&context.stats, text.len());
+        if !self.try_make_room(bytes, context) {
             self.close.get_or_insert(CloseReason::SlowConsumer);
             return Err(SendError::Full);
         }
-        let waiting_bytes = buffer.outbox().bytes();
-        // A bound is far below 4 GiB.
-        self.peak_bytes = self.peak_bytes.max(waiting_bytes as u32);
-        stats.outbox_peak.observe(waiting_bytes as u64);
+        let buffer = self.buffer();
+        buffer.push(text);
+        let queued_bytes = buffer.message_bytes();
+        // The configuration limits an outbox to far less than 4 GiB.
+        self.peak_bytes = self.peak_bytes.max(queued_bytes as u32);
+        stats.outbox_peak_bytes.observe(queued_bytes as u64);
         stats.outbox_bytes.add(bytes as u64);
         Ok(())
     }
 
-    /// Whether there is room for a message, if need be once the socket has written what it takes.
+    /// Returns whether there is room for a message of `bytes` bytes. If there is none at first, writes to make some.
     pub(crate) fn try_make_room(&mut self, bytes: usize, context: &OutboxContext) -> bool {
-        if !self.has_room(bytes, &context.limits) {
-            self.write(&context.stats);
+        if self.has_room(bytes, &context.limits) {
+            return true;
         }
+        self.write(&context.stats);
         self.has_room(bytes, &context.limits)
     }
 
-    /// Puts whole control frames before the messages.
+    /// Queues whole control frames, ahead of the messages.
     pub(crate) fn push_control(&mut self, frames: &[u8]) {
         self.buffer().push_control(frames);
     }
 
     pub(crate) fn has_room(&self, bytes: usize, limits: &QueueLimits) -> bool {
         match &self.buffer {
-            Some(buffer) => buffer.outbox().has_room(bytes, limits),
+            Some(buffer) => buffer.has_room(bytes, limits),
             None => bytes <= limits.bytes,
         }
     }
@@ -145,34 +148,33 @@ impl OutboxState {
         self.buffer.get_or_insert_with(WriteBuffer::acquire)
     }
 
-    /// Whether the socket has not written everything.
+    /// Whether a frame or a requested ping is left to write.
     pub(crate) fn has_pending(&self) -> bool {
         self.buffer.as_ref().is_some_and(|buffer| !buffer.is_empty()) || self.ping_requested()
     }
 
-    /// No ping goes behind a close frame.
+    /// No ping is sent once a close is requested: it could follow the close frame (RFC 6455, section 5.5.1).
     fn ping_requested(&self) -> bool {
         self.ping == Ping::Requested && self.close.is_none()
     }
 
-    /// Whether there is something to write, and the socket may take it.
+    /// Whether something is left to write and the socket may accept it.
     pub(crate) fn can_write(&self) -> bool {
         self.has_pending() && !self.blocked && self.stream.is_some()
     }
 
-    /// Whether so much is gathered that it is time to write.
+    /// Whether enough is batched for a write while the session runs.
     pub(crate) fn should_flush(&self, limits: &QueueLimits) -> bool {
-        self.buffer.as_ref().is_some_and(|buffer| buffer.should_flush()) || self.is_half_full(limits)
+        self.buffer.as_ref().is_some_and(|buffer| buffer.should_flush() || is_half_full(buffer, limits))
     }
 
-    /// Whether so much waits that nothing more should be read that calls for answers.
+    /// Whether so much is queued that a blocked session should stop reading, since what it reads calls for answers.
     pub(crate) fn is_half_full(&self, limits: &QueueLimits) -> bool {
-        self.buffer
-            .as_ref()
-            .is_some_and(|buffer| buffer.control_bytes() > MAX_PENDING_CONTROL || buffer.outbox().is_half_full(limits))
+        self.buffer.as_ref().is_some_and(|buffer| is_half_full(buffer, limits))
     }
 
-    /// Gives the socket what it takes. The session then waits for it to take more, or is cut because it has failed.
+    /// Writes until all is written or the socket accepts no more. Then the session waits for the socket; after a
+    /// failure it aborts.
     pub(crate) fn write(&mut self, stats: &SessionStats) {
         if !self.can_write() {
             return;
@@ -180,9 +182,9 @@ impl OutboxState {
         self.has_writer = false;
         if self.ping_requested() {
             self.ping_id = self.ping_id.wrapping_add(1);
-            let pings = self.ping_id.to_be_bytes();
+            let payload = self.ping_id.to_be_bytes();
             self.push_control(&PING_HEADER);
-            self.push_control(&pings);
+            self.push_control(&payload);
             self.ping = Ping::Queued;
         }
         let (Some(stream), Some(mut buffer)) = (&self.stream, self.buffer.take()) else { return };
@@ -190,7 +192,7 @@ impl OutboxState {
         let result = buffer.write(&mut written, |first, second| stream.try_write(first, second));
         self.count(&written, stats);
         if self.ping == Ping::Queued && buffer.control_bytes() == 0 {
-            (self.ping, self.ping_sent) = (Ping::Sent, Timestamp::now());
+            (self.ping, self.ping_sent_at) = (Ping::Sent, Timestamp::now());
             stats.pings_sent.add(1);
         }
         match result {
@@ -211,38 +213,40 @@ impl OutboxState {
         self.bytes_out += written.bytes;
         stats.messages_out.add(written.messages);
         stats.bytes_out.add(written.bytes);
-        stats.outbox_bytes.sub(written.payload_bytes);
+        stats.outbox_bytes.sub(written.message_bytes);
     }
 
-    /// The round trip, if this is the payload of the ping that was sent last.
+    /// Returns the round trip if `payload` is that of the latest ping and this is its first pong.
     pub(crate) fn on_pong(&mut self, payload: &[u8]) -> Option<Duration> {
-        match self.ping {
-            Ping::Sent if payload == self.ping_id.to_be_bytes() => {
-                self.ping = Ping::None;
-                Some(self.ping_sent.elapsed())
-            }
-            _ => None,
+        if self.ping != Ping::Sent || payload != self.ping_id.to_be_bytes() {
+            return None;
         }
+        self.ping = Ping::None;
+        Some(self.ping_sent_at.elapsed())
     }
 
-    /// Forgets the messages that are not begun.
+    /// Drops all messages except a partly written one.
     pub(crate) fn discard_unsent(&mut self, stats: &SessionStats) {
         if let Some(buffer) = &mut self.buffer {
-            stats.outbox_bytes.sub(buffer.discard_unsent());
+            stats.outbox_bytes.sub(buffer.discard_unsent() as u64);
         }
     }
 
-    /// Forgets everything.
+    /// Drops everything that is queued.
     pub(crate) fn discard_all(&mut self, stats: &SessionStats) {
         if let Some(buffer) = self.buffer.take() {
-            stats.outbox_bytes.sub(buffer.outbox().bytes() as u64);
+            stats.outbox_bytes.sub(buffer.message_bytes() as u64);
         }
     }
+}
+
+fn is_half_full(buffer: &WriteBuffer, limits: &QueueLimits) -> bool {
+    buffer.control_bytes() > MAX_PENDING_CONTROL || buffer.is_half_full(limits)
 }
 
 #[cfg(test)]
 impl OutboxState {
     pub(super) fn queued(&self) -> Vec<Utf8Bytes> {
-        self.buffer.as_ref().map(|buffer| buffer.outbox().iter().cloned().collect()).unwrap_or_default()
+        self.buffer.as_ref().map(|buffer| buffer.queued()).unwrap_or_default()
     }
 }

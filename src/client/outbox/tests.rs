@@ -1,30 +1,30 @@
 use super::*;
-use crate::ws::Stream;
 use std::io::Read;
 use std::os::unix::net::UnixStream as Peer;
 use tokio::net::UnixStream;
 
-fn sender(messages: usize, bytes: usize) -> Outbox {
+fn outbox_with_limits(messages: usize, bytes: usize) -> Outbox {
     Outbox::new(Arc::new(OutboxContext { limits: QueueLimits { messages, bytes }, stats: Arc::default() }))
 }
 
-/// A outbox whose session waits, and the other end of its socket.
-async fn open() -> (Outbox, Peer) {
+/// An outbox with a socket, and the other end of the socket.
+async fn connected() -> (Outbox, Peer) {
     let (ours, theirs) = Peer::pair().unwrap();
     ours.set_nonblocking(true).unwrap();
-    let outbox = sender(1_000_000, 1 << 30);
+    let outbox = outbox_with_limits(1_000_000, 1 << 30);
     let ours = UnixStream::from_std(ours).unwrap();
     ours.writable().await.unwrap();
     outbox.attach(Arc::new(Stream::Unix(ours)));
     (outbox, theirs)
 }
 
+/// Runs a poll of the session that does nothing.
 fn park(outbox: &Outbox) -> bool {
     let signals = outbox.resume(false);
     outbox.park(Waker::noop(), signals)
 }
 
-/// What a peer gets of a text.
+/// The frame in which a peer receives `text`.
 fn frame(text: &str) -> Vec<u8> {
     let mut frame = match text.len() {
         short @ 0..=125 => vec![0x81, short as u8],
@@ -36,35 +36,35 @@ fn frame(text: &str) -> Vec<u8> {
 }
 
 #[test]
-fn the_first_close_reason_wins() {
-    let outbox = sender(2, 8);
+fn first_close_reason_wins() {
+    let outbox = outbox_with_limits(2, 8);
     assert_eq!(outbox.close(CloseReason::Kicked), CloseReason::Kicked);
     assert_eq!(outbox.close(CloseReason::Draining), CloseReason::Kicked);
     assert_eq!(outbox.send("late".into()), Err(SendError::Closed));
 }
 
 #[test]
-fn a_full_outbox_makes_a_slow_consumer() {
-    let outbox = sender(2, 8);
+fn send_to_full_outbox_closes_as_slow_consumer() {
+    let outbox = outbox_with_limits(2, 8);
     outbox.send("12345".into()).unwrap();
     assert_eq!(outbox.send("6789".into()), Err(SendError::Full));
     assert_eq!(outbox.resume(false).close, Some(CloseReason::SlowConsumer));
 }
 
 #[test]
-fn the_gauge_follows_the_queue() {
-    let outbox = sender(2, 8);
+fn outbox_bytes_fall_and_peak_stays_when_the_outbox_is_dropped() {
+    let outbox = outbox_with_limits(2, 8);
     outbox.send("12345".into()).unwrap();
     outbox.send("678".into()).unwrap();
     let stats = outbox.context.stats.clone();
-    assert_eq!((stats.outbox_bytes.get(), stats.outbox_peak.get()), (8, 8));
+    assert_eq!((stats.outbox_bytes.get(), stats.outbox_peak_bytes.get()), (8, 8));
     drop(outbox);
-    assert_eq!((stats.outbox_bytes.get(), stats.outbox_peak.get()), (0, 8));
+    assert_eq!((stats.outbox_bytes.get(), stats.outbox_peak_bytes.get()), (0, 8));
 }
 
 #[tokio::test]
-async fn a_session_does_not_wait_over_something_new() {
-    let (outbox, _peer) = open().await;
+async fn session_parks_only_when_its_signals_are_unchanged() {
+    let (outbox, _peer) = connected().await;
     let signals = outbox.resume(false);
     outbox.close(CloseReason::Kicked);
     assert!(!outbox.park(Waker::noop(), signals));
@@ -72,23 +72,23 @@ async fn a_session_does_not_wait_over_something_new() {
 }
 
 #[tokio::test]
-async fn a_message_for_a_session_that_waits_goes_straight_to_the_socket() {
-    let (outbox, mut peer) = open().await;
+async fn message_to_parked_session_is_written_at_once_without_a_wake() {
+    let (outbox, mut peer) = connected().await;
     peer.set_nonblocking(true).unwrap();
     assert!(park(&outbox));
     outbox.send("hello".into()).unwrap();
     let mut bytes = [0; 7];
     peer.read_exact(&mut bytes).unwrap();
     assert_eq!(&bytes[..], frame("hello"));
-    assert!(outbox.is_flushed() && outbox.state.lock().waker.is_some(), "nobody was woken for it");
+    assert!(outbox.is_flushed() && outbox.state.lock().waker.is_some(), "the session was not woken");
 }
 
 #[tokio::test]
-async fn what_is_queued_is_written_once_and_before_what_is_sent_later() {
-    let (outbox, mut peer) = open().await;
+async fn enqueued_messages_need_one_flush_and_stay_ahead_of_later_ones() {
+    let (outbox, mut peer) = connected().await;
     assert!(park(&outbox));
     assert_eq!(outbox.enqueue("one".into()), Ok(true));
-    assert_eq!(outbox.enqueue("two".into()), Ok(false), "whoever writes the first writes both");
+    assert_eq!(outbox.enqueue("two".into()), Ok(false), "the flush for the first writes both");
     outbox.send("three".into()).unwrap();
     outbox.flush();
     assert_eq!(outbox.enqueue("four".into()), Ok(true));
@@ -99,16 +99,16 @@ async fn what_is_queued_is_written_once_and_before_what_is_sent_later() {
     assert!(outbox.is_flushed());
 }
 
-#[tokio::test]
-async fn a_message_over_the_bounds_closes_also_when_it_is_queued() {
-    let outbox = sender(2, 8);
+#[test]
+fn enqueue_to_full_outbox_closes_as_slow_consumer() {
+    let outbox = outbox_with_limits(2, 8);
     assert_eq!(outbox.enqueue("123456789".into()), Err(SendError::Full));
     assert_eq!(outbox.close_reason(), Some(CloseReason::SlowConsumer));
 }
 
 #[tokio::test]
-async fn a_session_at_work_gathers() {
-    let (outbox, mut peer) = open().await;
+async fn running_session_batches_until_it_parks() {
+    let (outbox, mut peer) = connected().await;
     peer.set_nonblocking(true).unwrap();
     let signals = outbox.resume(false);
     outbox.send("one".into()).unwrap();
@@ -122,8 +122,8 @@ async fn a_session_at_work_gathers() {
 }
 
 #[tokio::test]
-async fn a_ping_is_answered_once_and_never_follows_a_close() {
-    let (outbox, _peer) = open().await;
+async fn pong_counts_once_and_no_ping_follows_a_close() {
+    let (outbox, _peer) = connected().await;
     assert!(park(&outbox));
     outbox.ping();
     assert!(outbox.snapshot().ping_sent_at.is_some());
@@ -136,8 +136,8 @@ async fn a_ping_is_answered_once_and_never_follows_a_close() {
 }
 
 #[tokio::test]
-async fn a_failed_write_cuts() {
-    let (outbox, peer) = open().await;
+async fn failed_write_aborts() {
+    let (outbox, peer) = connected().await;
     assert!(park(&outbox));
     drop(peer);
     outbox.send("into the void".into()).unwrap();
@@ -145,27 +145,27 @@ async fn a_failed_write_cuts() {
     assert_eq!((signals.close, signals.abort), (Some(CloseReason::Abnormal), true));
 }
 
-/// Many threads send to a peer that reads slowly, while a session goes on with what the socket didn't take: each frame
-/// arrives whole, each thread's in order, however the socket cut them.
+/// Several threads send to a peer that reads slowly, while a session writes what the socket had not accepted. Each
+/// frame arrives whole and each thread's messages arrive in order, wherever partial writes ended.
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn frames_are_whole_and_in_order_whoever_writes_them() {
+async fn frames_from_concurrent_senders_arrive_whole_and_in_order() {
     const THREADS: usize = 4;
-    const EACH: usize = 400;
-    let (outbox, peer) = open().await;
+    const MESSAGES_PER_THREAD: usize = 400;
+    let (outbox, peer) = connected().await;
     let sizes = [0, 1, 125, 126, 4_000, 5_000, 65_535, 65_536, 200_000];
     std::thread::scope(|scope| {
-        let reader = scope.spawn(move || read_frames(peer, THREADS * EACH));
+        let reader = scope.spawn(move || read_frames(peer, THREADS * MESSAGES_PER_THREAD));
         let outbox = &outbox;
         for thread in 0..THREADS {
             scope.spawn(move || {
-                for number in 0..EACH {
+                for number in 0..MESSAGES_PER_THREAD {
                     let text = format!("{thread} {number} {}", "x".repeat(sizes[(thread + number) % sizes.len()]));
                     outbox.send(text.into()).unwrap();
                     outbox.ping();
                 }
             });
         }
-        // The session: it waits while others write, and goes on when the socket takes more.
+        // The session: parked while others write; it writes the remainder when it is polled.
         while !reader.is_finished() {
             let signals = outbox.resume(true);
             outbox.park(Waker::noop(), signals);
@@ -173,8 +173,8 @@ async fn frames_are_whole_and_in_order_whoever_writes_them() {
         }
         let mut next = [0; THREADS];
         let mut pings = 0;
-        for (opcode, payload) in reader.join().unwrap() {
-            if opcode == 0x89 {
+        for (first_byte, payload) in reader.join().unwrap() {
+            if first_byte == 0x89 {
                 pings += 1;
                 continue;
             }
@@ -186,14 +186,14 @@ async fn frames_are_whole_and_in_order_whoever_writes_them() {
             assert_eq!(words.next().unwrap().len(), sizes[(thread + number) % sizes.len()]);
             next[thread] += 1;
         }
-        assert_eq!(next, [EACH; THREADS]);
-        assert!(pings > 0, "between the messages");
+        assert_eq!(next, [MESSAGES_PER_THREAD; THREADS]);
+        assert!(pings > 0, "no ping arrived");
     });
     assert_eq!(outbox.context.stats.outbox_bytes.get(), 0);
-    assert_eq!(outbox.context.stats.messages_out.get(), (THREADS * EACH) as u64);
+    assert_eq!(outbox.context.stats.messages_out.get(), (THREADS * MESSAGES_PER_THREAD) as u64);
 }
 
-/// Reads frames until so many of them were messages.
+/// Reads frames until `count` of them were messages. Returns each frame's first byte and payload.
 fn read_frames(mut peer: Peer, count: usize) -> Vec<(u8, Vec<u8>)> {
     let read = |peer: &mut Peer, length: usize| {
         let mut bytes = vec![0; length];

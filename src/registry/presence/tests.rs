@@ -1,5 +1,6 @@
 use super::*;
 use crate::client::{BoxFuture, CloseRecord, Message};
+use crate::labels::Label;
 use parking_lot::Mutex;
 use proptest::prelude::*;
 

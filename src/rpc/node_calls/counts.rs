@@ -1,53 +1,45 @@
-//! Counters of calls on nodes, as `/status` shows them.
+//! Counters of calls of nodes, as `/status` shows them.
 
+use crate::labels::labels;
 use crate::metrics::{Counter, CounterVec, Gauge};
-use crate::rpc::protocol::error::ErrorKind;
-use serde::ser::{Serialize, SerializeStruct, Serializer};
+use serde::Serialize;
+
+labels! {
+    /// How a call ended.
+    pub enum CallEnd {
+        /// The node answered with a result.
+        Answered = "answered",
+        /// The node answered with an error.
+        NodeError = "node_error",
+        /// The caller disconnected.
+        Cancelled = "cancelled",
+        /// The node didn't answer in time.
+        Timeout = "timeout",
+        /// The node disconnected before it answered.
+        NodeDisconnected = "node_disconnected",
+        /// The gateway shut down.
+        Draining = "draining",
+        /// The node's answer is neither a result nor an error object.
+        InvalidAnswer = "invalid_answer",
+        /// The caller has reached `calls.max_per_caller`.
+        CallerBusy = "caller_busy",
+        /// The node has reached `calls.max_per_node`.
+        NodeBusy = "node_busy",
+        /// The node's outbox is full.
+        NodeOutboxFull = "node_outbox_full",
+    }
+}
 
 /// Counters of all calls.
+#[derive(Default, Serialize)]
 pub struct CallCounts {
     /// Calls that are pending.
     pub(super) in_flight: Gauge,
     /// Calls started, including those that failed at once.
     pub(super) started: Counter,
-    /// Calls that ended, by result.
-    pub(super) ended: CounterVec,
+    /// Calls that ended.
+    pub(super) ended: CounterVec<CallEnd>,
     /// Responses to no pending call.
+    #[serde(rename = "answers_ignored")]
     pub(super) unmatched_responses: Counter,
-}
-
-impl CallCounts {
-    pub(super) const ANSWERED: &'static str = "answered";
-    pub(super) const NODE_ERROR: &'static str = "node_error";
-    pub(super) const CANCELLED: &'static str = "cancelled";
-    const LABELS: &'static [&'static str] = &[
-        Self::ANSWERED,
-        Self::NODE_ERROR,
-        Self::CANCELLED,
-        ErrorKind::Timeout.reason(),
-        ErrorKind::NodeDisconnected.reason(),
-        ErrorKind::Draining.reason(),
-        ErrorKind::InvalidAnswer.reason(),
-        ErrorKind::CallerBusy.reason(),
-        ErrorKind::NodeBusy.reason(),
-        ErrorKind::NodeOutboxFull.reason(),
-    ];
-}
-
-impl Default for CallCounts {
-    fn default() -> Self {
-        let (in_flight, ended) = (Gauge::default(), CounterVec::new(Self::LABELS));
-        CallCounts { in_flight, started: Counter::default(), ended, unmatched_responses: Counter::default() }
-    }
-}
-
-impl Serialize for CallCounts {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut fields = serializer.serialize_struct("CallCounts", 4)?;
-        fields.serialize_field("in_flight", &self.in_flight.get())?;
-        fields.serialize_field("started", &self.started)?;
-        fields.serialize_field("ended", &self.ended)?;
-        fields.serialize_field("answers_ignored", &self.unmatched_responses)?;
-        fields.end()
-    }
 }

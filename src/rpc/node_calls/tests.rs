@@ -115,7 +115,7 @@ impl World {
             Step::TimeOut(call) => {
                 let index = call % self.all.len();
                 let call = &mut self.all[index];
-                self.calls.fail_by_id(call.id, ErrorKind::Timeout);
+                self.calls.fail_by_id(call.id, CallEnd::Timeout);
                 if call.is_pending {
                     assert_eq!(error_kind(&call.finish()), Some(ErrorKind::Timeout));
                 }
@@ -219,7 +219,7 @@ fn concurrent_ends_end_each_call_once() {
                     std::thread::scope(|scope| {
                         let id = call.id;
                         scope.spawn(move || calls.on_response(id.node, Some(id.id), Response::Result("1")));
-                        scope.spawn(move || calls.fail_by_id(id, ErrorKind::Timeout));
+                        scope.spawn(move || calls.fail_by_id(id, CallEnd::Timeout));
                         scope.spawn(move || calls.remove_client(id.node));
                     });
                     // The thread that ended the call may not have sent the result yet.

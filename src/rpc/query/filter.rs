@@ -2,6 +2,7 @@
 
 use crate::auth::Role;
 use crate::client::{CloseReason, CloseRecord, GatewayClient, Health, RemoteAddr};
+use crate::labels::Label;
 use crate::rpc::protocol::error::RpcError;
 use crate::rpc::protocol::params::Params;
 use std::net::IpAddr;
@@ -26,22 +27,20 @@ pub(crate) struct Filter {
 impl Filter {
     /// Takes a filter's members from params.
     pub(crate) fn take(params: &mut Params<'_>) -> Result<Self, RpcError> {
-        let health = |word: &str| Health::ALL.iter().copied().find(|health| health.label() == word);
         Ok(Filter {
             role: params.text("role")?.map(|role| Role::from(&*role)),
             presence_key: params.text("presence_key")?.map(|key| key.into()),
             address: params.checked("address", AddressFilter::SYNTAX, AddressFilter::parse)?,
             min_idle: params.seconds("min_idle_seconds", 0.0, MAX_SECONDS)?,
             min_connected: params.seconds("min_connected_seconds", 0.0, MAX_SECONDS)?,
-            health: params.checked("health", "ok, silent, blocked or closing", health)?,
+            health: params.checked("health", "ok, silent, blocked or closing", Health::parse)?,
             reason: None,
         })
     }
 
     /// Takes the members of a filter for closed connections: also `reason`.
     pub(crate) fn take_closed(params: &mut Params<'_>) -> Result<Self, RpcError> {
-        let reason = |word: &str| CloseReason::ALL.iter().copied().find(|reason| reason.label() == word);
-        let reason = params.checked("reason", "a close reason, such as normal or pong_timeout", reason)?;
+        let reason = params.checked("reason", "a close reason, such as normal or pong_timeout", CloseReason::parse)?;
         Ok(Filter { reason, ..Self::take(params)? })
     }
 

@@ -59,8 +59,7 @@ struct OutboxView {
 
 impl<'a> ClientView<'a> {
     pub(crate) fn of(client: &'a GatewayClient) -> Self {
-        let outbox = client.outbox.snapshot();
-        let (messages_in, bytes_in) = client.received();
+        let (outbox, received) = (client.outbox.snapshot(), client.received());
         ClientView {
             identity: Identity::of(client.conn_id, &client.auth, client.remote_addr),
             connected_at: rfc_3339(client.connected_at.to_system_time()),
@@ -68,8 +67,8 @@ impl<'a> ClientView<'a> {
             idle_seconds: client.idle().as_secs(),
             health: client.health(),
             round_trip_microseconds: client.round_trip().map(micros),
-            messages: InOut { r#in: messages_in, out: outbox.messages_out },
-            bytes: InOut { r#in: bytes_in, out: outbox.bytes_out },
+            messages: InOut { r#in: received.messages, out: outbox.messages_out },
+            bytes: InOut { r#in: received.bytes, out: outbox.bytes_out },
             outbox: OutboxView {
                 messages: outbox.outbox_messages,
                 bytes: outbox.outbox_bytes,

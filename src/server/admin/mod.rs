@@ -152,7 +152,7 @@ fn respond(outcome: CallResult<'_>) -> Response<String> {
         }
         CallResult::Failed(error) => {
             let body = serde_json::json!({
-                "error": { "code": error.kind.reason(), "message": error.message, "data": error.data() }
+                "error": { "code": error.kind.label(), "message": error.message, "data": error.data() }
             });
             json(status_of(&error), body.to_string())
         }

@@ -1,83 +1,119 @@
 use super::*;
 
-const BOUNDS: QueueLimits = QueueLimits { messages: 100, bytes: 1 << 20 };
+const LIMITS: QueueLimits = QueueLimits { messages: 4, bytes: 10 };
 const PONG: &[u8] = &[0x8a, 1, b'p'];
 
-/// Every kind of length, and payloads on both sides of what is copied.
-const LENGTHS: [usize; 9] = [0, 1, 125, 126, COPY_MAX - 1, COPY_MAX, 65_535, 65_536, 3];
+/// Every form of length, and payloads on both sides of `COPY_LIMIT`.
+const LENGTHS: [usize; 9] = [0, 1, 125, 126, COPY_LIMIT - 1, COPY_LIMIT, 65_535, 65_536, 3];
 
+/// A buffer with a pong and a message of each length, and the bytes that it is to write.
 fn filled() -> (Box<WriteBuffer>, Vec<u8>) {
-    let mut outgoing = WriteBuffer::acquire();
+    let mut buffer = WriteBuffer::acquire();
     let mut expected = PONG.to_vec();
-    outgoing.push_control(PONG);
+    buffer.push_control(PONG);
     for length in LENGTHS {
         let text = "x".repeat(length);
         let (header, header_length) = header_bytes(length);
         expected.extend(&header[..header_length]);
         expected.extend(text.as_bytes());
-        outgoing.push(text.into(), &BOUNDS).unwrap();
+        buffer.push(text.into());
     }
-    (outgoing, expected)
+    (buffer, expected)
 }
 
-/// A socket that takes so many bytes at a time, and nothing every other time.
-fn drain(outgoing: &mut WriteBuffer, most: usize) -> (Vec<u8>, Written) {
-    let (mut bytes, mut written, mut turn) = (Vec::new(), Written::default(), 0);
-    while !outgoing.is_empty() {
-        let result = outgoing.write(&mut written, |first, second| {
-            turn += 1;
-            if turn % 2 == 0 {
+/// Writes to a socket that accepts at most `max` bytes at a time, and nothing every other time.
+fn drain(buffer: &mut WriteBuffer, max: usize) -> (Vec<u8>, Written) {
+    let (mut bytes, mut written, mut calls) = (Vec::new(), Written::default(), 0);
+    while !buffer.is_empty() {
+        let result = buffer.write(&mut written, |first, second| {
+            calls += 1;
+            if calls % 2 == 0 {
                 return Err(io::ErrorKind::WouldBlock.into());
             }
-            let offered = bytes.len();
-            bytes.extend(first.iter().chain(second).take(most));
-            Ok(bytes.len() - offered)
+            let before = bytes.len();
+            bytes.extend(first.iter().chain(second).take(max));
+            Ok(bytes.len() - before)
         });
-        assert!(result.is_ok() || !outgoing.is_empty());
+        assert!(result.is_ok() || !buffer.is_empty());
     }
     (bytes, written)
 }
 
 #[test]
-fn all_goes_out_in_order_however_the_socket_cuts_it() {
-    for most in [1_000_000, 100_000, 65_537, 20_000, 4_097, 129, 14, 7, 3] {
-        let (mut outgoing, expected) = filled();
-        let (bytes, written) = drain(&mut outgoing, most);
-        assert!(bytes == expected, "{most} bytes at a time");
-        let payload_bytes = LENGTHS.iter().sum::<usize>() as u64;
+fn frames_split_at_any_offset_are_written_in_order() {
+    for max in [1_000_000, 100_000, 65_537, 20_000, 4_097, 129, 14, 7, 3] {
+        let (mut buffer, expected) = filled();
+        let (bytes, written) = drain(&mut buffer, max);
+        assert!(bytes == expected, "{max} bytes at a time");
+        let message_bytes = LENGTHS.iter().sum::<usize>() as u64;
         let messages = LENGTHS.len() as u64;
-        assert_eq!(written, Written { bytes: expected.len() as u64, messages, payload_bytes });
+        assert_eq!(written, Written { bytes: expected.len() as u64, messages, message_bytes });
+        assert_eq!((buffer.messages(), buffer.message_bytes()), (0, 0));
     }
 }
 
 #[test]
-fn control_frames_go_before_every_message_that_is_not_begun() {
-    let mut outgoing = WriteBuffer::default();
-    outgoing.push("first".into(), &BOUNDS).unwrap();
-    outgoing.push("second".into(), &BOUNDS).unwrap();
+fn control_frames_are_written_ahead_of_every_message_that_is_not_partial() {
+    let mut buffer = WriteBuffer::default();
+    buffer.push("first".into());
+    buffer.push("second".into());
     let mut written = Written::default();
     let mut is_first = true;
-    let once = |_: &[u8], _: &[u8]| match std::mem::take(&mut is_first) {
-        true => Ok(3),
-        false => Err(io::ErrorKind::WouldBlock.into()),
+    let write_once = |_: &[u8], _: &[u8]| {
+        if std::mem::take(&mut is_first) { Ok(3) } else { Err(io::ErrorKind::WouldBlock.into()) }
     };
-    assert!(outgoing.write(&mut written, once).is_err());
-    outgoing.push_control(PONG);
-    assert_eq!(outgoing.discard_unsent(), 6, "the second message; of the first a part is out");
-    let (bytes, _) = drain(&mut outgoing, 100);
+    assert!(buffer.write(&mut written, write_once).is_err());
+    buffer.push_control(PONG);
+    assert_eq!(buffer.discard_unsent(), 6, "the second message; the first is partly written");
+    assert_eq!((buffer.messages(), buffer.message_bytes()), (1, 5));
+    let (bytes, _) = drain(&mut buffer, 100);
     assert_eq!(bytes, [b"irst", PONG].concat());
 }
 
 #[test]
-fn a_shared_payload_is_not_copied() {
-    let text = Utf8Bytes::from("x".repeat(COPY_MAX));
-    let mut outgoing = WriteBuffer::default();
-    outgoing.push(text.clone(), &BOUNDS).unwrap();
-    let mut at = std::ptr::null();
-    let detail = |first: &[u8], second: &[u8]| {
-        at = second.as_ptr();
+fn long_payload_is_written_without_a_copy() {
+    let text = Utf8Bytes::from("x".repeat(COPY_LIMIT));
+    let mut buffer = WriteBuffer::default();
+    buffer.push(text.clone());
+    let mut address = std::ptr::null();
+    let write = |first: &[u8], second: &[u8]| {
+        address = second.as_ptr();
         Ok(first.len() + second.len())
     };
-    outgoing.write(&mut Written::default(), detail).unwrap();
-    assert_eq!(at, text.as_str().as_ptr());
+    buffer.write(&mut Written::default(), write).unwrap();
+    assert_eq!(address, text.as_str().as_ptr());
+}
+
+#[test]
+fn room_ends_at_either_limit() {
+    let mut buffer = WriteBuffer::default();
+    for _ in 0..4 {
+        assert!(buffer.has_room(0, &LIMITS));
+        buffer.push("".into());
+    }
+    assert!(!buffer.has_room(0, &LIMITS));
+    assert_eq!(buffer.discard_unsent(), 0);
+    assert!(buffer.has_room(10, &LIMITS) && !buffer.has_room(11, &LIMITS));
+    buffer.push("01234".into());
+    assert!(buffer.has_room(5, &LIMITS) && !buffer.has_room(6, &LIMITS));
+    assert!(!buffer.is_half_full(&LIMITS));
+    buffer.push("5".into());
+    assert!(buffer.is_half_full(&LIMITS));
+    assert_eq!((buffer.messages(), buffer.message_bytes()), (2, 6));
+}
+
+#[test]
+fn emptied_buffer_gives_its_memory_back() {
+    let fill = || {
+        let mut buffer = WriteBuffer::acquire();
+        (0..10_000).for_each(|_| buffer.push("".into()));
+        buffer
+    };
+    let mut written = fill();
+    drain(&mut written, 1_000_000);
+    written.release();
+    assert!(WriteBuffer::acquire().messages.capacity() <= MAX_RETAINED_CAPACITY);
+    let mut discarded = fill();
+    discarded.discard_unsent();
+    assert!(discarded.messages.capacity() <= MAX_RETAINED_CAPACITY);
 }
