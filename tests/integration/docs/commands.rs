@@ -1,0 +1,1 @@
+//! Load-tests with websocat, as `src/rpc/README.md` shows them.
