@@ -24,7 +24,12 @@ fn descriptions() -> Vec<Description> {
         let (_, example) = blocks(text)[0];
         let (params, result) = example.trim_start_matches("// params").split_once("// result").expect("a result");
         let json = |text| serde_json::from_str(text).unwrap_or_else(|error| panic!("{name}: {error}: {text}"));
-        Description { name, scope: scope.split('.').next().unwrap_or_default(), params: json(params), result: json(result) }
+        Description {
+            name,
+            scope: scope.split('.').next().unwrap_or_default(),
+            params: json(params),
+            result: json(result),
+        }
     };
     methods.map(describe).collect()
 }
@@ -113,8 +118,7 @@ fn requests(rows: &[Vec<&'static str>]) -> Vec<(&'static str, &'static str)> {
 
 #[test]
 fn every_http_path_of_the_documents_is_served() {
-    let fleet =
-        Fleet::start(&[("alice", "operator", "*"), ("kitchen-pi", "node", ""), ("hall-pi", "node", "")], "");
+    let fleet = Fleet::start(&[("alice", "operator", "*"), ("kitchen-pi", "node", ""), ("hall-pi", "node", "")], "");
     let _called = fleet.connect("kitchen-pi");
     let rows = [table(PROTOCOL, "| request | method |"), table(README, "| HTTP | |")].concat();
     let requests = requests(&rows);
@@ -158,7 +162,8 @@ fn every_close_reason_has_its_code_and_advice() {
 fn every_key_of_status_is_explained() {
     let status = section(OPERATION, "## Status");
     let is_explained = |text, name: &str| {
-        code_spans(text).any(|span: &str| span == name || span.strip_suffix(name).is_some_and(|rest| rest.ends_with('.')))
+        code_spans(text)
+            .any(|span: &str| span == name || span.strip_suffix(name).is_some_and(|rest| rest.ends_with('.')))
     };
     let assert_explained = |name: &str| assert!(is_explained(status, name), "{name} of /status isn't explained");
     let gateway = Gateway::start("");

@@ -30,7 +30,9 @@ fn links_between_documents_lead_to_existing_files_and_headings() {
             let (file, heading) = link.split_once('#').unwrap_or((link, ""));
             let text = match file {
                 "" => document.to_owned(),
-                _ => std::fs::read_to_string(root.join(dir).join(file)).unwrap_or_else(|error| panic!("{link}: {error}")),
+                _ => {
+                    std::fs::read_to_string(root.join(dir).join(file)).unwrap_or_else(|error| panic!("{link}: {error}"))
+                }
             };
             let anchors: BTreeSet<_> = text.lines().filter(|line| line.starts_with('#')).map(anchor).collect();
             assert!(heading.is_empty() || anchors.contains(heading), "{link}: no such heading");
