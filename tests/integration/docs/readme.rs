@@ -23,7 +23,9 @@ fn anchor(heading: &str) -> String {
 fn links_between_documents_lead_to_existing_files_and_headings() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     for (dir, document) in [("", README), ("src/rpc", PROTOCOL), ("systemd", OPERATION)] {
-        for link in document.split("](").skip(1).filter_map(|text| text.split(')').next()) {
+        let prose = document.split("```").step_by(2);
+        let links = prose.flat_map(|text| text.split("](").skip(1)).filter_map(|text| text.split(')').next());
+        for link in links {
             if link.starts_with("https:") {
                 continue;
             }
