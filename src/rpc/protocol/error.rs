@@ -151,7 +151,7 @@ mod tests {
 
     #[test]
     fn readme_has_a_row_for_each_error_kind() {
-        let readme = include_str!("../../../README.md");
+        let readme = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/rpc/README.md"));
         for kind in ErrorKind::ALL {
             let row = format!("| {} | `{}` |", kind.code(), kind.label());
             assert!(readme.contains(&row), "README.md lacks {row}");
