@@ -106,10 +106,10 @@ mod tests {
 
     #[test]
     fn the_readme_has_a_row_for_each() {
-        let readme = include_str!("../../README.md");
+        let readme = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/rpc/README.md"));
         for reason in CloseReason::ALL {
             let row = format!("| `{}` | {} |", reason.label(), reason.code());
-            assert!(readme.contains(&row), "README.md lacks {row}");
+            assert!(readme.contains(&row), "src/rpc/README.md lacks {row}");
         }
     }
 }

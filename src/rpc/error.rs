@@ -151,10 +151,10 @@ mod tests {
 
     #[test]
     fn the_readme_has_a_row_for_each() {
-        let readme = include_str!("../../README.md");
+        let readme = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/rpc/README.md"));
         for kind in ErrorKind::ALL {
             let row = format!("| {} | `{}` |", kind.code(), kind.reason());
-            assert!(readme.contains(&row), "README.md lacks {row}");
+            assert!(readme.contains(&row), "src/rpc/README.md lacks {row}");
         }
     }
 

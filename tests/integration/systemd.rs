@@ -3,17 +3,24 @@
 use crate::common::tools::{require, require_root};
 use crate::common::{Gateway, PATIENCE, wait_until};
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// Runs make in the repository.
 fn make(target: &str, variables: &[String]) {
+    make_with(target, variables, &[]);
+}
+
+/// The same with these environment variables.
+fn make_with(target: &str, variables: &[String], environment: &[(&str, &str)]) {
     let binary = format!("BINARY={}", Gateway::binary().display());
     let output = Command::new("make")
         .args(["-C", env!("CARGO_MANIFEST_DIR"), target, &binary])
         .args(variables)
         .env_remove("MAKEFLAGS")
+        .envs(environment.iter().copied())
         .output()
         .unwrap();
     assert!(output.status.success(), "make {target}: {}", String::from_utf8_lossy(&output.stderr));
@@ -33,9 +40,14 @@ fn it_is_installed_and_uninstalled() {
     let variables = [format!("DESTDIR={}", dir.path().display()), "PREFIX=/opt/gw".to_owned()];
     make("install", &variables);
     let config = "etc/aisopod-gateway/config.toml";
-    let all = [config, "opt/gw/bin/aisopod-gateway", "opt/gw/lib/systemd/system/aisopod-gateway.service"];
-    assert_eq!(files(dir.path()), all);
-    let unit = fs::read_to_string(dir.path().join(all[2])).unwrap();
+    let unit = "opt/gw/lib/systemd/system/aisopod-gateway.service";
+    let docs =
+        ["CHANGELOG.md", "LICENSE", "README.md", "src/rpc/README.md", "systemd/README.md", "systemd/config.toml"];
+    let docs = docs.map(|file| format!("opt/gw/share/doc/aisopod-gateway/{file}"));
+    let all = [config, "opt/gw/bin/aisopod-gateway", unit].map(str::to_owned).into_iter().chain(docs);
+    assert_eq!(files(dir.path()), all.collect::<Vec<_>>());
+    let unit = fs::read_to_string(dir.path().join(unit)).unwrap();
+    assert!(unit.contains("\nDocumentation=file:/opt/gw/share/doc/aisopod-gateway/README.md\n"));
     assert!(unit.contains("\nExecStart=/opt/gw/bin/aisopod-gateway --config /etc/aisopod-gateway/config.toml\n"));
     make("uninstall", &variables);
     assert!(files(dir.path()).is_empty());
@@ -47,6 +59,27 @@ fn it_is_installed_and_uninstalled() {
     make("uninstall", &variables);
     assert_eq!(files(dir.path()), [config]);
     assert_eq!(fs::read_to_string(dir.path().join(config)).unwrap(), "log_level = \"warn\"\n");
+}
+
+#[test]
+fn uninstall_stops_and_disables_the_service_of_its_unit() {
+    let dir = tempfile::tempdir().unwrap();
+    let prefix = dir.path().display();
+    let variables = [format!("PREFIX={prefix}"), format!("SYSCONFDIR={prefix}/etc")];
+    // A systemctl that says which unit is installed, and keeps what it is called with.
+    let systemctl = format!("#!/bin/sh\necho \"$@\" >> {prefix}/calls\necho {prefix}/lib/systemd/system/$UNIT\n");
+    fs::create_dir(dir.path().join("fake")).unwrap();
+    fs::write(dir.path().join("fake/systemctl"), systemctl).unwrap();
+    fs::set_permissions(dir.path().join("fake/systemctl"), fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{prefix}/fake:{}", std::env::var("PATH").unwrap());
+    for (unit, is_stopped) in [("other.service", false), ("aisopod-gateway.service", true)] {
+        make("install", &variables);
+        let _ = fs::remove_file(dir.path().join("calls"));
+        let environment = [("PATH", &*path), ("UNIT", unit)];
+        make_with("uninstall", &variables, &environment);
+        let calls = fs::read_to_string(dir.path().join("calls")).unwrap();
+        assert_eq!(calls.contains("disable --now aisopod-gateway.service\n"), is_stopped, "{calls}");
+    }
 }
 
 #[test]
