@@ -33,7 +33,7 @@ test: tools
 
 # What things cost, counted: with the profile that the bounds are for, and a descriptor for each of 1,000 connections.
 test-counts: system-tools
-	ulimit -n "$$(ulimit -Hn)" && $(CARGO) test --release --locked --test counts -- --show-output
+	ulimit -n "$$(ulimit -Hn)" && $(CARGO) test --release --locked --test budgets -- --show-output
 
 # Of what the benchmark starts: the load generator, and the servers that the gateway is compared with.
 test-bench: tools
@@ -143,7 +143,7 @@ $(websockets): | system-tools
 	@$(PYTHON) -m pip install --quiet --root-user-action=ignore --target $(TOOLS)/python \
 		websockets==$(WEBSOCKETS_VERSION) $(call or_go_on,the Python package websockets)
 
-$(ws): tests/foreign/package.json tests/foreign/package-lock.json | system-tools
+$(ws): tests/integration/interop/package.json tests/integration/interop/package-lock.json | system-tools
 	@echo "installing the Node package ws"
 	@mkdir -p $(TOOLS)/node && cp $^ $(TOOLS)/node
 	@npm ci --silent --no-audit --no-fund --prefix $(TOOLS)/node $(call or_go_on,the Node package ws)

@@ -41,7 +41,7 @@ const RPC: &str = "AISOPOD_COUNTED_RPC";
 /// Whoever started it is gone, or hangs.
 const LIFETIME: Duration = Duration::from_secs(1200);
 /// So that nothing happens because it is late on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(3600);
+const TIMEOUT: Duration = Duration::from_secs(3600);
 /// Pings are spread over the interval: of a thousand clients nobody's comes within a test.
 const PRACTICALLY_NEVER: Duration = Duration::from_secs(1_000_000_000_000);
 
@@ -63,7 +63,7 @@ pub struct Stock {
 /// What a process is to do with messages.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Speaks {
-    Raw,
+    RawClient,
     Rpc,
 }
 
@@ -117,7 +117,7 @@ fn config(heartbeat_seconds: &str, nodes: usize) -> Config {
     let mut config = Config::new(descriptor_limit());
     let heartbeat = Duration::from_secs(heartbeat_seconds.parse().expect("seconds"));
     (config.heartbeat.interval, config.heartbeat.timeout) = (heartbeat, heartbeat);
-    (config.handshake.timeout, config.limits.write_timeout) = (PATIENCE, PATIENCE);
+    (config.handshake.timeout, config.limits.write_timeout) = (TIMEOUT, TIMEOUT);
     let credential = |name: &str, role, token: &str| {
         let info = Arc::new(AuthInfo::new(name, role, ["*".into()]));
         Credential { info, digest: SecretDigest::of(token.as_bytes()) }

@@ -1,13 +1,13 @@
-// A client by the Node package `ws`, which NODE_PATH leads to. Arguments, commands and results are those of client.py.
+// A client with the Node package `ws`, found by NODE_PATH. Arguments, commands and output are those of websockets.py.
 
 import { createRequire } from "node:module";
 import { createInterface } from "node:readline";
 
-// Unlike import, require looks into NODE_PATH.
+// require uses NODE_PATH, import doesn't.
 const WebSocket = createRequire(import.meta.url)("ws");
-const PATIENCE = 30_000;
+const TIMEOUT = 30_000;
 
-function tell(result) {
+function print(result) {
   console.log(JSON.stringify(result));
 }
 
@@ -17,7 +17,7 @@ function fail(message) {
 }
 
 function connect([url, kind, token]) {
-  const options = { handshakeTimeout: PATIENCE };
+  const options = { handshakeTimeout: TIMEOUT };
   switch (kind) {
     case undefined:
       return new WebSocket(url, options);
@@ -30,14 +30,14 @@ function connect([url, kind, token]) {
   }
 }
 
-// One command; all but `call` and `ping` end the connection.
-function obey(socket, command, argument) {
+// Runs one command. All but `call` and `ping` end the connection.
+function run(socket, command, argument) {
   switch (command) {
     case "call":
-      socket.once("message", (data) => tell({ answer: JSON.parse(data.toString()) }));
+      socket.once("message", (data) => print({ answer: JSON.parse(data.toString()) }));
       return socket.send(JSON.stringify({ jsonrpc: "2.0", id: argument, method: argument }));
     case "ping":
-      socket.once("pong", (payload) => tell({ pong: payload.toString() }));
+      socket.once("pong", (payload) => print({ pong: payload.toString() }));
       return socket.ping(argument);
     case "binary":
       return socket.send(Buffer.from([0x00, 0xff]));
@@ -54,18 +54,18 @@ function obey(socket, command, argument) {
 
 const socket = connect(process.argv.slice(2));
 socket.on("unexpected-response", (request, response) => {
-  tell({ status: response.statusCode });
+  print({ status: response.statusCode });
   request.destroy();
   process.exit(0);
 });
 socket.on("error", (error) => console.error(`error: ${error.message}`));
 socket.on("close", (code, reason) => {
-  tell({ code, reason: reason.toString() });
+  print({ code, reason: reason.toString() });
   process.exit(0);
 });
 socket.on("open", () => {
-  tell({ protocol: socket.protocol });
+  print({ protocol: socket.protocol });
   const lines = createInterface({ input: process.stdin });
-  lines.on("line", (line) => obey(socket, ...line.trim().split(" ")));
+  lines.on("line", (line) => run(socket, ...line.trim().split(" ")));
   lines.on("close", () => process.exit(0));
 });

@@ -1,15 +1,15 @@
-"""A client by the Python package `websockets`: python3 client.py URL [--header TOKEN | --protocol TOKEN]
+"""A client with the Python package `websockets`: python3 websockets.py URL [--header TOKEN | --protocol TOKEN]
 
-Reads commands from standard input, a line each, and prints results as JSON, a line each:
+Reads commands from standard input and prints results as JSON, one per line:
 
-    call METHOD    the answer to a JSON-RPC request
-    ping PAYLOAD   the pong's payload
-    binary         sends a binary message; then as wait
-    text LENGTH    sends a text so long; then as wait
-    close CODE     closes; then as wait
-    wait           waits for the end: its code and reason
+    call METHOD    sends a JSON-RPC request; prints the response
+    ping PAYLOAD   sends a ping; prints the pong's payload
+    binary         sends a binary message, then as wait
+    text LENGTH    sends a text message of this length, then as wait
+    close CODE     closes the connection, then as wait
+    wait           waits for the end; prints its code and reason
 
-The first line is the subprotocol, or the HTTP status of a refusal.
+The first line is the subprotocol, or the HTTP status if the handshake failed.
 """
 
 import json
@@ -18,16 +18,16 @@ import sys
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
-PATIENCE = 30
+TIMEOUT = 30
 
 
-def tell(**result):
+def report(**result):
     print(json.dumps(result), flush=True)
 
 
 def options(arguments):
-    # What the environment says of proxies is not for this machine; pings are sent by command only.
-    common = {"proxy": None, "ping_interval": None, "open_timeout": PATIENCE, "close_timeout": PATIENCE}
+    # No proxy for connections to this machine. Pings are sent by command only.
+    common = {"proxy": None, "ping_interval": None, "open_timeout": TIMEOUT, "close_timeout": TIMEOUT}
     match arguments:
         case []:
             return common
@@ -40,17 +40,17 @@ def options(arguments):
 
 def call(socket, method):
     socket.send(json.dumps({"jsonrpc": "2.0", "id": method, "method": method}))
-    tell(answer=json.loads(socket.recv(timeout=PATIENCE)))
+    report(answer=json.loads(socket.recv(timeout=TIMEOUT)))
 
 
 def ping(socket, payload):
-    if not socket.ping(payload.encode()).wait(PATIENCE):
+    if not socket.ping(payload.encode()).wait(TIMEOUT):
         sys.exit("no pong with the ping's payload")
-    tell(pong=payload)
+    report(pong=payload)
 
 
 def end(socket, command, argument):
-    """What ends the connection, and how it ended."""
+    """Runs a command that ends the connection; prints the close code and reason."""
     try:
         match command:
             case "binary":
@@ -64,17 +64,17 @@ def end(socket, command, argument):
             case _:
                 sys.exit(f"unknown command: {command}")
         while True:
-            socket.recv(timeout=PATIENCE)
+            socket.recv(timeout=TIMEOUT)
     except ConnectionClosed:
-        tell(code=socket.close_code, reason=socket.close_reason)
+        report(code=socket.close_code, reason=socket.close_reason)
 
 
 def main():
     try:
         socket = connect(sys.argv[1], **options(sys.argv[2:]))
-    except InvalidStatus as refusal:
-        return tell(status=refusal.response.status_code)
-    tell(protocol=socket.subprotocol or "")
+    except InvalidStatus as error:
+        return report(status=error.response.status_code)
+    report(protocol=socket.subprotocol or "")
     for line in sys.stdin:
         command, _, argument = line.strip().partition(" ")
         if command == "call":

@@ -2,7 +2,7 @@
 
 use crate::bound::assert_at_most;
 use crate::clients::{connect, connect_all, connect_as};
-use crate::common::frames::{FIN, Raw, TEXT, frame};
+use crate::common::frames::{FIN, RawClient, TEXT, frame};
 use crate::serve::{NODES, node_token};
 use crate::server::Server;
 use serde_json::{Value, json};
@@ -19,16 +19,16 @@ const CALL_BYTES: f64 = 5.0; // 0.6; the same
 /// For each event and subscriber.
 const EVENT_ALLOCATIONS: f64 = 2.5;
 
-fn say(client: &mut Raw, message: &Value) {
-    client.send(&frame(FIN | TEXT, message.to_string().as_bytes()));
+fn say(client: &mut RawClient, message: &Value) {
+    client.send(&client_frame(FIN | TEXT, message.to_string().as_bytes()));
 }
 
-fn hear(client: &mut Raw) -> Value {
+fn hear(client: &mut RawClient) -> Value {
     let (_, text) = client.receive().expect("an open connection");
     serde_json::from_slice(&text).expect("JSON")
 }
 
-fn call(client: &mut Raw, method: &str, params: Value) -> Value {
+fn call(client: &mut RawClient, method: &str, params: Value) -> Value {
     say(client, &json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}));
     let answer = hear(client);
     assert!(answer.get("result").is_some(), "{method}: {answer}");
@@ -58,11 +58,11 @@ fn a_thousand_events_to_a_thousand_leave_nothing() {
     const EVENTS: usize = 1_000;
     let mut server = Server::start_rpc();
     let mut publisher = connect(&server);
-    let mut subscribers: Vec<Raw> = (0..CONNECTIONS).map(|_| connect(&server)).collect();
+    let mut subscribers: Vec<RawClient> = (0..CONNECTIONS).map(|_| connect(&server)).collect();
     for subscriber in &mut subscribers {
         call(subscriber, "gateway.subscribe", json!({"topics": ["figures"]}));
     }
-    let publish = |from: usize, publisher: &mut Raw, subscribers: &mut [Raw]| {
+    let publish = |from: usize, publisher: &mut RawClient, subscribers: &mut [RawClient]| {
         thread::scope(|scope| {
             for part in subscribers.chunks_mut(CONNECTIONS / 4) {
                 scope.spawn(move || {
@@ -95,9 +95,9 @@ fn a_thousand_events_to_a_thousand_leave_nothing() {
 fn ten_thousand_calls_at_once_leave_nothing() {
     const CALLERS: usize = 10;
     let mut server = Server::start_rpc();
-    let mut nodes: Vec<Raw> = (0..NODES).map(|index| connect_as(&server, &node_token(index))).collect();
-    let mut callers: Vec<Raw> = (0..CALLERS).map(|_| connect(&server)).collect();
-    let round = |server: &mut Server, nodes: &mut [Raw], callers: &mut [Raw]| {
+    let mut nodes: Vec<RawClient> = (0..NODES).map(|index| connect_as(&server, &node_token(index))).collect();
+    let mut callers: Vec<RawClient> = (0..CALLERS).map(|_| connect(&server)).collect();
+    let round = |server: &mut Server, nodes: &mut [RawClient], callers: &mut [RawClient]| {
         for caller in &mut *callers {
             for id in 0..1_000 {
                 let target = format!("node:n{}", id % NODES);

@@ -1,17 +1,17 @@
-//! Who is let in: tokens, passwords, and pages by their origin; and that no secret is ever logged.
+//! Tokens, passwords and origins of web pages in handshakes. No secret is ever logged.
 
 use crate::common::Gateway;
-use crate::raw::{Answer, WS, ask, handshake};
-use aisopod_gateway::SecretDigest;
+use crate::common::credential::digest;
+use crate::common::http::{GET_WS, Response, fetch, handshake_request};
 
 const TOKEN: &str = "open-sesame_0123456789-ABCDEFGHIJKLMNOPQRST";
 const PASSWORD: &str = "correct:horse battery staple";
 
-/// The lines that are added to a good handshake (split at `|`), and what must come of it: a status, and an error's
-/// code or the selected subprotocol.
+/// The lines added to a handshake (separated by `|`), and what the response must have: a status, and an error code or
+/// the selected subprotocol.
 type Case = (&'static str, u16, &'static str);
 
-/// `TOKEN` and `PASSWORD` stand for the right ones; what `b64(...)` holds is sent in base64.
+/// `TOKEN` and `PASSWORD` are replaced by the valid ones, `b64(...)` by its content in base64.
 #[rustfmt::skip]
 const TOKENS: &[Case] = &[
     ("Authorization: Bearer TOKEN",                                              101, ""),
@@ -59,7 +59,7 @@ const PASSWORDS: &[Case] = &[
     ("Authorization: Basic b64(alice:PASSWORD)|Authorization: Basic b64(alice:PASSWORD)", 400, "ambiguous_credentials"),
 ];
 
-/// The `Origin`, the `Host`, and whether a page of that origin may connect: with `auth.mode` none, and with a token.
+/// `Origin`, `Host`, and whether a page of that origin may connect: with `auth.mode = "none"`, and with a token.
 #[rustfmt::skip]
 const ORIGINS: &[(&str, &str, bool, bool)] = &[
     ("http://127.0.0.1:8080",     "127.0.0.1:8080", true,  true),
@@ -82,37 +82,37 @@ const ORIGINS: &[(&str, &str, bool, bool)] = &[
     ("file://",                   "gw.example",     false, false),
 ];
 
-/// Settings with one credential, alice's.
+/// Settings with one credential, that of alice.
 fn settings(mode: &str, secret: &str) -> String {
-    let digest = SecretDigest::of(secret.as_bytes()).to_hex();
+    let digest = digest(secret);
     format!(
         "log_level = \"trace\"\n[auth]\nmode = \"{mode}\"\n[[auth.credentials]]\nname = \"alice\"\nrole = \"node\"\n\
          {mode}_sha256 = \"{digest}\"\n"
     )
 }
 
-/// Fills in the secrets, and encodes what is to be in base64.
+/// Replaces the names of secrets, and encodes `b64(...)`.
 fn fill(added: &str) -> String {
     let mut text = added.replace("TOKEN", TOKEN).replace("PASSWORD", PASSWORD);
     while let Some((before, rest)) = text.split_once("b64(") {
-        let (inside, behind) = rest.split_once(')').expect("a closing parenthesis");
-        text = format!("{before}{}{behind}", data_encoding::BASE64.encode(inside.as_bytes()));
+        let (inside, after) = rest.split_once(')').expect("a closing parenthesis");
+        text = format!("{before}{}{after}", data_encoding::BASE64.encode(inside.as_bytes()));
     }
     text
 }
 
-/// Asks with each of the cases, and checks that no secret shows up in an answer or in the log.
-fn check_all(gateway: Gateway, cases: &[Case], challenge: &str) {
+/// Sends the handshake of each case, and checks that no response and no log line contains a secret.
+fn assert_cases(gateway: Gateway, cases: &[Case], challenge: &str) {
     for (added, status, word) in cases {
-        let answer = ask(&gateway, handshake(WS, "", &fill(added)));
-        check(&answer, *status, word, challenge, added);
+        let answer = fetch(&gateway, handshake_request(GET_WS, "", &fill(added)));
+        assert_response(&answer, *status, word, challenge, added);
     }
-    let good = cases.iter().filter(|case| case.1 == 101).count();
-    gateway.wait_for_status("all good ones are counted", |status| status["handshakes"]["completed"] == good);
-    check_log(gateway);
+    let valid = cases.iter().filter(|case| case.1 == 101).count();
+    gateway.wait_for_status("all valid handshakes counted", |status| status["handshakes"]["completed"] == valid);
+    assert_no_secret_logged(gateway);
 }
 
-fn check(answer: &Answer, status: u16, word: &str, challenge: &str, what: &str) {
+fn assert_response(answer: &Response, status: u16, word: &str, challenge: &str, what: &str) {
     assert_eq!(answer.status, status, "{what}: {answer:?}");
     let selected = (status == 101 && !word.is_empty()).then_some(word);
     assert_eq!(answer.header("sec-websocket-protocol"), selected, "{what}: {answer:?}");
@@ -120,15 +120,15 @@ fn check(answer: &Answer, status: u16, word: &str, challenge: &str, what: &str) 
     let echoes = [TOKEN, PASSWORD].iter().any(|secret| answer.head.contains(secret) || answer.body.contains(secret));
     assert!(!echoes, "{what}: {answer:?}");
     if status != 101 {
-        answer.check(what);
-        assert_eq!(answer.code(), word, "{what}: {answer:?}");
+        answer.assert_json(what);
+        assert_eq!(answer.error_code(), word, "{what}: {answer:?}");
     }
 }
 
-/// Ends the gateway and looks for secrets in all that it has logged.
-fn check_log(gateway: Gateway) {
+/// Stops the gateway and checks that its log has no secret.
+fn assert_no_secret_logged(gateway: Gateway) {
     let (_, log) = gateway.stop();
-    assert!(log.iter().any(|line| line.contains("handshake refused")), "the log shows refusals: {log:#?}");
+    assert!(log.iter().any(|line| line.contains("handshake refused")), "no rejected handshake in the log: {log:#?}");
     let encoded = fill("b64(alice:PASSWORD)");
     for secret in [TOKEN, PASSWORD, &encoded] {
         assert!(!log.iter().any(|line| line.contains(secret)), "{secret} is in the log: {log:#?}");
@@ -136,68 +136,72 @@ fn check_log(gateway: Gateway) {
 }
 
 #[test]
-fn tokens_open_the_gateway() {
-    check_all(Gateway::start(&settings("token", TOKEN)), TOKENS, "Bearer realm=\"aisopod-gateway\"");
+fn token_is_accepted_as_header_or_subprotocol() {
+    assert_cases(Gateway::start(&settings("token", TOKEN)), TOKENS, "Bearer realm=\"aisopod-gateway\"");
 }
 
 #[test]
-fn passwords_open_the_gateway() {
-    check_all(Gateway::start(&settings("password", PASSWORD)), PASSWORDS, "Basic realm=\"aisopod-gateway\"");
+fn password_is_accepted_as_basic_auth() {
+    assert_cases(Gateway::start(&settings("password", PASSWORD)), PASSWORDS, "Basic realm=\"aisopod-gateway\"");
 }
 
 #[test]
-fn a_client_is_who_its_credential_says() {
+fn client_has_name_and_role_of_its_credential() {
     let gateway = Gateway::start(&settings("token", TOKEN));
     let bearer = format!("Bearer {TOKEN}");
-    let (mut client, _) = gateway.connect_with(&[("Authorization", &bearer)]).expect("the right token");
+    let (mut client, _) = gateway.connect_with(&[("Authorization", &bearer)]).expect("a valid token");
     let me = client.call("gateway.whoami");
     assert_eq!((&me["result"]["presence_key"], &me["result"]["role"]), (&"node:alice".into(), &"node".into()), "{me}");
     assert_eq!(gateway.wait_for_clients(1)["clients"]["nodes"], 1);
 }
 
-/// Neither is the right token any good in an address, nor does it get into the log from there.
+/// Even next to a valid header.
 #[test]
-fn tokens_in_the_address_are_refused_unlogged() {
+fn token_in_query_is_rejected_and_not_logged() {
     let gateway = Gateway::start(&settings("token", TOKEN));
     let right = fill("Authorization: Bearer TOKEN");
     for query in ["token=TOKEN", "x=1&access_token=TOKEN", "Token=TOKEN", "a&TOKEN&token", "ACCESS_TOKEN=TOKEN&b=2"] {
         for added in ["", &right] {
             let line = format!("GET /ws?{} HTTP/1.1", fill_query(query));
-            check(&ask(&gateway, handshake(&line, "", added)), 400, "token_in_query", "", query);
+            assert_response(&fetch(&gateway, handshake_request(&line, "", added)), 400, "token_in_query", "", query);
         }
     }
     let line = format!("GET /status?token={TOKEN} HTTP/1.1");
-    check(&ask(&gateway, handshake(&line, "", "")), 400, "token_in_query", "", "not the WebSocket's");
-    check_log(gateway);
+    assert_response(&fetch(&gateway, handshake_request(&line, "", "")), 400, "token_in_query", "", "another path");
+    assert_no_secret_logged(gateway);
 }
 
-/// The name of a parameter in capitals stays as it is.
+/// Replaces `TOKEN` except in parameter names.
 fn fill_query(query: &str) -> String {
     query.replace("=TOKEN", &format!("={TOKEN}")).replace("&TOKEN", &format!("&{TOKEN}"))
 }
 
 #[test]
-fn pages_may_connect_by_their_origin() {
+fn page_connects_only_from_an_allowed_origin() {
     let listed = "[handshake]\nallowed_origins = [\"https://app.example\"]\n";
     let open = Gateway::start(listed);
     let closed = Gateway::start(&(settings("token", TOKEN) + listed));
-    for (origin, host, while_open, with_token) in ORIGINS {
-        for (gateway, allowed) in [(&open, while_open), (&closed, with_token)] {
+    for (origin, host, without_auth, with_token) in ORIGINS {
+        for (gateway, allowed) in [(&open, without_auth), (&closed, with_token)] {
             let added = format!("Host: {host}|Origin: {origin}|Authorization: Bearer {TOKEN}");
-            let answer = ask(gateway, handshake(WS, "Host", &added));
+            let answer = fetch(gateway, handshake_request(GET_WS, "Host", &added));
             let what = format!("{origin} at {host}, {}", if *allowed { "allowed" } else { "not allowed" });
             match allowed {
                 true => assert_eq!(answer.status, 101, "{what}: {answer:?}"),
-                false => check(&answer, 403, "origin_not_allowed", "", &what),
+                false => assert_response(&answer, 403, "origin_not_allowed", "", &what),
             }
         }
     }
 }
 
 #[test]
-fn every_origin_may_be_allowed() {
+fn origin_wildcard_allows_every_page() {
     let gateway = Gateway::start("[handshake]\nallowed_origins = [\"*\"]\n");
     for origin in ["https://evil.example", "null", "http://gw.example"] {
-        assert_eq!(ask(&gateway, handshake(WS, "", &format!("Origin: {origin}"))).status, 101, "{origin}");
+        assert_eq!(
+            fetch(&gateway, handshake_request(GET_WS, "", &format!("Origin: {origin}"))).status,
+            101,
+            "{origin}"
+        );
     }
 }

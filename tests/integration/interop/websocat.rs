@@ -1,4 +1,4 @@
-//! websocat as the client.
+//! websocat, a WebSocket client for the command line.
 
 use crate::common::credential::Credential;
 use crate::common::process::Process;
@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 
-/// websocat with these options; `-n` keeps it there when its input ends.
+/// websocat with these options. With `-n` the end of its input doesn't close the connection.
 fn command(websocat: &Path, gateway: &Gateway, options: &[&str]) -> Command {
     let mut command = Command::new(websocat);
     command.arg("-n").args(options).arg(format!("ws://{}/ws", gateway.addr()));
@@ -21,32 +21,14 @@ fn connect(websocat: &Path, gateway: &Gateway, options: &[&str]) -> Process {
 }
 
 fn call(websocat: &mut Process, method: &str, params: Value) -> Value {
-    websocat.say(&json!({"jsonrpc": "2.0", "id": method, "method": method, "params": params}).to_string());
-    let answer = websocat.hear_json();
+    websocat.write_line(&json!({"jsonrpc": "2.0", "id": method, "method": method, "params": params}).to_string());
+    let answer = websocat.read_json();
     assert_eq!((&answer["jsonrpc"], &answer["id"]), (&json!("2.0"), &json!(method)), "{answer}");
     answer["result"].clone()
 }
 
 #[test]
-fn every_method_answers() {
-    let Some(websocat) = tools::require("websocat") else { return };
-    let gateway = Gateway::start("");
-    let mut websocat = connect(&websocat, &gateway, &[]);
-    let me = call(&mut websocat, "gateway.whoami", json!({}));
-    assert_eq!(me["presence_key"], "operator:anonymous");
-    assert_eq!(me["conn_id"].as_str().map(str::len), Some(36), "{me}");
-    assert_eq!(call(&mut websocat, "gateway.ping", json!([])), "pong");
-    let params = json!({"text": "grüß dich", "list": [1, 2.5, null]});
-    assert_eq!(call(&mut websocat, "gateway.echo", params.clone()), params);
-    let methods = call(&mut websocat, "gateway.methods", json!({}));
-    for method in ["gateway.echo", "gateway.health", "gateway.methods", "gateway.ping", "gateway.whoami"] {
-        assert!(methods.as_array().is_some_and(|all| all.contains(&json!(method))), "{methods}");
-    }
-    assert_eq!(call(&mut websocat, "gateway.health", json!({}))["total_connections"], 1);
-}
-
-#[test]
-fn ten_thousand_requests_are_answered_in_order() {
+fn websocat_gets_ten_thousand_responses_in_order() {
     const REQUESTS: u64 = 10_000;
     let Some(websocat) = tools::require("websocat") else { return };
     let gateway = Gateway::start("");
@@ -56,34 +38,34 @@ fn ten_thousand_requests_are_answered_in_order() {
     let writer = thread::spawn(move || {
         for id in 0..REQUESTS {
             let request = json!({"jsonrpc": "2.0", "id": id, "method": "gateway.echo", "params": params(id)});
-            writeln!(stdin, "{request}").expect("websocat reads");
+            writeln!(stdin, "{request}").expect("websocat reads its input");
         }
-        // Still open, though all is sent.
-        stdin.into_inner().expect("websocat reads")
+        // Keeps the input open.
+        stdin.into_inner().expect("websocat reads its input")
     });
     for id in 0..REQUESTS {
-        assert_eq!(websocat.hear_json(), json!({"jsonrpc": "2.0", "id": id, "result": params(id)}));
+        assert_eq!(websocat.read_json(), json!({"jsonrpc": "2.0", "id": id, "result": params(id)}));
     }
-    let _stdin = writer.join().expect("all is written");
-    let status = gateway.wait_for_status("all is counted", |status| {
+    let _stdin = writer.join().expect("no panic");
+    let status = gateway.wait_for_status("all messages counted", |status| {
         ["in", "out"].iter().all(|way| status["messages"][way] == REQUESTS)
     });
     assert_eq!(status["clients"]["total_connections"], 1);
 }
 
 #[test]
-fn its_pings_are_answered() {
+fn websocat_gets_pongs_to_its_pings() {
     let Some(websocat) = tools::require("websocat") else { return };
     let gateway = Gateway::start("");
     let options = ["--ping-interval", "1", "--ping-timeout", "20", "--print-ping-rtts"];
     let mut websocat = connect(&websocat, &gateway, &options);
-    websocat.wait_for_complaint("a round-trip time", |line| line.starts_with("RTT "));
+    websocat.wait_for_stderr("a round-trip time", |line| line.starts_with("RTT "));
     assert_eq!(call(&mut websocat, "gateway.ping", json!([])), "pong");
     assert_eq!(gateway.status()["clients"]["total_connections"], 1);
 }
 
 #[test]
-fn it_sees_why_the_gateway_closes() {
+fn websocat_shows_close_code_and_reason() {
     let Some(websocat) = tools::require("websocat") else { return };
     let closed = |code: u16, reason: &str| {
         let frame = format!("CloseData {{ status_code: {code}, reason: \"{reason}\" }}");
@@ -91,23 +73,23 @@ fn it_sees_why_the_gateway_closes() {
     };
     let gateway = Gateway::start("");
     let mut binary = connect(&websocat, &gateway, &["-vv", "--binary"]);
-    binary.say("these are bytes");
-    binary.wait_for_complaint("1003", closed(1003, "unsupported_data"));
+    binary.write_line("bytes");
+    binary.wait_for_stderr("1003", closed(1003, "unsupported_data"));
     drop(binary);
     gateway.wait_for_clients(0);
-    // With -E it leaves at once when the gateway has closed.
+    // With -E it exits as soon as the gateway has closed the connection.
     let mut draining = connect(&websocat, &gateway, &["-vv", "-E"]);
     gateway.wait_for_clients(1);
     let (status, log) = gateway.stop();
     assert!(status.success(), "{log:#?}");
-    draining.wait_for_complaint("1012", closed(1012, "draining"));
+    draining.wait_for_stderr("1012", closed(1012, "draining"));
     draining.wait();
 }
 
-/// Many programs at once; killed when dropped.
-struct Crowd(Vec<Child>);
+/// Child processes. Killed when dropped.
+struct Children(Vec<Child>);
 
-impl Crowd {
+impl Children {
     fn kill(&mut self) {
         for child in &mut self.0 {
             let _ = child.kill();
@@ -118,34 +100,34 @@ impl Crowd {
     }
 }
 
-impl Drop for Crowd {
+impl Drop for Children {
     fn drop(&mut self) {
         self.kill();
     }
 }
 
 #[test]
-fn two_hundred_come_and_are_killed() {
-    const CROWD: usize = 200;
+fn two_hundred_killed_websocats_are_all_abnormal() {
+    const CLIENTS: usize = 200;
     let Some(websocat) = tools::require("websocat") else { return };
     let gateway = Gateway::start("");
-    let mut crowd = Crowd(Vec::new());
-    for _ in 0..CROWD {
+    let mut children = Children(Vec::new());
+    for _ in 0..CLIENTS {
         let mut command = command(&websocat, &gateway, &[]);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        crowd.0.push(command.spawn().expect("websocat starts"));
+        children.0.push(command.spawn().expect("websocat starts"));
     }
-    let status = gateway.wait_for_clients(CROWD as u64);
-    assert_eq!(status["clients"]["operators"], CROWD);
-    gateway.wait_for_status("the peak is theirs", |status| status["peak_connections"] == CROWD);
-    crowd.kill();
+    let status = gateway.wait_for_clients(CLIENTS as u64);
+    assert_eq!(status["clients"]["operators"], CLIENTS);
+    gateway.wait_for_status("the peak", |status| status["peak_connections"] == CLIENTS);
+    children.kill();
     let status = gateway.wait_for_clients(0);
-    assert_eq!(status["peak_connections"], CROWD);
-    assert_eq!(status["closed_total"]["abnormal"], CROWD);
+    assert_eq!(status["peak_connections"], CLIENTS);
+    assert_eq!(status["closed_total"]["abnormal"], CLIENTS);
 }
 
 #[test]
-fn a_token_comes_as_a_header_or_as_a_subprotocol() {
+fn websocat_sends_its_token_as_header_or_subprotocol() {
     let Some(websocat) = tools::require("websocat") else { return };
     let ann = Credential::new("ann", "operator");
     let gateway = Gateway::start(&ann.settings);
@@ -155,9 +137,9 @@ fn a_token_comes_as_a_header_or_as_a_subprotocol() {
     let protocols = format!("aisopod.v1, bearer.{}", ann.token);
     let mut by_protocol = connect(&websocat, &gateway, &["-v", "--protocol", &protocols]);
     assert_eq!(call(&mut by_protocol, "gateway.whoami", json!({}))["presence_key"], "operator:ann");
-    by_protocol.wait_for_complaint("the subprotocol", |line| line == ", sec-websocket-protocol: aisopod.v1");
+    by_protocol.wait_for_stderr("the subprotocol", |line| line == ", sec-websocket-protocol: aisopod.v1");
     let mut wrong = connect(&websocat, &gateway, &["-H=Authorization: Bearer wrong"]);
-    wrong.wait_for_complaint("the refusal", |line| line.contains("401 Unauthorized"));
+    wrong.wait_for_stderr("the status", |line| line.contains("401 Unauthorized"));
     assert!(!wrong.wait().success());
     assert_eq!(gateway.status()["clients"]["total_connections"], 2);
 }

@@ -1,11 +1,11 @@
-//! Who is there, who was, messages to them, and the end of them.
+//! `clients.*`: lists of open and closed clients, messages to them, and disconnecting them.
 
-use crate::common::fleet::{Fleet, Peer};
+use crate::common::test_gateway::{RpcClient, TestGateway};
 use crate::common::wait_until;
 use serde_json::{Value, json};
 use std::collections::HashSet;
 
-const WHO: &[(&str, &str, &str)] = &[
+const CREDENTIALS: &[(&str, &str, &str)] = &[
     ("alice", "operator", "*"),
     ("bob", "operator", ""),
     ("kitchen-pi", "node", ""),
@@ -13,17 +13,18 @@ const WHO: &[(&str, &str, &str)] = &[
     ("one", "sensor", "x:y"),
 ];
 
-/// The members' presence keys, in their order.
+/// The presence keys of a list, in order.
 fn keys(list: &Value) -> Vec<&str> {
     let clients = list.get("clients").or(list.get("closed")).unwrap().as_array().unwrap();
     clients.iter().map(|client| client["presence_key"].as_str().unwrap()).collect()
 }
 
 #[test]
-fn a_filter_means_those_that_all_of_it_holds_for() {
-    let fleet = Fleet::start(WHO, "");
-    let mut alice = fleet.connect("alice");
-    let _others = [fleet.connect("bob"), fleet.connect("kitchen-pi"), fleet.connect("hall-pi"), fleet.connect("one")];
+fn list_returns_clients_that_match_every_filter() {
+    let gateway = TestGateway::start(CREDENTIALS, "");
+    let mut alice = gateway.connect("alice");
+    let _others =
+        [gateway.connect("bob"), gateway.connect("kitchen-pi"), gateway.connect("hall-pi"), gateway.connect("one")];
     #[rustfmt::skip]
     let cases: &[(Value, &[&str])] = &[
         (json!({}), &["operator:alice", "operator:bob", "node:kitchen-pi", "node:hall-pi", "sensor:one"]),
@@ -31,7 +32,7 @@ fn a_filter_means_those_that_all_of_it_holds_for() {
         (json!({"sort": "presence_key"}), &["node:hall-pi", "node:kitchen-pi", "operator:alice", "operator:bob", "sensor:one"]),
         (json!({"role": "node"}), &["node:kitchen-pi", "node:hall-pi"]),
         (json!({"role": "sensor", "address": "127.0.0.0/8"}), &["sensor:one"]),
-        (json!({"role": "nobody"}), &[]),
+        (json!({"role": "none"}), &[]),
         (json!({"presence_key": "operator:bob"}), &["operator:bob"]),
         (json!({"presence_key": "operator:bob", "role": "node"}), &[]),
         (json!({"address": "10.0.0.0/8"}), &[]),
@@ -47,9 +48,9 @@ fn a_filter_means_those_that_all_of_it_holds_for() {
     }
 }
 
-/// Methods with params that they don't take, and the member that is wrong.
+/// Methods, invalid params, and the invalid member.
 #[rustfmt::skip]
-fn misunderstandings() -> Vec<(&'static str, Value, &'static str)> {
+fn invalid_params() -> Vec<(&'static str, Value, &'static str)> {
     vec![
         ("clients.list", json!({"rolle": "node"}), "rolle"),
         ("clients.list", json!({"role": 1}), "role"),
@@ -91,20 +92,20 @@ fn misunderstandings() -> Vec<(&'static str, Value, &'static str)> {
         ("node.invoke", json!({"target": "x", "method": "x", "timeout": 3601}), "timeout"),
         ("node.list", json!({"role": "node"}), "role"),
         ("gateway.ping", json!({"x": 1}), "x"),
-        ]
+    ]
 }
 
 #[test]
-fn what_is_not_understood_is_named() {
-    let fleet = Fleet::start(WHO, "");
-    let mut alice = fleet.connect("alice");
-    for (method, params, member) in misunderstandings() {
-        let error = alice.refused(method, params.clone());
+fn invalid_params_are_rejected_with_the_member() {
+    let gateway = TestGateway::start(CREDENTIALS, "");
+    let mut alice = gateway.connect("alice");
+    for (method, params, member) in invalid_params() {
+        let error = alice.call_error(method, params.clone());
         assert_eq!(error["code"], -32602, "{method} {params}: {error}");
         assert_eq!(error["data"], json!({"reason": "invalid_params", "member": member}), "{method} {params}: {error}");
         assert!(error["message"].as_str().unwrap().contains(member), "{method} {params}: {error}");
     }
-    let mut node = fleet.connect("kitchen-pi");
+    let mut node = gateway.connect("kitchen-pi");
     for capabilities in [
         json!(null),
         json!([{"service": "x"}]),
@@ -117,40 +118,40 @@ fn what_is_not_understood_is_named() {
         json!(vec![json!({"service": "x", "methods": []}); 65]),
         json!([{"service": "x", "methods": ["x".repeat(20_000)]}]),
     ] {
-        let error = node.refused("node.announce", json!({"capabilities": capabilities}));
+        let error = node.call_error("node.announce", json!({"capabilities": capabilities}));
         assert_eq!(error["data"]["member"], "capabilities", "{capabilities}: {error}");
         assert!(!error["message"].as_str().unwrap().contains("line 1"), "{error}");
     }
-    let error = alice.refused("node.announce", json!({"capabilities": []}));
+    let error = alice.call_error("node.announce", json!({"capabilities": []}));
     assert_eq!((&error["code"], &error["data"]["role"]), (&json!(-32003), &json!("node")));
 }
 
 #[test]
-fn what_is_too_much_at_once_is_asked_for_in_parts() {
-    let fleet = Fleet::start(WHO, "[limits]\nmax_message_bytes = 10000\noutbox_max_bytes = 20000");
-    let mut alice = fleet.connect("alice");
-    let _others: Vec<_> = (0..50).map(|_| fleet.connect("bob")).collect();
-    let error = alice.refused("clients.list", json!({}));
+fn result_above_the_limit_is_too_large_and_can_be_paged() {
+    let gateway = TestGateway::start(CREDENTIALS, "[limits]\nmax_message_bytes = 10000\noutbox_max_bytes = 20000");
+    let mut alice = gateway.connect("alice");
+    let _others: Vec<_> = (0..50).map(|_| gateway.connect("bob")).collect();
+    let error = alice.call_error("clients.list", json!({}));
     assert_eq!(error["data"], json!({"reason": "answer_too_large", "most": 10_000}), "{error}");
     assert_eq!(alice.call("clients.list", json!({"limit": 10}))["clients"].as_array().map(Vec::len), Some(10));
-    // Together they are too much as well.
+    // The limit holds for the responses of a batch together.
     let list = |id: u32| json!({"jsonrpc": "2.0", "id": id, "method": "clients.list", "params": {"limit": 10}});
     alice.client.send(&json!([list(1), list(2), list(3)]).to_string());
     let answers: Vec<Value> = serde_json::from_str(&alice.client.receive()).unwrap();
     assert!(answers.len() == 3 && answers[0]["result"].is_object(), "{answers:?}");
     assert_eq!(answers[2]["error"]["data"]["reason"], "answer_too_large");
-    // A name that somebody made up is not given back whole.
-    let error = alice.refused("clients.list", json!({"x".repeat(9_000): 1}));
+    // A long unknown member is shortened in the error.
+    let error = alice.call_error("clients.list", json!({"x".repeat(9_000): 1}));
     assert!(error["message"].as_str().is_some_and(|text| text.len() < 500), "{error}");
 }
 
 #[test]
-fn pages_list_everybody_once_while_others_come_and_go() {
+fn pages_list_each_staying_client_once_while_others_connect_and_disconnect() {
     const STAYING: usize = 40;
-    let fleet = Fleet::start(WHO, "");
-    let mut alice = fleet.connect("alice");
-    let mut passing: Vec<Peer> = (0..20).map(|_| fleet.connect("bob")).collect();
-    let staying: Vec<Peer> = (0..STAYING).map(|_| fleet.connect("one")).collect();
+    let gateway = TestGateway::start(CREDENTIALS, "");
+    let mut alice = gateway.connect("alice");
+    let mut passing: Vec<RpcClient> = (0..20).map(|_| gateway.connect("bob")).collect();
+    let staying: Vec<RpcClient> = (0..STAYING).map(|_| gateway.connect("one")).collect();
     for sort in ["oldest", "newest", "presence_key"] {
         let (mut seen, mut cursor) = (Vec::new(), None);
         loop {
@@ -163,28 +164,28 @@ fn pages_list_everybody_once_while_others_come_and_go() {
             seen.extend(clients.iter().map(|client| client["conn_id"].as_str().unwrap().to_owned()));
             cursor = Some(page["next_cursor"].clone()).filter(|cursor| !cursor.is_null());
             assert!(clients.len() == 7 || cursor.is_none(), "{page}");
-            // Some of those that were listed and some that were not.
+            // Some of these were listed before, others weren't.
             passing.drain(..passing.len() / 4);
-            passing.push(fleet.connect("bob"));
+            passing.push(gateway.connect("bob"));
             if cursor.is_none() {
                 break;
             }
         }
         let unique: HashSet<_> = seen.iter().collect();
-        assert_eq!(unique.len(), seen.len(), "{sort}: somebody is listed twice");
-        assert!(staying.iter().all(|peer| unique.contains(&peer.conn_id)), "{sort}: somebody is missing");
+        assert_eq!(unique.len(), seen.len(), "{sort}: listed twice");
+        assert!(staying.iter().all(|client| unique.contains(&client.conn_id)), "{sort}: not listed");
     }
 }
 
 #[test]
-fn one_client_is_shown_with_all_that_is_known_of_it() {
-    let fleet = Fleet::start(WHO, "[heartbeat]\ninterval = \"2s\"\ntimeout = \"2s\"");
-    let (mut alice, mut one) = (fleet.connect("alice"), fleet.connect("one"));
+fn get_returns_all_details_of_a_client() {
+    let gateway = TestGateway::start(CREDENTIALS, "[heartbeat]\ninterval = \"2s\"\ntimeout = \"2s\"");
+    let (mut alice, mut one) = (gateway.connect("alice"), gateway.connect("one"));
     one.call("gateway.subscribe", json!({"topics": ["b", "a"]}));
     one.call("gateway.echo", json!({"text": "x".repeat(1000)}));
     let mut answers = Value::Null;
-    wait_until("it has answered a ping", || {
-        // Reading is when it does.
+    wait_until("a round trip", || {
+        // The client answers pings while it reads.
         one.call("gateway.ping", json!({}));
         answers = alice.call("clients.get", json!({"conn_id": one.conn_id}));
         !answers["round_trip_microseconds"].is_null()
@@ -203,31 +204,30 @@ fn one_client_is_shown_with_all_that_is_known_of_it() {
     assert!(messages >= 3 && number("/messages/out") == messages, "{answers}");
     assert!(number("/bytes/in") > 1000 && number("/bytes/out") > 1000, "{answers}");
     assert!(number("/outbox/highest_bytes") > 1000 && number("/outbox/bytes") == 0, "{answers}");
-    let error = alice.refused("clients.get", json!({"conn_id": "00000000-0000-4000-8000-000000000000"}));
+    let error = alice.call_error("clients.get", json!({"conn_id": "00000000-0000-4000-8000-000000000000"}));
     assert_eq!((&error["code"], &error["data"]["reason"]), (&json!(-32004), &json!("not_found")));
 }
 
 #[test]
-fn those_that_have_gone_are_remembered_up_to_a_number() {
-    let fleet = Fleet::start(WHO, "[limits]\nclosed_connections = 3");
-    let mut alice = fleet.connect("alice");
+fn closed_clients_are_listed_up_to_the_configured_number() {
+    let gateway = TestGateway::start(CREDENTIALS, "[limits]\nclosed_connections = 3");
+    let mut alice = gateway.connect("alice");
     for (count, name) in ["bob", "kitchen-pi", "hall-pi", "one"].into_iter().enumerate() {
-        let mut peer = fleet.connect(name);
+        let mut client = gateway.connect(name);
         if name == "one" {
-            drop(peer);
+            drop(client);
         } else {
-            peer.client.socket.close(None).unwrap();
-            while peer.client.socket.read().is_ok() {}
+            client.client.close();
         }
-        // One after the other.
-        fleet.gateway.disconnections(count + 1);
-        fleet.gateway.wait_for_clients(1);
+        // Keeps the order of the list.
+        gateway.disconnect_lines(count + 1);
+        gateway.wait_for_clients(1);
     }
     let closed = alice.call("clients.closed", json!({}));
     assert_eq!(keys(&closed), ["sensor:one", "node:hall-pi", "node:kitchen-pi"]);
-    let how = |index: usize| (&closed["closed"][index]["reason"], &closed["closed"][index]["closed_by"]);
-    assert_eq!(how(0), (&json!("abnormal"), &json!("network")));
-    assert_eq!(how(1), (&json!("normal"), &json!("client")));
+    let ended = |index: usize| (&closed["closed"][index]["reason"], &closed["closed"][index]["closed_by"]);
+    assert_eq!(ended(0), (&json!("abnormal"), &json!("network")));
+    assert_eq!(ended(1), (&json!("normal"), &json!("client")));
     let first = alice.call("clients.closed", json!({"limit": 2}));
     assert_eq!(keys(&first), ["sensor:one", "node:hall-pi"]);
     let second = alice.call("clients.closed", json!({"limit": 2, "cursor": first["next_cursor"]}));
@@ -240,80 +240,80 @@ fn those_that_have_gone_are_remembered_up_to_a_number() {
 }
 
 #[test]
-fn who_takes_nothing_is_blocked() {
-    // Nobody is ended for it, however long this takes.
+fn client_that_reads_nothing_is_blocked() {
+    // No timeout closes the client during the test.
     let settings = "[heartbeat]\ninterval = \"1h\"\ntimeout = \"1h\"\n[limits]\nwrite_timeout = \"1h\"";
-    let fleet = Fleet::start(WHO, settings);
-    let mut alice = fleet.connect("alice");
-    let stuck = fleet.connect("bob");
+    let gateway = TestGateway::start(CREDENTIALS, settings);
+    let mut alice = gateway.connect("alice");
+    let stuck = gateway.connect("bob");
     let flood = json!({"conn_id": stuck.conn_id, "method": "x", "params": ["x".repeat(900_000)]});
-    wait_until("it is blocked", || {
-        let id = alice.ask("clients.send", flood.clone());
-        alice.answer(id);
+    wait_until("a blocked client", || {
+        let id = alice.request("clients.send", flood.clone());
+        alice.response(id);
         keys(&alice.call("clients.list", json!({"health": "blocked"}))) == ["operator:bob"]
     });
     assert_eq!(keys(&alice.call("clients.list", json!({"health": "ok"}))), ["operator:alice"]);
 }
 
 #[test]
-fn who_answers_no_ping_is_silent_and_ends() {
-    let fleet = Fleet::start(WHO, "[heartbeat]\ninterval = \"5s\"\ntimeout = \"5s\"");
-    let mut alice = fleet.connect("alice");
-    // Nobody reads for it.
-    let _silent = fleet.connect("one");
-    wait_until("it is silent", || keys(&alice.call("clients.list", json!({"health": "silent"}))) == ["sensor:one"]);
-    wait_until("silence has ended it", || {
+fn client_that_answers_no_ping_is_silent_and_then_closed() {
+    let gateway = TestGateway::start(CREDENTIALS, "[heartbeat]\ninterval = \"5s\"\ntimeout = \"5s\"");
+    let mut alice = gateway.connect("alice");
+    // It isn't read from, so it answers nothing.
+    let _silent = gateway.connect("one");
+    wait_until("a silent client", || keys(&alice.call("clients.list", json!({"health": "silent"}))) == ["sensor:one"]);
+    wait_until("its close", || {
         let closed = alice.call("clients.closed", json!({"health": "silent"}));
         keys(&closed) == ["sensor:one"] && closed["closed"][0]["reason"] == "pong_timeout"
     });
 }
 
 #[test]
-fn a_notification_reaches_those_it_is_for() {
-    let fleet = Fleet::start(WHO, "");
-    let mut alice = fleet.connect("alice");
-    let mut nodes = [fleet.connect("kitchen-pi"), fleet.connect("hall-pi")];
-    let mut bobs = [fleet.connect("bob"), fleet.connect("bob")];
+fn sent_notification_reaches_exactly_its_targets() {
+    let gateway = TestGateway::start(CREDENTIALS, "");
+    let mut alice = gateway.connect("alice");
+    let mut nodes = [gateway.connect("kitchen-pi"), gateway.connect("hall-pi")];
+    let mut bobs = [gateway.connect("bob"), gateway.connect("bob")];
     let mut send = |target: Value, number: u32| {
         let mut params = json!({"method": "note", "params": [number]});
         params.as_object_mut().unwrap().extend(target.as_object().unwrap().clone());
         alice.call("clients.send", params)["queued"].as_u64().unwrap()
     };
-    let note = |number: u32| json!({"jsonrpc": "2.0", "method": "note", "params": [number]});
+    let notification = |number: u32| json!({"jsonrpc": "2.0", "method": "note", "params": [number]});
     assert_eq!(send(json!({"role": "node"}), 1), 2);
     assert_eq!(send(json!({"presence_key": "operator:bob"}), 2), 2);
     assert_eq!(send(json!({"conn_id": nodes[0].conn_id}), 3), 1);
-    assert_eq!(send(json!({"presence_key": "operator:nobody"}), 4), 0);
-    assert_eq!(nodes[0].all_so_far(), [note(1), note(3)]);
-    assert_eq!(nodes[1].all_so_far(), [note(1)]);
-    assert!(bobs.iter_mut().all(|bob| bob.all_so_far() == [note(2)]));
+    assert_eq!(send(json!({"presence_key": "operator:none"}), 4), 0);
+    assert_eq!(nodes[0].pending_messages(), [notification(1), notification(3)]);
+    assert_eq!(nodes[1].pending_messages(), [notification(1)]);
+    assert!(bobs.iter_mut().all(|bob| bob.pending_messages() == [notification(2)]));
 }
 
 #[test]
-fn clients_are_sent_away_with_a_reason() {
-    let fleet = Fleet::start(WHO, "");
-    let mut alice = fleet.connect("alice");
+fn disconnected_clients_receive_the_reason() {
+    let gateway = TestGateway::start(CREDENTIALS, "");
+    let mut alice = gateway.connect("alice");
     let (mut kitchen, mut hall, mut one) =
-        (fleet.connect("kitchen-pi"), fleet.connect("hall-pi"), fleet.connect("one"));
+        (gateway.connect("kitchen-pi"), gateway.connect("hall-pi"), gateway.connect("one"));
     let dry = alice.call("clients.disconnect", json!({"role": "node", "dry_run": true}));
     assert_eq!(dry, json!({"matched": 2, "disconnected": 0, "dry_run": true}));
     assert_eq!(kitchen.call("gateway.ping", json!({})), "pong");
     let long = "ü".repeat(50);
     let done = alice.call("clients.disconnect", json!({"role": "node", "reason": long}));
     assert_eq!(done, json!({"matched": 2, "disconnected": 2, "dry_run": false}));
-    assert_eq!(kitchen.client.closed(), (4000, format!("kicked: {long}")));
-    assert_eq!(hall.client.closed(), (4000, format!("kicked: {long}")));
+    assert_eq!(kitchen.client.wait_for_close(), (4000, format!("kicked: {long}")));
+    assert_eq!(hall.client.wait_for_close(), (4000, format!("kicked: {long}")));
     let done = alice.call("clients.disconnect", json!({"conn_id": one.conn_id}));
     assert_eq!(done, json!({"matched": 1, "disconnected": 1, "dry_run": false}));
-    assert_eq!(one.client.closed(), (4000, "kicked".to_owned()));
-    // Everybody but the caller.
-    let mut bob = fleet.connect("bob");
+    assert_eq!(one.client.wait_for_close(), (4000, "kicked".to_owned()));
+    // A filter never matches the caller.
+    let mut bob = gateway.connect("bob");
     let done = alice.call("clients.disconnect", json!({"min_connected_seconds": 0}));
     assert_eq!(done["disconnected"], 1);
-    assert_eq!(bob.client.closed().0, 4000);
-    let error = alice.refused("clients.disconnect", json!({"conn_id": one.conn_id}));
+    assert_eq!(bob.client.wait_for_close().0, 4000);
+    let error = alice.call_error("clients.disconnect", json!({"conn_id": one.conn_id}));
     assert_eq!(error["data"]["reason"], "not_found");
-    let line = fleet.gateway.wait_for_line("says who did it", |line| line.contains(" kicked "));
+    let line = gateway.wait_for_line("the caller", |line| line.contains(" kicked "));
     assert!(line.contains("presence_key=node:") && line.contains("by=operator:alice"), "{line}");
     let closed = alice.call("clients.closed", json!({"reason": "kicked"}));
     assert_eq!(closed["closed"].as_array().map(Vec::len), Some(4));

@@ -1,10 +1,11 @@
-//! Plain HTTP on the same port: `/status`, `/healthz`, `/readyz`, bytes that are no HTTP, and a full gateway.
+//! Plain HTTP on the gateway's port: `/status`, `/healthz`, `/readyz`, bytes that aren't HTTP, and 503 at the limit of
+//! connections.
 
+use crate::common::http::{GET_WS, HttpConnection, fetch, handshake_request};
 use crate::common::{Gateway, wait_until};
-use crate::raw::{Connection, WS, ask, handshake};
 use serde_json::Value;
 
-/// A request line, and what must come of it.
+/// A request line, and the status and error code of its response.
 #[rustfmt::skip]
 const REQUESTS: &[(&str, u16, &str)] = &[
     ("GET /status HTTP/1.1",     200, ""),
@@ -26,9 +27,9 @@ const REQUESTS: &[(&str, u16, &str)] = &[
     ("GET /status HTTP/1.0",     200, ""),
 ];
 
-/// Bytes that are no HTTP/1.1 request, or too much of one.
+/// Bytes that aren't an HTTP/1.1 request, and the status and error code of their response.
 #[rustfmt::skip]
-const GARBAGE: &[(&[u8], u16, &str)] = &[
+const MALFORMED: &[(&[u8], u16, &str)] = &[
     (b"hello\r\n\r\n",                                                      400, "bad_request"),
     (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",                       400, "bad_request"),
     (b"\0\0\0\0\0\0\0\0",                                                   400, "bad_request"),
@@ -44,76 +45,76 @@ const GARBAGE: &[(&[u8], u16, &str)] = &[
 ];
 
 #[test]
-fn plain_requests_get_plain_answers() {
+fn plain_request_is_answered_with_json() {
     let gateway = Gateway::start("");
     for (line, status, code) in REQUESTS {
-        let answer = ask(&gateway, format!("{line}\r\nHost: x\r\n\r\n"));
+        let answer = fetch(&gateway, format!("{line}\r\nHost: x\r\n\r\n"));
         assert_eq!(answer.status, *status, "{line}: {answer:?}");
-        answer.check(line);
+        answer.assert_json(line);
         assert_eq!(answer.body.is_empty(), line.starts_with("HEAD "), "{line}: {answer:?}");
         assert!(answer.header("content-length").is_some_and(|length| length != "0"), "{line}: {answer:?}");
         if !code.is_empty() {
-            assert_eq!(answer.code(), *code, "{line}");
+            assert_eq!(answer.error_code(), *code, "{line}");
         }
         assert_eq!(answer.header("allow"), (*status == 405).then_some("GET, HEAD"), "{line}");
     }
-    assert_eq!(ask(&gateway, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").body.trim_end(), r#"{"status":"ok"}"#);
-    assert_eq!(ask(&gateway, "GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n").body.trim_end(), r#"{"status":"ready"}"#);
-    let nameless = ask(&gateway, "GET /healthz HTTP/1.1\r\n\r\n");
-    assert_eq!((nameless.status, nameless.code()), (400, "bad_request".to_owned()));
+    assert_eq!(fetch(&gateway, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").body.trim_end(), r#"{"status":"ok"}"#);
+    assert_eq!(fetch(&gateway, "GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n").body.trim_end(), r#"{"status":"ready"}"#);
+    let nameless = fetch(&gateway, "GET /healthz HTTP/1.1\r\n\r\n");
+    assert_eq!((nameless.status, nameless.error_code()), (400, "bad_request".to_owned()));
     let failed = &gateway.status()["handshakes"]["failed"];
-    assert!(failed.as_object().unwrap().values().all(|count| count == 0), "none of it is a handshake: {failed}");
+    assert!(failed.as_object().unwrap().values().all(|count| count == 0), "counted as a handshake: {failed}");
 }
 
 #[test]
-fn garbage_is_answered_and_counted() {
+fn malformed_request_is_answered_closed_and_counted() {
     let gateway = Gateway::start("");
     let many = format!("GET /status HTTP/1.1\r\n{}\r\n", "X: y\r\n".repeat(101));
     let long = format!("GET /status?{} HTTP/1.1\r\nHost: x\r\n\r\n", "x".repeat(20_000));
     let longest = format!("GET /{} HTTP/1.1\r\nHost: x\r\n\r\n", "x".repeat(70_000));
     let large = [&many, &long, &longest].map(|request| (request.as_bytes(), 431, "header_too_large"));
-    for (request, status, code) in GARBAGE.iter().copied().chain(large) {
-        let shown = String::from_utf8_lossy(&request[..request.len().min(60)]).into_owned();
-        let mut connection = Connection::open(&gateway);
+    for (request, status, code) in MALFORMED.iter().copied().chain(large) {
+        let start = String::from_utf8_lossy(&request[..request.len().min(60)]).into_owned();
+        let mut connection = HttpConnection::open(&gateway);
         connection.send(request);
         let answer = connection.receive(true);
-        assert_eq!((answer.status, answer.code().as_str()), (status, code), "{shown:?}: {answer:?}");
-        answer.check(&shown);
-        assert_eq!(answer.header("connection"), Some("close"), "{shown:?}: {answer:?}");
-        assert_eq!(connection.rest(), "", "{shown:?}");
+        assert_eq!((answer.status, answer.error_code().as_str()), (status, code), "{start:?}: {answer:?}");
+        answer.assert_json(&start);
+        assert_eq!(answer.header("connection"), Some("close"), "{start:?}: {answer:?}");
+        assert_eq!(connection.read_to_end(), "", "{start:?}");
     }
-    gateway.wait_for_status("all are counted", |status| {
+    gateway.wait_for_status("all counted", |status| {
         let failed = &status["handshakes"]["failed"];
-        failed["bad_request"] == GARBAGE.len() && failed["header_too_large"] == 3
+        failed["bad_request"] == MALFORMED.len() && failed["header_too_large"] == 3
     });
 }
 
-/// A client that speaks HTTP/2 at once gets an answer that it can't read, but its user can.
+/// The client can't parse the response, but its user can read it.
 #[test]
-fn http_2_is_refused_with_an_answer() {
+fn http_2_preface_is_answered_in_http_1() {
     let gateway = Gateway::start("");
-    let mut connection = Connection::open(&gateway);
+    let mut connection = HttpConnection::open(&gateway);
     connection.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
     let answer = connection.receive(true);
-    assert_eq!((answer.status, answer.code().as_str()), (400, "bad_request"), "{answer:?}");
+    assert_eq!((answer.status, answer.error_code().as_str()), (400, "bad_request"), "{answer:?}");
 }
 
-/// hyper's own limit for an address, 65534 bytes, would be 414, but no header that holds such an address gets so far.
+/// hyper answers 414 for more than 65,534 bytes of address, but such a header is always above the header limit.
 #[test]
-fn the_longest_header_still_has_no_room_for_a_too_long_address() {
+fn too_long_address_exceeds_the_header_limit() {
     let gateway = Gateway::start("[handshake]\nmax_header_bytes = 65536");
     let with_address = |length: usize| format!("GET /{} HTTP/1.1\r\nHost: x\r\n\r\n", "x".repeat(length - 1));
-    assert_eq!(ask(&gateway, with_address(65_000)).status, 404);
+    assert_eq!(fetch(&gateway, with_address(65_000)).status, 404);
     for length in [65_535, 65_600, 100_000] {
-        let answer = ask(&gateway, with_address(length));
-        assert_eq!((answer.status, answer.code().as_str()), (431, "header_too_large"), "{length}: {answer:?}");
+        let answer = fetch(&gateway, with_address(length));
+        assert_eq!((answer.status, answer.error_code().as_str()), (431, "header_too_large"), "{length}: {answer:?}");
     }
 }
 
 #[test]
 fn pipelined_requests_are_answered_in_order() {
     let gateway = Gateway::start("");
-    let mut connection = Connection::open(&gateway);
+    let mut connection = HttpConnection::open(&gateway);
     let plain = |line: &str| format!("{line} HTTP/1.1\r\nHost: x\r\n\r\n");
     let lines = ["GET /healthz", "HEAD /status", "GET /nowhere", "POST /status", "GET /status", "GET /readyz"];
     for _ in 0..2 {
@@ -124,53 +125,53 @@ fn pipelined_requests_are_answered_in_order() {
             assert_eq!(answer.header("connection"), None, "{line}: {answer:?}");
         }
     }
-    connection.send(plain("GET /healthz") + &handshake(WS, "", ""));
+    connection.send(plain("GET /healthz") + &handshake_request(GET_WS, "", ""));
     assert_eq!(connection.receive(true).body.trim_end(), r#"{"status":"ok"}"#);
     assert_eq!(connection.receive(false).status, 101);
     gateway.wait_for_clients(1);
 }
 
 #[test]
-fn a_full_gateway_says_so_and_still_shows_its_status() {
+fn connection_above_the_limit_gets_503_and_status_is_still_served() {
     let gateway = Gateway::start("[limits]\nmax_connections = 2");
     let (mut first, second) = (gateway.connect(), gateway.connect());
     gateway.wait_for_clients(2);
-    let answer = ask(&gateway, handshake(WS, "", ""));
-    answer.check("the third client");
-    assert_eq!((answer.status, answer.code().as_str()), (503, "full"), "{answer:?}");
+    let answer = fetch(&gateway, handshake_request(GET_WS, "", ""));
+    answer.assert_json("the third client");
+    assert_eq!((answer.status, answer.error_code().as_str()), (503, "full"), "{answer:?}");
     assert_eq!(answer.header("retry-after"), Some("5"), "{answer:?}");
-    let answer = ask(&gateway, "GET /status HTTP/1.1\r\nHost: x\r\n\r\n");
+    let answer = fetch(&gateway, "GET /status HTTP/1.1\r\nHost: x\r\n\r\n");
     assert_eq!(answer.status, 200, "{answer:?}");
     let status: Value = serde_json::from_str(&answer.body).expect("JSON");
     assert_eq!(status["clients"]["total_connections"], 2);
     assert_eq!(status["handshakes"]["failed"]["full"], 1);
     assert_eq!(first.call("gateway.ping")["result"], "pong");
     drop(second);
-    wait_until("a place is free again", || ask(&gateway, handshake(WS, "", "")).status == 101);
+    wait_until("a free slot", || fetch(&gateway, handshake_request(GET_WS, "", "")).status == 101);
 }
 
-/// Beyond a handful that are still listened to, connections are told off unasked.
+/// 32 connections above the limit may still send a request; any further one gets a 503 at once.
 #[test]
-fn a_crowd_at_a_full_gateway_is_turned_away() {
+fn connections_far_above_the_limit_get_503_without_a_request() {
     let gateway = Gateway::start("[limits]\nmax_connections = 1\n[handshake]\ntimeout = \"1m\"");
     let client = gateway.connect();
-    let crowd: Vec<Connection> = (0..32).map(|_| Connection::open(&gateway)).collect();
-    let mut last = Connection::open(&gateway);
+    let waiting: Vec<HttpConnection> = (0..32).map(|_| HttpConnection::open(&gateway)).collect();
+    let mut last = HttpConnection::open(&gateway);
     let answer = last.receive(true);
-    answer.check("the last one");
-    assert_eq!((answer.status, answer.code().as_str()), (503, "full"), "{answer:?}");
+    answer.assert_json("the last connection");
+    assert_eq!((answer.status, answer.error_code().as_str()), (503, "full"), "{answer:?}");
     assert_eq!((answer.header("retry-after"), answer.header("connection")), (Some("5"), Some("close")));
-    assert_eq!(last.rest(), "");
-    drop((crowd, client));
+    assert_eq!(last.read_to_end(), "");
+    drop((waiting, client));
 }
 
-/// Nobody needs a credential to keep a plain connection open; they are few, so that clients find a place.
+/// A kept-alive connection needs no credentials, so only few of them may occupy slots.
 #[test]
-fn plain_connections_do_not_take_the_clients_places() {
+fn kept_alive_connections_leave_slots_for_clients() {
     let gateway = Gateway::start("[limits]\nmax_connections = 20");
-    let mut kept: Vec<Connection> = Vec::new();
+    let mut kept: Vec<HttpConnection> = Vec::new();
     for _ in 0..60 {
-        let mut connection = Connection::open(&gateway);
+        let mut connection = HttpConnection::open(&gateway);
         connection.send("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n");
         let answer = connection.receive(true);
         assert_eq!(answer.status, 200, "{answer:?}");
@@ -178,15 +179,15 @@ fn plain_connections_do_not_take_the_clients_places() {
             kept.push(connection);
         }
     }
-    assert_eq!(kept.len(), 5, "a quarter of the places");
-    // One that becomes a client leaves its place among them.
+    assert_eq!(kept.len(), 5, "a quarter of the slots");
+    // A connection that becomes a client no longer counts as kept alive.
     let mut client = kept.remove(0);
-    client.send(handshake(WS, "", ""));
+    client.send(handshake_request(GET_WS, "", ""));
     assert_eq!(client.receive(false).status, 101);
-    wait_until("another is kept in its stead", || {
-        let mut next = Connection::open(&gateway);
+    wait_until("another connection is kept alive", || {
+        let mut next = HttpConnection::open(&gateway);
         next.send("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n");
         next.receive(true).header("connection").is_none()
     });
-    wait_until("a client finds a place", || ask(&gateway, handshake(WS, "", "")).status == 101);
+    wait_until("a free slot for a client", || fetch(&gateway, handshake_request(GET_WS, "", "")).status == 101);
 }

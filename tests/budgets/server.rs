@@ -1,7 +1,7 @@
 //! The counted process as the tests see it.
 
 use crate::common::process::Process;
-use crate::common::{PATIENCE, wait_until};
+use crate::common::{TIMEOUT, wait_until};
 use crate::serve::{LISTENING, Speaks, Stock, command};
 use std::net::SocketAddr;
 use std::process::Command;
@@ -26,7 +26,7 @@ impl Server {
 
     /// Starts one, if need be under a command that runs what is added to it. Without a heartbeat it sends no pings.
     pub fn start_under(under: Option<Command>, heartbeat: Option<Duration>) -> Server {
-        Self::start_as(under, heartbeat, Speaks::Raw)
+        Self::start_as(under, heartbeat, Speaks::RawClient)
     }
 
     fn start_as(under: Option<Command>, heartbeat: Option<Duration>, speaks: Speaks) -> Server {
@@ -36,7 +36,7 @@ impl Server {
         let process = Process::start(&mut command(under, heartbeat, speaks));
         // The test runner has its say before.
         let addr = loop {
-            if let Some(addr) = process.hear().strip_prefix(LISTENING) {
+            if let Some(addr) = process.read_line().strip_prefix(LISTENING) {
                 break addr.parse().expect("an address");
             }
         };
@@ -45,8 +45,8 @@ impl Server {
 
     /// What is there now, and was done so far.
     pub fn stock(&mut self) -> Stock {
-        self.process.say("count");
-        let line = self.process.hear();
+        self.process.write_line("count");
+        let line = self.process.read_line();
         serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"))
     }
 
@@ -63,6 +63,6 @@ impl Server {
     pub fn end(mut self) {
         drop(self.process.take_stdin());
         let status = self.process.wait();
-        assert!(status.success(), "{status} within {PATIENCE:?}: {:#?}", self.process.complaints());
+        assert!(status.success(), "{status} within {TIMEOUT:?}: {:#?}", self.process.stderr());
     }
 }

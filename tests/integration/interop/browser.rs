@@ -1,7 +1,7 @@
-//! A page in headless Chromium as the client.
+//! A web page in headless Chromium.
 
 use crate::common::credential::Credential;
-use crate::common::{Gateway, PATIENCE, tools};
+use crate::common::{Gateway, TIMEOUT, tools};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -10,9 +10,9 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
-const PAGE: &str = include_str!("../foreign/page.html");
+const PAGE: &str = include_str!("page.html");
 
-/// A web server with one page, which posts its reports back.
+/// A web server with one page, which sends its reports by POST.
 struct PageServer {
     addr: SocketAddr,
     reports: Receiver<Value>,
@@ -23,11 +23,11 @@ impl PageServer {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let addr = listener.local_addr().unwrap();
         let (sender, reports) = channel();
-        // Threads: a browser opens connections in advance that stay silent.
+        // A thread each, since a browser also opens connections without a request.
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 let sender = sender.clone();
-                thread::spawn(move || answer(stream, &sender));
+                thread::spawn(move || serve(stream, &sender));
             }
         });
         PageServer { addr, reports }
@@ -37,20 +37,20 @@ impl PageServer {
         format!("http://{}", self.addr)
     }
 
-    /// The page's address with what it shall connect to; neither part needs escapes.
+    /// The page's URL, with the gateway's URL and the token as parameters. Neither needs escapes.
     fn page(&self, gateway: &Gateway, token: &str) -> String {
         format!("{}/?gateway=ws://{}/ws&token={token}", self.origin(), gateway.addr())
     }
 
-    /// The page's next report, `browser` being the one that shows it.
+    /// The next report of the page in `browser`.
     fn report(&self, browser: &Browser) -> Value {
-        let report = self.reports.recv_timeout(PATIENCE);
+        let report = self.reports.recv_timeout(TIMEOUT);
         report.unwrap_or_else(|error| panic!("the page in {} reports nothing: {error}", browser.child.id()))
     }
 }
 
-/// Answers one request: a POST is a report, all else gets the page.
-fn answer(stream: TcpStream, reports: &Sender<Value>) -> Option<()> {
+/// Serves one request: a POST is a report, any other request gets the page.
+fn serve(stream: TcpStream, reports: &Sender<Value>) -> Option<()> {
     let mut reader = BufReader::new(stream);
     let (mut request, mut length) = (String::new(), 0);
     reader.read_line(&mut request).ok()?;
@@ -73,7 +73,7 @@ fn answer(stream: TcpStream, reports: &Sender<Value>) -> Option<()> {
     Some(())
 }
 
-/// Chromium with a page. It and its helper processes are killed when dropped.
+/// Chromium with a page. Its processes are killed when dropped.
 struct Browser {
     child: Child,
     _profile: tempfile::TempDir,
@@ -92,7 +92,7 @@ impl Browser {
         "--disable-breakpad",
         // /dev/shm is small in containers.
         "--disable-dev-shm-usage",
-        // Nothing leaves this machine.
+        // No connection to other machines.
         "--no-proxy-server",
         "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
     ];
@@ -109,21 +109,21 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // The whole process group, which is its own.
+        // The process group of the browser.
         let _ = Command::new("kill").args(["-KILL", "--", &format!("-{}", self.child.id())]).status();
         let _ = self.child.wait();
     }
 }
 
-/// Lets the credential in, and pages of this server only.
+/// Settings for one credential and the pages of one server.
 fn settings(credential: &Credential, server: &PageServer) -> String {
-    // A busy browser may take a while to answer a close frame.
+    // Allows for a browser that is slow to answer a close frame.
     let limits = "[limits]\nclose_timeout = \"20s\"";
     format!("{}{limits}\n[handshake]\nallowed_origins = [\"{}\"]", credential.settings, server.origin())
 }
 
 #[test]
-fn a_page_connects_and_sees_the_drain() {
+fn page_connects_with_a_token_and_sees_the_drain() {
     let server = PageServer::start();
     let ann = Credential::new("ann", "operator");
     let gateway = Gateway::start(&settings(&ann, &server));
@@ -135,18 +135,18 @@ fn a_page_connects_and_sees_the_drain() {
     assert!(status.success(), "{log:#?}");
     let closed = json!({"event": "close", "code": 1012, "reason": "draining", "wasClean": true});
     assert_eq!(server.report(&browser), closed);
-    assert!(log.last().is_some_and(|line| line.ends_with(" stopped closed=1 cut=0")), "{log:#?}");
+    assert!(log.last().is_some_and(|line| line.contains(" stopped closed=1 ")), "{log:#?}");
 }
 
 #[test]
-fn a_page_of_another_origin_is_refused() {
+fn page_of_another_origin_is_rejected() {
     let (allowed, other) = (PageServer::start(), PageServer::start());
     let ann = Credential::new("ann", "operator");
     let gateway = Gateway::start(&settings(&ann, &allowed));
     let Some(browser) = Browser::open(&other.page(&gateway, &ann.token)) else { return };
     let failed = json!({"event": "close", "code": 1006, "reason": "", "wasClean": false});
     assert_eq!(other.report(&browser), failed);
-    let status =
-        gateway.wait_for_status("it is counted", |status| status["handshakes"]["failed"]["origin_not_allowed"] == 1);
+    let status = gateway
+        .wait_for_status("the rejected origin", |status| status["handshakes"]["failed"]["origin_not_allowed"] == 1);
     assert_eq!(status["handshakes"]["completed"], 0);
 }

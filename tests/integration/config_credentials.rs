@@ -1,7 +1,7 @@
-//! Credentials in the configuration, their secrets in files, and new tokens.
+//! Credentials in the configuration, secrets in files, and `aisopod-gateway token`.
 
 use crate::common::Gateway;
-use crate::config::{check, check_output, run};
+use crate::common::config_check::{self, assert_output, assert_problems, run};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -13,16 +13,18 @@ const ROLE: &str = "allowed: operator, node, or another word: 1 to 64 letters, d
 const SCOPE: &str = "allowed: 1 to 64 printable characters without white space, quotes and backslashes";
 const DIGEST: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
 
-/// `[auth]`, and its problems; `NAME`, `ROLE`, `SCOPE` and `DIGEST` stand for the texts above, and `CREDENTIAL` for a
-/// good one in five lines.
+/// `[auth]` and its problems. `NAME`, `ROLE`, `SCOPE` and `DIGEST` are replaced by the texts above, `CREDENTIAL` by a
+/// valid one in five lines.
 #[rustfmt::skip]
-const BAD: &[(&str, &[&str])] = &[
+const INVALID: &[(&str, &[&str])] = &[
     ("mode = \"tokens\"",                 &["2: auth.mode = \"tokens\"; allowed: \"none\", \"token\", \"password\""]),
     ("mode = 1\nCREDENTIAL",              &["2: auth.mode = 1; allowed: \"none\", \"token\", \"password\""]),
     ("allow_insecure = \"yes\"",          &["2: auth.allow_insecure = \"yes\"; allowed: true, false"]),
     ("\ntoken = \"hunter2\"",             &["3: unknown key auth.token; allowed here: mode, credentials, allow_insecure"]),
     ("mode = \"token\"",                  &["2: auth.mode needs at least one [[auth.credentials]]"]),
     ("mode = \"password\"",               &["2: auth.mode needs at least one [[auth.credentials]]"]),
+    ("mode = \"token\"\ncredentials = []", &["3: auth.mode needs at least one [[auth.credentials]]"]),
+    ("mode = \"token\"\ncredentials = 3", &["3: auth.credentials = 3; allowed: tables, [[auth.credentials]]"]),
     ("mode = \"token\"\ncredentials = [3]", &["3: auth.credentials = 3; allowed: tables, [[auth.credentials]]"]),
     ("CREDENTIAL",                        &["2: auth.credentials: not used while auth.mode is \"none\"; allowed: auth.mode = \"token\" or \"password\""]),
     ("mode = \"none\"\nCREDENTIAL",       &["3: auth.credentials: not used while auth.mode is \"none\"; allowed: auth.mode = \"token\" or \"password\""]),
@@ -50,55 +52,36 @@ const BAD: &[(&str, &[&str])] = &[
     ]),
 ];
 
-fn fill(text: &str) -> String {
+fn expand(text: &str) -> String {
     let credential =
         "[[auth.credentials]]\nname = \"alice\"\nrole = \"operator\"\nscopes = [\"*\"]\ntoken_sha256 = \"DIGEST\"\n";
     let text = text.replace("CREDENTIAL", credential).replace("DIGEST", DIGEST);
-    [("; NAME", NAME), ("; ROLE", ROLE), ("; SCOPE", SCOPE)]
-        .iter()
-        .find_map(|(end, long)| Some(format!("{}; {long}", text.strip_suffix(end)?)))
-        .unwrap_or(text)
+    config_check::expand(&text, &[("NAME", NAME), ("ROLE", ROLE), ("SCOPE", SCOPE)])
 }
 
 #[test]
-fn problems_of_credentials_are_shown() {
+fn problems_of_credentials_have_their_line_and_the_expected_values() {
     let dir = tempfile::tempdir().unwrap();
-    for (auth, problems) in BAD {
-        let problems: Vec<String> = problems.iter().map(|problem| fill(problem)).collect();
-        let problems: Vec<&str> = problems.iter().map(String::as_str).collect();
-        check(dir.path(), &fill(&format!("[auth]\n{auth}")), &problems);
+    for (auth, problems) in INVALID {
+        let problems: Vec<String> = problems.iter().map(|problem| expand(problem)).collect();
+        assert_problems(dir.path(), &expand(&format!("[auth]\n{auth}")), &problems);
     }
 }
 
-/// With no credential at all nobody could ever connect.
+/// The value may be the secret itself.
 #[test]
-fn a_list_of_credentials_is_not_empty() {
-    let dir = tempfile::tempdir().unwrap();
-    let problem = "3: auth.mode needs at least one [[auth.credentials]]";
-    check(dir.path(), "[auth]\nmode = \"token\"\ncredentials = []", &[problem]);
-}
-
-#[test]
-fn credentials_are_a_list() {
-    let dir = tempfile::tempdir().unwrap();
-    let problem = "3: auth.credentials = 3; allowed: tables, [[auth.credentials]]";
-    check(dir.path(), "[auth]\nmode = \"token\"\ncredentials = 3", &[problem]);
-}
-
-/// Someone may have put the secret itself where its digest belongs.
-#[test]
-fn a_wrong_digest_is_not_shown() {
+fn invalid_digest_is_not_printed() {
     let dir = tempfile::tempdir().unwrap();
     for wrong in ["\"hunter2\"", "\"\"", "123456", &format!("\"{}\"", &DIGEST[1..]), &format!("\"x{}\"", &DIGEST[1..])]
     {
         for mode in ["token", "password"] {
             let problem = format!("6: auth.credentials.{mode}_sha256: allowed: the 64 hexadecimal digits of a SHA-256");
-            check(dir.path(), &with_secret(mode, &format!("{mode}_sha256 = {wrong}")), &[&problem]);
+            assert_problems(dir.path(), &with_secret(mode, &format!("{mode}_sha256 = {wrong}")), &[&problem]);
         }
     }
 }
 
-/// A configuration with one credential; its secret is in the sixth line.
+/// A configuration with one credential. The secret is in the sixth line.
 fn with_secret(mode: &str, secret: &str) -> String {
     format!("[auth]\nmode = \"{mode}\"\n[[auth.credentials]]\nname = \"alice\"\nrole = \"node\"\n{secret}\n")
 }
@@ -109,7 +92,7 @@ fn write(path: &Path, text: impl AsRef<[u8]>, mode: u32) {
 }
 
 #[test]
-fn secret_files_are_checked() {
+fn secret_file_must_be_regular_private_and_small() {
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| dir.path().join(name);
     fs::create_dir(at("directory")).unwrap();
@@ -131,25 +114,25 @@ fn secret_files_are_checked() {
         ("writable", "mode 602 lets others at it; allowed: nothing for others, as with chmod 600"),
     ] {
         let problem = format!("6: auth.credentials.password_file = \"{name}\": {problem}");
-        check(dir.path(), &with_secret("password", &format!("password_file = \"{name}\"")), &[&problem]);
+        assert_problems(dir.path(), &with_secret("password", &format!("password_file = \"{name}\"")), &[&problem]);
     }
     for name in ["good", "group", "largest", at("good").to_str().unwrap()] {
-        check(dir.path(), &with_secret("token", &format!("token_file = \"{name}\"")), &[]);
+        assert_problems(dir.path(), &with_secret("token", &format!("token_file = \"{name}\"")), &[""; 0]);
     }
     let problem = "6: auth.credentials.token_file = 5; allowed: a path";
-    check(dir.path(), &with_secret("token", "token_file = 5"), &[problem]);
+    assert_problems(dir.path(), &with_secret("token", "token_file = 5"), &[problem]);
 }
 
-/// Who a client with this token is.
-fn who(gateway: &Gateway, token: &str) -> String {
+/// The presence key of a client with this token.
+fn presence_key(gateway: &Gateway, token: &str) -> String {
     let bearer = format!("Bearer {token}");
-    let (mut client, _) = gateway.connect_with(&[("Authorization", &bearer)]).expect("the right token");
+    let (mut client, _) = gateway.connect_with(&[("Authorization", &bearer)]).expect("a valid token");
     client.call("gateway.whoami")["result"]["presence_key"].as_str().expect("a key").to_owned()
 }
 
-/// A relative path is beside the configuration, wherever the gateway is started; systemd's credentials come first.
+/// A relative path is searched in systemd's credentials first, then in the directory of the configuration.
 #[test]
-fn secret_files_are_found() {
+fn relative_secret_file_is_found_in_credentials_or_next_to_the_configuration() {
     let files = tempfile::tempdir().unwrap();
     let (beside, credentials) = (files.path().join("etc"), files.path().join("credentials"));
     for dir in [&beside, &credentials] {
@@ -162,44 +145,46 @@ fn secret_files_are_found() {
     let start = |config: &str, credentials: Option<&Path>| {
         let mut command = Command::new(Gateway::binary());
         command.env_remove("CREDENTIALS_DIRECTORY").envs(credentials.map(|dir| ("CREDENTIALS_DIRECTORY", dir)));
-        Gateway::start_by(command, config)
+        Gateway::start_with(command, config)
     };
     for directory in [None, Some(&*credentials)] {
-        assert_eq!(who(&start(&absolute, directory), "from-beside"), "node:alice", "an absolute path");
+        assert_eq!(presence_key(&start(&absolute, directory), "from-beside"), "node:alice", "an absolute path");
     }
     let relative = with_secret("token", "token_file = \"token\"");
     let gateway = start(&relative, Some(&credentials));
-    assert_eq!(who(&gateway, "from-credentials"), "node:alice");
+    assert_eq!(presence_key(&gateway, "from-credentials"), "node:alice");
     let refused = gateway.connect_with(&[("Authorization", "Bearer from-beside")]);
     assert!(matches!(refused, Err(Error::Http(answer)) if answer.status() == 401));
     let output = run(files.path(), &["--check", "--config", "etc/config.toml"]);
-    check_output(&output, "a path beside the configuration", &[]);
+    assert_output(&output, "a file next to the configuration", &[""; 0]);
 }
 
-/// What `token` prints: the token, and its stanza.
+/// The output of `token`: the token and its entry for the configuration.
 fn new_token(args: &[&str]) -> (String, String) {
     let output = run(Path::new("."), args);
     assert_eq!(output.status.code(), Some(0), "{args:?}: {output:?}");
     assert!(output.stderr.is_empty(), "{args:?}: {output:?}");
     let text = String::from_utf8(output.stdout).unwrap();
-    let (token, stanza) = text.split_once("\n\n").unwrap_or_else(|| panic!("no token and stanza: {text}"));
-    (token.lines().last().unwrap().to_owned(), stanza.to_owned())
+    let (token, entry) = text.split_once("\n\n").unwrap_or_else(|| panic!("no token and entry: {text}"));
+    (token.lines().last().unwrap().to_owned(), entry.to_owned())
 }
 
 #[test]
-fn a_new_token_opens_the_gateway() {
+fn new_token_is_unique_and_accepted() {
     let (first, alice) = new_token(&["token", "--name", "alice", "--role", "operator"]);
     let (second, pi) =
         new_token(&["token", "--role", "node", "--scope", "read", "--name", "kitchen-pi", "--scope", "write:all"]);
     assert_ne!(first, second);
-    assert!(!alice.contains(&first) && !pi.contains(&second), "the configuration holds no token");
+    assert_eq!(first.len(), 43, "{first}");
+    assert!(first.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)), "{first}");
+    assert!(!alice.contains(&first) && !pi.contains(&second), "the entry contains the token");
     let gateway = Gateway::start(&format!("[auth]\nmode = \"token\"\n{alice}\n{pi}"));
     for (token, presence_key, role, scopes) in [
         (&first, "operator:alice", "operator", serde_json::json!([])),
         (&second, "node:kitchen-pi", "node", serde_json::json!(["read", "write:all"])),
     ] {
         let bearer = format!("Bearer {token}");
-        let (mut client, _) = gateway.connect_with(&[("Authorization", &bearer)]).expect("a token just made");
+        let (mut client, _) = gateway.connect_with(&[("Authorization", &bearer)]).expect("a valid token");
         let me = &client.call("gateway.whoami")["result"];
         assert_eq!(me["presence_key"], presence_key);
         assert_eq!((&me["role"], &me["scopes"]), (&role.into(), &scopes));
@@ -207,19 +192,7 @@ fn a_new_token_opens_the_gateway() {
 }
 
 #[test]
-fn tokens_differ_each_time() {
-    let args = ["token", "--name", "alice", "--role", "operator"];
-    let ((first, alice), (second, alice_again)) = (new_token(&args), new_token(&args));
-    assert_ne!(first, second);
-    assert_ne!(alice, alice_again);
-    for token in [first, second] {
-        assert_eq!(token.len(), 43, "{token}");
-        assert!(token.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)), "{token}");
-    }
-}
-
-#[test]
-fn wrong_flags_of_token_are_named() {
+fn invalid_flags_of_token_are_named() {
     let long = "x".repeat(65);
     let words = "1 to 64 letters, digits and . _ @ -";
     for (args, message) in [
@@ -237,8 +210,8 @@ fn wrong_flags_of_token_are_named() {
         (&["--config", "config.toml"], "invalid option '--config'"),
     ] {
         let output = run(Path::new("."), &[&["token"], args].concat());
-        let wanted = format!("aisopod-gateway: {message}; --help shows what is allowed\n");
-        assert_eq!(String::from_utf8_lossy(&output.stderr), wanted, "{args:?}");
+        let expected = format!("aisopod-gateway: {message}; --help shows what is allowed\n");
+        assert_eq!(String::from_utf8_lossy(&output.stderr), expected, "{args:?}");
         assert_eq!(output.status.code(), Some(64), "{args:?}");
         assert!(output.stdout.is_empty(), "{args:?}");
     }
