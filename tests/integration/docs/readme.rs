@@ -1,6 +1,6 @@
 //! The main README: its size, its links, and its first conversation as it is written: websocat, curl and a shell.
 
-use super::{OPERATION, PROTOCOL, README, blocks, section};
+use super::{OPERATION, PROTOCOL, README, blocks, code_spans, section};
 use crate::common::process::Process;
 use crate::common::{Gateway, tools};
 use serde_json::Value;
@@ -23,7 +23,9 @@ fn anchor(heading: &str) -> String {
 fn links_between_documents_lead_to_existing_files_and_headings() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     for (dir, document) in [("", README), ("src/rpc", PROTOCOL), ("systemd", OPERATION)] {
-        for link in document.split("](").skip(1).filter_map(|text| text.split(')').next()) {
+        let prose = document.split("```").step_by(2);
+        let links = prose.flat_map(|text| text.split("](").skip(1)).filter_map(|text| text.split(')').next());
+        for link in links {
             if link.starts_with("https:") {
                 continue;
             }
@@ -38,6 +40,15 @@ fn links_between_documents_lead_to_existing_files_and_headings() {
             assert!(heading.is_empty() || anchors.contains(heading), "{link}: no such heading");
         }
     }
+}
+
+#[test]
+fn files_of_the_development_section_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let named = code_spans(section(README, "## Development"));
+    let files = named.filter(|span| ["src/", "tests/", "systemd/"].iter().any(|folder| span.starts_with(folder)));
+    let missing: Vec<_> = files.filter(|file| !file.contains("NAMESPACE") && !root.join(file).exists()).collect();
+    assert!(missing.is_empty(), "{missing:?}");
 }
 
 /// A directory and a shell, where the commands find the gateway and websocat.
