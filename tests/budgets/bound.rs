@@ -1,8 +1,8 @@
-//! A count beside its bound.
+//! A count and its bound.
 
-/// Asserts that a count is within its bound. Says both, for `--show-output`.
-pub fn assert_at_most(bound: f64, what: &str, counted: f64) {
-    let shown = (counted * 100.0).round() / 100.0;
-    println!("{what}: {shown}, at most {bound}");
-    assert!(counted <= bound, "{what}: {shown}; the bound is {bound}");
+/// Checks that a count is at most `bound`. Prints both, for `--show-output`.
+pub fn assert_at_most(bound: f64, what: &str, count: f64) {
+    let rounded = (count * 100.0).round() / 100.0;
+    println!("{what}: {rounded}, at most {bound}");
+    assert!(count <= bound, "{what}: {rounded}; the bound is {bound}");
 }

@@ -1,46 +1,46 @@
-//! Instructions of the counted process in user space, as callgrind sees them: the same on every machine of a kind, however
-//! busy, and without hardware that counts.
+//! Instructions of the measured server in user space, counted by callgrind: the same on every machine of one architecture,
+//! however busy, and without hardware counters.
 
 use crate::common::tools::require;
-use crate::serve::{Stock, TAKES_STOCK};
+use crate::serve::{SNAPSHOT_FUNCTION, Snapshot};
 use crate::server::Server;
 use std::fs;
 use std::process::Command;
 use tempfile::TempDir;
 
-/// A counted process under callgrind.
-pub struct Simulated {
+/// A server under callgrind.
+pub struct SimulatedServer {
     pub server: Server,
     dir: TempDir,
-    /// For one stock.
-    counting: f64,
+    /// The instructions of one snapshot.
+    snapshot_cost: f64,
 }
 
-impl Simulated {
-    /// Starts one, if there is valgrind.
-    pub fn start() -> Option<Simulated> {
+impl SimulatedServer {
+    /// Starts a server, if valgrind is installed.
+    pub fn start() -> Option<SimulatedServer> {
         let valgrind = require("valgrind")?;
         let dir = tempfile::tempdir().expect("a temporary directory");
         let mut command = Command::new(valgrind);
         command.arg("--tool=callgrind").arg(format!("--callgrind-out-file={}", dir.path().join("out").display()));
-        // A file for each stock, with what was done since the one before.
-        command.arg(format!("--dump-before={TAKES_STOCK}"));
-        let mut simulated = Simulated { server: Server::start_under(Some(command), None), dir, counting: 0.0 };
+        // Writes a file for each snapshot with the instructions since the previous one.
+        command.arg(format!("--dump-before={SNAPSHOT_FUNCTION}"));
+        let mut simulated = SimulatedServer { server: Server::start_under(command, None), dir, snapshot_cost: 0.0 };
         let server = &mut simulated.server;
-        // The first do more than those that follow.
-        let [_, _, from, to] = [server.stock(), server.stock(), server.stock(), server.stock()];
-        simulated.counting = simulated.between(&from, &to);
+        // The first snapshots cost more than later ones.
+        let [_, _, from, to] = [server.snapshot(), server.snapshot(), server.snapshot(), server.snapshot()];
+        simulated.snapshot_cost = simulated.between(&from, &to);
         Some(simulated)
     }
 
-    /// From one stock to another, without what taking stock costs.
-    pub fn between(&self, from: &Stock, to: &Stock) -> f64 {
-        (from.number + 1..=to.number).map(|number| self.before(number) - self.counting).sum()
+    /// The instructions between two snapshots, without the cost of the snapshots.
+    pub fn between(&self, from: &Snapshot, to: &Snapshot) -> f64 {
+        (from.number + 1..=to.number).map(|number| self.instructions_up_to(number) - self.snapshot_cost).sum()
     }
 
-    /// From the stock before this one to this.
-    fn before(&self, number: usize) -> f64 {
-        // callgrind's first is 1.
+    /// The instructions from the previous snapshot to this one.
+    fn instructions_up_to(&self, number: usize) -> f64 {
+        // callgrind counts from 1.
         let path = self.dir.path().join(format!("out.{}", number + 1));
         let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let total = text.lines().find_map(|line| line.strip_prefix("totals: "));

@@ -1,114 +1,102 @@
-//! Clients of the counted process, blocking.
+//! Blocking clients of the measured server.
 
 use crate::common::TIMEOUT;
-use crate::common::frames::{FIN, PING, PONG, RawClient, TEXT, frame};
+use crate::common::raw_client::RawClient;
 use crate::serve::{BROADCAST, TOKEN};
 use crate::server::Server;
-use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::thread;
+use test_support::frames::{FIN, PING, PONG, TEXT, client_frame};
 
-/// Clients with a thread for each part of them.
+/// Threads that share the clients of [`echo_concurrently`].
 const THREADS: usize = 8;
 
-/// A connection that says nothing.
+/// A connection without a request.
 pub fn connect_silent(server: &Server) -> TcpStream {
     let stream = TcpStream::connect(server.addr).expect("a connection; `ulimit -n` must allow 1,100 of them");
     stream.set_nodelay(true).expect("a TCP socket");
-    stream.set_read_timeout(Some(TIMEOUT)).expect("a TCP socket");
     stream.set_write_timeout(Some(TIMEOUT)).expect("a TCP socket");
     stream
 }
 
-/// A client.
+/// A client with the operator's token.
 pub fn connect(server: &Server) -> RawClient {
-    connect_as(server, TOKEN)
+    connect_with(server, TOKEN)
 }
 
-/// A client that shows this token.
-pub fn connect_as(server: &Server, token: &str) -> RawClient {
-    let mut stream = connect_silent(server);
-    let request = format!(
-        "GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
-         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nAuthorization: Bearer {token}\r\n\r\n"
-    );
-    stream.write_all(request.as_bytes()).expect("an open connection");
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        let mut byte = [0];
-        stream.read_exact(&mut byte).expect("a whole response");
-        head.push(byte[0]);
-    }
-    assert!(head.starts_with(b"HTTP/1.1 101 "), "{}", String::from_utf8_lossy(&head));
-    RawClient(stream)
+/// A client with this token.
+pub fn connect_with(server: &Server, token: &str) -> RawClient {
+    RawClient::upgrade(connect_silent(server), &format!("Authorization: Bearer {token}\r\n"))
 }
 
-/// So many clients, all of them registered.
+/// Connects `count` clients and waits until they are registered.
 pub fn connect_all(server: &mut Server, count: usize) -> Vec<RawClient> {
     let clients = (0..count).map(|_| connect(server)).collect();
-    server.stock_when("/clients/total_connections", count);
+    server.snapshot_when("/clients/total_connections", count);
     clients
 }
 
-/// Each sends a message of so many bytes and has it back, again and again; one is under way at a time.
-pub fn echo(clients: &mut [RawClient], bytes: usize, times: usize) {
-    let message = vec![b'x'; bytes];
-    let sent = client_frame(FIN | TEXT, &message);
-    for _ in 0..times {
+fn message(bytes: usize) -> (Vec<u8>, Vec<u8>) {
+    let payload = vec![b'x'; bytes];
+    (client_frame(FIN | TEXT, &payload), payload)
+}
+
+fn assert_receives(client: &mut RawClient, payload: &[u8]) {
+    let (first, received) = client.receive().expect("an open connection");
+    assert!(first == FIN | TEXT && received == payload, "{first:#x} {received:?}");
+}
+
+/// Each client sends a message of this size and receives it, one client after the other, `rounds` times.
+pub fn echo(clients: &mut [RawClient], bytes: usize, rounds: usize) {
+    let (frame, payload) = message(bytes);
+    for _ in 0..rounds {
         for client in &mut *clients {
-            client.send(&sent);
-            assert_eq!(client.receive(), Some((FIN | TEXT, message.clone())));
+            client.send(&frame);
+            assert_receives(client, &payload);
         }
     }
 }
 
-/// The same, some of them at the same time.
-pub fn echo_together(clients: &mut [RawClient], bytes: usize) {
-    let part = clients.len().div_ceil(THREADS);
+/// One round of [`echo`], several clients at the same time.
+pub fn echo_concurrently(clients: &mut [RawClient], bytes: usize) {
+    let share = clients.len().div_ceil(THREADS);
     thread::scope(|scope| {
-        clients.chunks_mut(part).for_each(|part| {
-            scope.spawn(move || echo(part, bytes, 1));
+        clients.chunks_mut(share).for_each(|share| {
+            scope.spawn(move || echo(share, bytes, 1));
         });
     });
 }
 
-/// Each sends a message before any has its answer.
-pub fn echo_at_once(clients: &mut [RawClient], bytes: usize, times: usize) {
-    let message = vec![b'x'; bytes];
-    let sent = client_frame(FIN | TEXT, &message);
-    for _ in 0..times {
-        clients.iter_mut().for_each(|client| client.send(&sent));
-        for client in &mut *clients {
-            assert_eq!(client.receive(), Some((FIN | TEXT, message.clone())));
-        }
+/// All clients send a message before the first one receives it, `rounds` times.
+pub fn echo_interleaved(clients: &mut [RawClient], bytes: usize, rounds: usize) {
+    let (frame, payload) = message(bytes);
+    for _ in 0..rounds {
+        clients.iter_mut().for_each(|client| client.send(&frame));
+        clients.iter_mut().for_each(|client| assert_receives(client, &payload));
     }
 }
 
-/// Sends so many messages in one write, and has them back, again and again.
-pub fn echo_pipelined(client: &mut RawClient, bytes: usize, messages: usize, times: usize) {
-    let message = vec![b'x'; bytes];
-    let sent = client_frame(FIN | TEXT, &message).repeat(messages);
-    for _ in 0..times {
-        client.send(&sent);
-        for _ in 0..messages {
-            assert_eq!(client.receive(), Some((FIN | TEXT, message.clone())));
-        }
+/// Sends `count` messages in one write and receives them, `rounds` times.
+pub fn echo_pipelined(client: &mut RawClient, bytes: usize, count: usize, rounds: usize) {
+    let (frame, payload) = message(bytes);
+    let frames = frame.repeat(count);
+    for _ in 0..rounds {
+        client.send(&frames);
+        (0..count).for_each(|_| assert_receives(client, &payload));
     }
 }
 
-/// The first sends a message to all, again and again; the next when all have it.
-pub fn broadcast(clients: &mut [RawClient], bytes: usize, times: usize) {
-    let message = vec![BROADCAST; bytes];
-    let sent = client_frame(FIN | TEXT, &message);
-    for _ in 0..times {
-        clients[0].send(&sent);
-        for client in &mut *clients {
-            assert_eq!(client.receive(), Some((FIN | TEXT, message.clone())));
-        }
+/// The first client sends a message to all and waits until all have received it, `rounds` times.
+pub fn broadcast(clients: &mut [RawClient], bytes: usize, rounds: usize) {
+    let payload = vec![BROADCAST; bytes];
+    let frame = client_frame(FIN | TEXT, &payload);
+    for _ in 0..rounds {
+        clients[0].send(&frame);
+        clients.iter_mut().for_each(|client| assert_receives(client, &payload));
     }
 }
 
-/// Each answers the next so many pings, whenever they come.
+/// Each client waits for its next `count` pings and answers them.
 pub fn answer_pings(clients: &mut [RawClient], count: usize) {
     thread::scope(|scope| {
         for client in clients {

@@ -1,60 +1,61 @@
-//! What JSON-RPC adds: nothing to clients that don't use it, and nothing that stays when they have used it.
+//! The memory that JSON-RPC adds: none for clients that don't use it, and none that remains after use.
 
 use crate::bound::assert_at_most;
-use crate::clients::{connect, connect_all, connect_as};
-use crate::common::frames::{FIN, RawClient, TEXT, frame};
+use crate::clients::{connect, connect_all, connect_with};
+use crate::common::raw_client::RawClient;
 use crate::serve::{NODES, node_token};
 use crate::server::Server;
 use serde_json::{Value, json};
 use std::thread;
+use test_support::frames::{FIN, TEXT, client_frame};
 
 const CONNECTIONS: usize = 1_000;
 
-/// For each connection, beside the same on a gateway that only sends messages back; behind it, what it was when recorded.
+/// For each idle connection, compared with the echo server. The recorded counts are in the comments.
 const ADDED_BYTES: f64 = 16.0; // 0.0
-/// For each subscriber, after a thousand events: more than before them.
-const EVENT_BYTES: f64 = 48.0; // 0.0; a buffer of a thread's may have grown, by 33 at most
-/// After ten thousand calls: more than before them, for each call.
-const CALL_BYTES: f64 = 5.0; // 0.6; the same
+/// Growth for each subscriber by a thousand events.
+const EVENT_BYTES: f64 = 48.0; // 0.0; a thread's buffer may grow, by 33 at most
+/// Growth for each of ten thousand calls.
+const CALL_BYTES: f64 = 5.0; // 0.6; as above
 /// For each event and subscriber.
 const EVENT_ALLOCATIONS: f64 = 2.5;
 
-fn say(client: &mut RawClient, message: &Value) {
+fn send(client: &mut RawClient, message: &Value) {
     client.send(&client_frame(FIN | TEXT, message.to_string().as_bytes()));
 }
 
-fn hear(client: &mut RawClient) -> Value {
+fn receive(client: &mut RawClient) -> Value {
     let (_, text) = client.receive().expect("an open connection");
     serde_json::from_slice(&text).expect("JSON")
 }
 
 fn call(client: &mut RawClient, method: &str, params: Value) -> Value {
-    say(client, &json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}));
-    let answer = hear(client);
+    send(client, &json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}));
+    let answer = receive(client);
     assert!(answer.get("result").is_some(), "{method}: {answer}");
     answer["result"].clone()
 }
 
-/// Bytes for each of the connections, once somebody has been there before.
+/// Bytes for each idle connection, after the same number has connected and disconnected once.
 fn idle_bytes(mut server: Server) -> f64 {
     drop(connect_all(&mut server, CONNECTIONS));
-    let empty = server.stock_when("/clients/total_connections", 0);
+    let empty = server.snapshot_when("/clients/total_connections", 0);
     let clients = connect_all(&mut server, CONNECTIONS);
-    let full = server.stock();
+    let full = server.snapshot();
     drop(clients);
-    server.end();
+    server.stop();
     (full.live_bytes as f64 - empty.live_bytes as f64) / CONNECTIONS as f64
 }
 
 #[test]
-fn who_uses_none_of_it_takes_nothing_for_it() {
-    // So many that the records of those who left before don't grow any more.
+fn idle_client_takes_no_memory_for_rpc() {
+    // The history of closed clients is full by then and doesn't grow.
     let [raw, rpc] = [idle_bytes(Server::start()), idle_bytes(Server::start_rpc())];
     assert_at_most(ADDED_BYTES, "bytes that JSON-RPC adds to an idle client", rpc - raw);
 }
 
 #[test]
-fn a_thousand_events_to_a_thousand_leave_nothing() {
+fn events_leave_no_memory_behind() {
     const EVENTS: usize = 1_000;
     let mut server = Server::start_rpc();
     let mut publisher = connect(&server);
@@ -64,11 +65,11 @@ fn a_thousand_events_to_a_thousand_leave_nothing() {
     }
     let publish = |from: usize, publisher: &mut RawClient, subscribers: &mut [RawClient]| {
         thread::scope(|scope| {
-            for part in subscribers.chunks_mut(CONNECTIONS / 4) {
+            for share in subscribers.chunks_mut(CONNECTIONS / 4) {
                 scope.spawn(move || {
                     for seq in from..from + EVENTS {
-                        for subscriber in &mut *part {
-                            let event = hear(subscriber);
+                        for subscriber in &mut *share {
+                            let event = receive(subscriber);
                             assert_eq!((&event["params"]["seq"], &event["params"]["data"]), (&json!(seq), &json!(seq)));
                         }
                     }
@@ -81,51 +82,51 @@ fn a_thousand_events_to_a_thousand_leave_nothing() {
         });
     };
     publish(1, &mut publisher, &mut subscribers);
-    let before = server.stock_when("/outbox/bytes_queued", 0);
+    let before = server.snapshot_when("/outbox/bytes_queued", 0);
     publish(1 + EVENTS, &mut publisher, &mut subscribers);
-    let after = server.stock_when("/outbox/bytes_queued", 0);
-    let more = after.live_bytes as f64 - before.live_bytes as f64;
-    assert_at_most(EVENT_BYTES, "bytes kept for a subscriber after a thousand events", more / CONNECTIONS as f64);
+    let after = server.snapshot_when("/outbox/bytes_queued", 0);
+    let growth = after.live_bytes as f64 - before.live_bytes as f64;
+    assert_at_most(EVENT_BYTES, "bytes kept for a subscriber after a thousand events", growth / CONNECTIONS as f64);
     let allocations = (after.allocations - before.allocations) as f64 / (EVENTS * CONNECTIONS) as f64;
     assert_at_most(EVENT_ALLOCATIONS, "allocations for an event to one of a thousand", allocations);
-    server.end();
+    server.stop();
 }
 
 #[test]
-fn ten_thousand_calls_at_once_leave_nothing() {
+fn ten_thousand_concurrent_calls_leave_no_memory_behind() {
     const CALLERS: usize = 10;
     let mut server = Server::start_rpc();
-    let mut nodes: Vec<RawClient> = (0..NODES).map(|index| connect_as(&server, &node_token(index))).collect();
+    let mut nodes: Vec<RawClient> = (0..NODES).map(|index| connect_with(&server, &node_token(index))).collect();
     let mut callers: Vec<RawClient> = (0..CALLERS).map(|_| connect(&server)).collect();
     let round = |server: &mut Server, nodes: &mut [RawClient], callers: &mut [RawClient]| {
         for caller in &mut *callers {
             for id in 0..1_000 {
                 let target = format!("node:n{}", id % NODES);
                 let params = json!({"target": target, "method": "x", "params": [id], "timeout": 3600});
-                say(caller, &json!({"jsonrpc": "2.0", "id": id, "method": "node.invoke", "params": params}));
+                send(caller, &json!({"jsonrpc": "2.0", "id": id, "method": "node.invoke", "params": params}));
             }
         }
         let calls = 1_000 * CALLERS;
-        let under_way = server.stock_when("/calls/in_flight", calls);
+        let in_flight = server.snapshot_when("/calls/in_flight", calls);
         for node in &mut *nodes {
-            let mut requests: Vec<_> = (0..calls / NODES).map(|_| hear(node)).collect();
+            let mut requests: Vec<_> = (0..calls / NODES).map(|_| receive(node)).collect();
             requests.reverse();
             for request in requests {
-                say(node, &json!({"jsonrpc": "2.0", "id": request["id"], "result": request["params"][0]}));
+                send(node, &json!({"jsonrpc": "2.0", "id": request["id"], "result": request["params"][0]}));
             }
         }
         for caller in callers {
             for _ in 0..1_000 {
-                let answer = hear(caller);
+                let answer = receive(caller);
                 assert_eq!(answer["result"], answer["id"]);
             }
         }
-        (under_way, server.stock_when("/calls/in_flight", 0))
+        (in_flight, server.snapshot_when("/calls/in_flight", 0))
     };
     let (_, before) = round(&mut server, &mut nodes, &mut callers);
-    let (under_way, after) = round(&mut server, &mut nodes, &mut callers);
+    let (in_flight, after) = round(&mut server, &mut nodes, &mut callers);
     let each = |bytes: usize| (bytes as f64 - before.live_bytes as f64) / 10_000.0;
-    println!("bytes for a call under way: {:.0}", each(under_way.live_bytes));
+    println!("bytes for a call in flight: {:.0}", each(in_flight.live_bytes));
     assert_at_most(CALL_BYTES, "bytes kept for a call that has ended", each(after.live_bytes));
-    server.end();
+    server.stop();
 }

@@ -1,7 +1,7 @@
-//! The process that is counted: a gateway with one worker thread that lets in whoever has the token, sends back what a
-//! client sends, and to everybody what begins with `!`; or one that answers JSON-RPC.
+//! The measured server: a gateway with one worker thread that echoes each message and sends a message that starts with `!`
+//! to all clients, or one that speaks JSON-RPC.
 //!
-//! It says where it listens, and answers each line of its standard input with a [`Stock`]. It ends with its input.
+//! It prints its address, then a [`Snapshot`] for each line of its standard input, and exits at the end of the input.
 
 use aisopod_gateway::{
     AuthInfo, Authenticator, ClientRegistry, Config, Credential, Gateway, GatewayClient, Handler, ListenAddr, Listener,
@@ -20,38 +20,41 @@ use std::{env, thread};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
-/// What its clients show.
+/// The token of an operator.
 pub const TOKEN: &str = "counted";
-/// Nodes that it knows, and what each of them shows.
+/// The number of nodes with a token each.
 pub const NODES: usize = 100;
+
+/// The token of a node.
 pub fn node_token(index: usize) -> String {
     format!("counted-{index}")
 }
-/// Stands before the address.
-pub const LISTENING: &str = "listening ";
-/// A message that begins with this goes to everybody.
-pub const BROADCAST: u8 = b'!';
-/// The function by which it counts, as a pattern for callgrind.
-pub const TAKES_STOCK: &str = "*serve::take_stock*";
 
-/// The variable that makes this program take this role; its value is the heartbeat's interval and timeout.
+/// The text ahead of the address in the first line.
+pub const LISTENING: &str = "listening ";
+/// The first byte of a message to all clients.
+pub const BROADCAST: u8 = b'!';
+/// A pattern of callgrind for the function that takes a snapshot.
+pub const SNAPSHOT_FUNCTION: &str = "*serve::take_snapshot*";
+
+/// The variable that makes this program the server. Its value is the heartbeat's interval and timeout.
 const HEARTBEAT_SECONDS: &str = "AISOPOD_COUNTED_HEARTBEAT_SECONDS";
-/// The variable by whose presence it answers JSON-RPC.
+/// The variable that makes it speak JSON-RPC.
 const RPC: &str = "AISOPOD_COUNTED_RPC";
-/// Whoever started it is gone, or hangs.
+/// Ends the server if the tests hang.
 const LIFETIME: Duration = Duration::from_secs(1200);
-/// So that nothing happens because it is late on a busy machine.
-const TIMEOUT: Duration = Duration::from_secs(3600);
-/// Pings are spread over the interval: of a thousand clients nobody's comes within a test.
-const PRACTICALLY_NEVER: Duration = Duration::from_secs(1_000_000_000_000);
+/// Longer than any test, so that no timeout changes the counts.
+const NO_TIMEOUT: Duration = Duration::from_secs(3600);
+/// Pings are spread over the interval, so none of a thousand clients gets one during a test.
+const NO_HEARTBEAT: Duration = Duration::from_secs(1_000_000_000_000);
 
 #[global_allocator]
 static HEAP: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
-/// Counts since the start of the process, and what the gateway says of itself.
+/// Counts since the start of the process, and the gateway's status.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Stock {
-    /// How many came before this one.
+pub struct Snapshot {
+    /// The number of snapshots taken earlier.
     pub number: usize,
     pub allocations: usize,
     pub live_bytes: usize,
@@ -60,37 +63,37 @@ pub struct Stock {
     pub status: Value,
 }
 
-/// What a process is to do with messages.
+/// What the server does with messages.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Speaks {
+pub enum Protocol {
     RawClient,
     Rpc,
 }
 
-/// This program in this role; with a command that runs what is added to it, under that.
-pub fn command(under: Option<Command>, heartbeat: Option<Duration>, speaks: Speaks) -> Command {
+/// Runs this program as the server, under a command that runs its arguments if there is one.
+pub fn command(wrapper: Option<Command>, heartbeat: Option<Duration>, protocol: Protocol) -> Command {
     let program = env::current_exe().expect("a program has a path");
-    let mut command = match under {
-        Some(mut under) => {
-            under.arg(program);
-            under
+    let mut command = match wrapper {
+        Some(mut wrapper) => {
+            wrapper.arg(program);
+            wrapper
         }
         None => Command::new(program),
     };
-    // One test at a time: it then says nothing of how long this one takes, in the middle of what is heard of it.
-    command.args(["--quiet", "--test-threads=1", "--ignored", "--exact", "serve::the_counted_process"]);
-    // One worker: while it counts, it does nothing else.
+    // With one thread the test runner prints nothing about tests that run for long.
+    command.args(["--quiet", "--test-threads=1", "--ignored", "--exact", "serve::measured_server"]);
+    // While the only worker takes a snapshot, no other task runs.
     command.env("TOKIO_WORKER_THREADS", "1");
-    if speaks == Speaks::Rpc {
+    if protocol == Protocol::Rpc {
         command.env(RPC, "1");
     }
-    command.env(HEARTBEAT_SECONDS, heartbeat.unwrap_or(PRACTICALLY_NEVER).as_secs().to_string());
+    command.env(HEARTBEAT_SECONDS, heartbeat.unwrap_or(NO_HEARTBEAT).as_secs().to_string());
     command
 }
 
 #[test]
-#[ignore = "a role, not a test: the others start it to count what it does"]
-fn the_counted_process() {
+#[ignore = "the server that the other tests start"]
+fn measured_server() {
     let Ok(seconds) = env::var(HEARTBEAT_SECONDS) else { return };
     thread::spawn(|| {
         thread::sleep(LIFETIME);
@@ -106,10 +109,10 @@ fn the_counted_process() {
         let _context = runtime.enter();
         Listener::bind(&ListenAddr::Tcp(SocketAddr::from(([127, 0, 0, 1], 0))), false).expect("a free port")
     };
-    say(&format!("{LISTENING}{}", listener.addr()));
+    print(&format!("{LISTENING}{}", listener.addr()));
     runtime.spawn(gateway.clone().run(vec![listener], shutdown));
     for (number, _) in io::stdin().lines().map_while(Result::ok).enumerate() {
-        say(&stock(number, &runtime, &gateway));
+        print(&snapshot(number, &runtime, &gateway));
     }
 }
 
@@ -117,7 +120,7 @@ fn config(heartbeat_seconds: &str, nodes: usize) -> Config {
     let mut config = Config::new(descriptor_limit());
     let heartbeat = Duration::from_secs(heartbeat_seconds.parse().expect("seconds"));
     (config.heartbeat.interval, config.heartbeat.timeout) = (heartbeat, heartbeat);
-    (config.handshake.timeout, config.limits.write_timeout) = (TIMEOUT, TIMEOUT);
+    (config.handshake.timeout, config.limits.write_timeout) = (NO_TIMEOUT, NO_TIMEOUT);
     let credential = |name: &str, role, token: &str| {
         let info = Arc::new(AuthInfo::new(name, role, ["*".into()]));
         Credential { info, digest: SecretDigest::of(token.as_bytes()) }
@@ -137,38 +140,38 @@ impl Handler for Echo {
         if text.as_bytes().first() == Some(&BROADCAST) {
             broadcast(self.registry.list(), text);
         } else {
-            // Who is full or gone is closed by the session, and missed by the tests.
+            // A client that can't be sent to is closed by its session, which the tests notice.
             let _ = client.send(text);
         }
         None
     }
 }
 
-/// Counts on the worker, where no task is in the middle of anything then, and sockets that were closed have let go of what
-/// the runtime keeps for them: it does that when it looks for events, as before it goes on with a task that stood back.
-fn stock(number: usize, runtime: &Runtime, gateway: &Gateway) -> String {
+/// Counts on the worker, after a yield: the runtime has then released what it kept for closed sockets, which it does when
+/// it polls for events.
+fn snapshot(number: usize, runtime: &Runtime, gateway: &Gateway) -> String {
     let heap = runtime.spawn(async {
         tokio::task::yield_now().await;
-        take_stock()
+        take_snapshot()
     });
-    let heap = runtime.block_on(heap).expect("it doesn't panic");
-    let stock = Stock {
+    let heap = runtime.block_on(heap).expect("no panic");
+    let snapshot = Snapshot {
         number,
         allocations: heap.allocations + heap.reallocations,
         live_bytes: heap.bytes_allocated - heap.bytes_deallocated,
         live_blocks: heap.allocations - heap.deallocations,
         status: serde_json::from_str(&gateway.status()).expect("JSON"),
     };
-    serde_json::to_string(&stock).expect("string keys only")
+    serde_json::to_string(&snapshot).expect("string keys only")
 }
 
-/// Callgrind looks for it by name.
+/// callgrind finds it by name.
 #[inline(never)]
-fn take_stock() -> Stats {
+fn take_snapshot() -> Stats {
     HEAP.stats()
 }
 
-/// One line, in one system call, past the test runner.
-fn say(line: &str) {
-    io::stdout().write_all(format!("{line}\n").as_bytes()).expect("somebody listens");
+/// Prints a line in one system call and without the test runner's capture.
+fn print(line: &str) {
+    io::stdout().write_all(format!("{line}\n").as_bytes()).expect("the tests read it");
 }

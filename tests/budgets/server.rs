@@ -1,40 +1,40 @@
-//! The counted process as the tests see it.
+//! The measured server as the tests see it.
 
 use crate::common::process::Process;
-use crate::common::{TIMEOUT, wait_until};
-use crate::serve::{LISTENING, Speaks, Stock, command};
+use crate::common::wait_for;
+use crate::serve::{LISTENING, Protocol, Snapshot, command};
 use std::net::SocketAddr;
 use std::process::Command;
 use std::time::Duration;
 
-/// A running counted process. Killed when dropped.
+/// A running server. Killed when dropped.
 pub struct Server {
     process: Process,
     pub addr: SocketAddr,
 }
 
 impl Server {
-    /// Starts one that sends no pings.
+    /// Starts an echo server that sends no pings.
     pub fn start() -> Server {
-        Self::start_under(None, None)
+        Self::start_with(None, None, Protocol::Echo)
     }
 
-    /// The same that answers JSON-RPC.
+    /// Starts a server that speaks JSON-RPC and sends no pings.
     pub fn start_rpc() -> Server {
-        Self::start_as(None, None, Speaks::Rpc)
+        Self::start_with(None, None, Protocol::Rpc)
     }
 
-    /// Starts one, if need be under a command that runs what is added to it. Without a heartbeat it sends no pings.
-    pub fn start_under(under: Option<Command>, heartbeat: Option<Duration>) -> Server {
-        Self::start_as(under, heartbeat, Speaks::RawClient)
+    /// Starts an echo server under a command that runs its arguments. Without a heartbeat it sends no pings.
+    pub fn start_under(wrapper: Command, heartbeat: Option<Duration>) -> Server {
+        Self::start_with(Some(wrapper), heartbeat, Protocol::Echo)
     }
 
-    fn start_as(under: Option<Command>, heartbeat: Option<Duration>, speaks: Speaks) -> Server {
+    fn start_with(wrapper: Option<Command>, heartbeat: Option<Duration>, protocol: Protocol) -> Server {
         if cfg!(debug_assertions) {
             panic!("the bounds are for the release profile: make test-counts");
         }
-        let process = Process::start(&mut command(under, heartbeat, speaks));
-        // The test runner has its say before.
+        let process = Process::start(&mut command(wrapper, heartbeat, protocol));
+        // The test runner prints lines of its own first.
         let addr = loop {
             if let Some(addr) = process.read_line().strip_prefix(LISTENING) {
                 break addr.parse().expect("an address");
@@ -43,26 +43,27 @@ impl Server {
         Server { process, addr }
     }
 
-    /// What is there now, and was done so far.
-    pub fn stock(&mut self) -> Stock {
+    /// The counts so far.
+    pub fn snapshot(&mut self) -> Snapshot {
         self.process.write_line("count");
         let line = self.process.read_line();
         serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"))
     }
 
-    /// The same as soon as a number in its status is this.
-    pub fn stock_when(&mut self, pointer: &str, number: usize) -> Stock {
-        wait_until(&format!("{pointer} is {number}"), || {
-            self.stock().status.pointer(pointer).expect("a key of the status") == number
+    /// The counts once a number of the status has this value.
+    pub fn snapshot_when(&mut self, pointer: &str, number: usize) -> Snapshot {
+        wait_for(&format!("{pointer} = {number}"), || {
+            let snapshot = self.snapshot();
+            (snapshot.status.pointer(pointer).expect("a key of the status") == number).then_some(())
         });
-        // The status is younger than the rest of its stock.
-        self.stock()
+        // A snapshot's status is newer than its other counts.
+        self.snapshot()
     }
 
-    /// Lets it end by itself.
-    pub fn end(mut self) {
+    /// Closes the standard input, which ends the server.
+    pub fn stop(mut self) {
         drop(self.process.take_stdin());
         let status = self.process.wait();
-        assert!(status.success(), "{status} within {TIMEOUT:?}: {:#?}", self.process.stderr());
+        assert!(status.success(), "{status}: {:#?}", self.process.stderr());
     }
 }

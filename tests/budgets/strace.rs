@@ -1,43 +1,43 @@
-//! System calls of the counted process, from the log of strace.
+//! System calls of the measured server, from the log of strace.
 //!
-//! What the process does for the counting is left out: calls of the thread that answers the tests, and what the
-//! heartbeat's timer makes the worker do, which depends on time alone.
+//! Calls that serve the measurement are left out: those of the thread that answers the tests, and those caused by the
+//! heartbeat's timer, which depend on time alone.
 
 use crate::common::tools::{require, skip};
-use crate::serve::Stock;
+use crate::serve::Snapshot;
 use crate::server::Server;
 use std::fs;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// A counted process under strace.
-pub struct Traced {
+/// A server under strace.
+pub struct TracedServer {
     pub server: Server,
     dir: TempDir,
 }
 
-/// The whole log of one that has ended.
+/// The complete log of a server that has exited.
 pub struct Trace {
     lines: Vec<String>,
 }
 
-/// Calls between two stocks.
+/// System calls between two snapshots.
 #[derive(Debug, Default)]
-pub struct Calls {
-    /// That give a socket something.
+pub struct SystemCalls {
+    /// Calls that write to a socket.
     pub sends: usize,
-    /// That ask a socket for something.
+    /// Calls that read from a socket.
     pub receives: usize,
-    /// Waits for events that brought one of a socket.
+    /// Waits for events that returned an event of a socket.
     pub waits: usize,
-    /// All others, with their arguments.
+    /// All other calls, with their arguments.
     pub others: Vec<String>,
 }
 
-impl Traced {
-    /// Starts one, if there is a strace that is allowed to trace.
-    pub fn start(heartbeat: Option<Duration>) -> Option<Traced> {
+impl TracedServer {
+    /// Starts a server, if strace is installed and allowed to trace.
+    pub fn start(heartbeat: Option<Duration>) -> Option<TracedServer> {
         let strace = require("strace")?;
         let trial = Command::new(&strace).args(["-f", "-o", "/dev/null", "true"]).stderr(Stdio::piped()).output();
         let trial = trial.expect("strace starts");
@@ -46,50 +46,50 @@ impl Traced {
         }
         let dir = tempfile::tempdir().expect("a temporary directory");
         let mut command = Command::new(strace);
-        // -y: with what each descriptor is.
+        // -y prints the kind of each descriptor.
         command.args(["-f", "-y", "-o"]).arg(dir.path().join("log"));
-        Some(Traced { server: Server::start_under(Some(command), heartbeat), dir })
+        Some(TracedServer { server: Server::start_under(command, heartbeat), dir })
     }
 
-    /// Lets it end, for all that it did.
-    pub fn end(self) -> Trace {
-        self.server.end();
+    /// Stops the server and reads the log.
+    pub fn stop(self) -> Trace {
+        self.server.stop();
         let log = fs::read_to_string(self.dir.path().join("log")).expect("strace writes its log");
         Trace { lines: log.lines().map(str::to_owned).collect() }
     }
 }
 
 impl Trace {
-    /// What was called from one stock to another.
-    pub fn between(&self, from: &Stock, to: &Stock) -> Calls {
-        let (from, to) = (self.answer_of(from), self.answer_of(to));
-        let (counting, _) = split(&self.lines[to]);
-        let mut calls = Calls::default();
+    /// The system calls between two snapshots.
+    pub fn between(&self, from: &Snapshot, to: &Snapshot) -> SystemCalls {
+        let (from, to) = (self.line_of(from), self.line_of(to));
+        let (measuring, _) = split(&self.lines[to]);
+        let mut calls = SystemCalls::default();
         for line in &self.lines[from..to] {
             let (thread, call) = split(line);
-            if thread != counting {
+            if thread != measuring {
                 calls.add(call);
             }
         }
         calls
     }
 
-    /// The line in which the process says this stock.
-    fn answer_of(&self, stock: &Stock) -> usize {
-        let start = format!("\"{{\\\"number\\\":{},", stock.number);
+    /// The index of the line that writes this snapshot.
+    fn line_of(&self, snapshot: &Snapshot) -> usize {
+        let start = format!("\"{{\\\"number\\\":{},", snapshot.number);
         let is_it = |line: &String| split(line).1.starts_with("write(1<") && line.contains(&start);
-        self.lines.iter().position(is_it).expect("the log has each answer")
+        self.lines.iter().position(is_it).expect("the log has each snapshot")
     }
 }
 
-impl Calls {
-    /// A call counts where it begins, a wait where it ends.
+impl SystemCalls {
+    /// Counts a call at its start and a wait at its end.
     fn add(&mut self, call: &str) {
         let (name, arguments) = call.split_once('(').unwrap_or((call, ""));
         let is_socket = arguments.split(',').next().is_some_and(|first| first.contains("<socket:"));
         match name {
             _ if call.contains("epoll_wait") || call.contains("epoll_pwait") => {
-                // The worker's own waker has number 0.
+                // 0 is the worker's own waker.
                 self.waits += usize::from(call.matches("u64=").count() > call.matches("u64=0}").count());
             }
             _ if call.starts_with("<...") => {}
@@ -103,15 +103,15 @@ impl Calls {
     }
 }
 
-/// A line's thread and call.
+/// The thread and the call of a line.
 fn split(line: &str) -> (&str, &str) {
-    let (thread, call) = line.split_once(' ').expect("a thread before each call");
+    let (thread, call) = line.split_once(' ').expect("a thread ID ahead of each call");
     (thread, call.trim_start())
 }
 
 #[test]
-fn calls_are_told_apart() {
-    let mut calls = Calls::default();
+fn calls_are_counted_by_kind() {
+    let mut calls = SystemCalls::default();
     for call in [
         r#"sendto(9<socket:[1]>, "x"..., 66, MSG_NOSIGNAL, NULL, 0) = 66"#,
         r#"writev(9<socket:[1]>, [{iov_base="\201", iov_len=10}], 1 <unfinished ...>"#,
