@@ -66,7 +66,7 @@ pub struct Snapshot {
 /// What the server does with messages.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Protocol {
-    RawClient,
+    Echo,
     Rpc,
 }
 

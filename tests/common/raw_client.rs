@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use test_support::frames::{CLOSE, FIN, PING, parse_server_frame};
 
-/// A connection after the handshake. Answers nothing by itself, not even pings.
+/// A connection after the handshake. It answers nothing on its own, not even pings.
 pub struct RawClient {
     pub stream: TcpStream,
     /// Received bytes that no frame was parsed from yet.
