@@ -60,7 +60,7 @@ bench-micro:
 bench-million bench-spread: bench-%:
 	$(CARGO) bench --locked --bench $*
 
-# In their folders, so that their links work where they are installed.
+# Installed in their folders, so that the links between them work.
 DOCS := README.md CHANGELOG.md LICENSE src/rpc/README.md systemd/README.md systemd/config.toml
 
 # An existing configuration is kept.
