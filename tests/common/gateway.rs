@@ -13,8 +13,9 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
+use tungstenite::client::IntoClientRequest;
 use tungstenite::handshake::client::Response;
-use tungstenite::http::Request;
+use tungstenite::http::HeaderName;
 
 /// A running gateway with a directory of its own. Killed when dropped.
 pub struct Gateway {
@@ -135,17 +136,12 @@ impl Gateway {
         let stream = self.tcp();
         stream.set_write_timeout(Some(TIMEOUT))?;
         stream.set_nodelay(true)?;
-        let mut request = Request::builder()
-            .uri(format!("ws://{}/ws", self.addr))
-            .header("Host", self.addr.to_string())
-            .header("Connection", "Upgrade")
-            .header("Upgrade", "websocket")
-            .header("Sec-WebSocket-Version", "13")
-            .header("Sec-WebSocket-Key", tungstenite::handshake::client::generate_key());
+        let mut request = format!("ws://{}/ws", self.addr).into_client_request()?;
         for (name, value) in headers {
-            request = request.header(*name, *value);
+            let name = HeaderName::from_bytes(name.as_bytes()).expect("a header's name");
+            request.headers_mut().append(name, value.parse().expect("a header's value"));
         }
-        match tungstenite::client(request.body(()).expect("a valid request"), stream) {
+        match tungstenite::client(request, stream) {
             Ok((socket, response)) => Ok((Client { socket }, response)),
             Err(tungstenite::HandshakeError::Failure(error)) => Err(error),
             Err(tungstenite::HandshakeError::Interrupted(_)) => panic!("a blocking handshake was interrupted"),

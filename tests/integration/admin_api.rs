@@ -130,9 +130,9 @@ fn node_error_and_node_disconnect_have_different_codes() {
                 let id = &request["id"];
                 node.client.send(&format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{{"code":5,"message":"no"}}}}"#));
             }
-            let (got, answer) = caller.join().unwrap();
-            assert_eq!((got, &answer["error"]["code"]), (status, &json!(code)), "{answer}");
-            assert!(disconnect || answer["error"]["data"] == json!({"code": 5, "message": "no"}), "{answer}");
+            let (got, response) = caller.join().unwrap();
+            assert_eq!((got, &response["error"]["code"]), (status, &json!(code)), "{response}");
+            assert!(disconnect || response["error"]["data"] == json!({"code": 5, "message": "no"}), "{response}");
         });
     }
 }
@@ -207,9 +207,9 @@ fn page_of_another_origin_is_rejected() {
         ("other.example", "", 403, "host_not_allowed"),
         ("other.example", "http://other.example", 403, "origin_not_allowed"),
     ] {
-        let answer = as_page(host, origin);
-        assert_eq!(answer.status, status, "{host} {origin}: {answer:?}");
-        assert!(code.is_empty() || answer.error_code() == code, "{answer:?}");
+        let response = as_page(host, origin);
+        assert_eq!(response.status, status, "{host} {origin}: {response:?}");
+        assert!(code.is_empty() || response.error_code() == code, "{response:?}");
     }
 }
 

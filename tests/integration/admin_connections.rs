@@ -6,7 +6,6 @@ use crate::common::test_gateway::TestGateway;
 use serde_json::json;
 use std::io::{Read, Write};
 use std::net::Shutdown;
-use std::thread;
 
 const CREDENTIALS: &[(&str, &str, &str)] = &[("alice", "operator", "*"), ("kitchen-pi", "node", "")];
 const INVOKE: &str = "POST /nodes/node:kitchen-pi/invoke";
@@ -24,7 +23,7 @@ fn call_is_cancelled_when_its_connection_ends() {
         status["calls"]["ended"]["cancelled"] == 1 && status["calls"]["in_flight"] == 0
     });
     node.respond(&late, json!(1));
-    gateway.wait_for_status("the late answer is ignored", |status| status["calls"]["answers_ignored"] == 1);
+    gateway.wait_for_status("the late response is ignored", |status| status["calls"]["answers_ignored"] == 1);
 }
 
 /// Sends a request and shuts down the sending direction at once, as `nc -N` does.
@@ -32,9 +31,9 @@ fn fetch_half_closed(gateway: &Gateway, text: String) -> String {
     let mut stream = gateway.tcp();
     stream.write_all(text.as_bytes()).unwrap();
     stream.shutdown(Shutdown::Write).unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer
+    let mut response = String::new();
+    stream.read_to_string(&mut response).unwrap();
+    response
 }
 
 #[test]
@@ -47,8 +46,8 @@ fn half_closed_connection_still_gets_its_response() {
     {
         // The end arrives sometimes with the request, sometimes after it.
         for _ in 0..50 {
-            let answer = fetch(line, body);
-            assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("}\n"), "{line}: {answer}");
+            let response = fetch(line, body);
+            assert!(response.starts_with("HTTP/1.1 200 ") && response.ends_with("}\n"), "{line}: {response}");
         }
     }
     let refused = fetch_half_closed(&gateway, request("GET /ws", Some(&bearer), "", ""));
@@ -63,30 +62,24 @@ fn half_closed_connection_still_gets_its_response() {
 }
 
 #[test]
-fn drain_fails_a_call_in_flight() {
-    let gateway = TestGateway::start(CREDENTIALS, "");
-    let mut node = gateway.connect("kitchen-pi");
-    thread::scope(|scope| {
-        let caller = scope.spawn(|| gateway.http_error("alice", INVOKE, r#"{"method":"x"}"#));
-        node.next_message();
-        gateway.signal("TERM");
-        assert_eq!(caller.join().unwrap(), (503, "draining".to_owned()));
-    });
-}
-
-#[test]
-fn drain_rejects_new_calls() {
+fn drain_fails_calls_in_flight_and_rejects_new_ones() {
     let gateway = TestGateway::start(CREDENTIALS, "[limits]\nclose_timeout = \"1h\"");
-    // The node isn't read from, so the drain waits for it.
-    let _node = gateway.connect("kitchen-pi");
-    let mut connection = HttpConnection::open(&gateway);
-    connection.send(request("GET /clients", Some(&gateway.bearer("alice")), "", ""));
-    assert_eq!(connection.receive(true).status, 200);
+    let mut node = gateway.connect("kitchen-pi");
+    let invoke = request(INVOKE, Some(&gateway.bearer("alice")), "", r#"{"method":"x"}"#);
+    let mut waiting = HttpConnection::open(&gateway);
+    waiting.send(&invoke);
+    node.next_message();
+    let mut kept_alive = HttpConnection::open(&gateway);
+    kept_alive.send(request("GET /clients", Some(&gateway.bearer("alice")), "", ""));
+    assert_eq!(kept_alive.receive(true).status, 200);
     gateway.signal("TERM");
     gateway.wait_for_line("the drain", |line| line.ends_with(" how=drain"));
-    connection.send(request(INVOKE, Some(&gateway.bearer("alice")), "", r#"{"method":"x"}"#));
-    let answer = connection.receive(true);
-    assert_eq!((answer.status, answer.error_code()), (503, "draining".to_owned()));
+    // The node isn't read from any more, so the drain waits for it.
+    kept_alive.send(&invoke);
+    for connection in [&mut waiting, &mut kept_alive] {
+        let response = connection.receive(true);
+        assert_eq!((response.status, response.error_code().as_str()), (503, "draining"));
+    }
 }
 
 #[test]
@@ -102,10 +95,10 @@ fn body_may_be_chunked_or_follow_100_continue_but_not_time_out() {
     let bearer = gateway.bearer("alice");
     let chunked =
         request(line, Some(&bearer), "Transfer-Encoding: chunked\r\n", "").replace("Content-Length: 0\r\n", "");
-    let answer = fetch(&gateway, format!("{chunked}5\r\n{{\"dat\r\n5\r\na\":1}}\r\n0\r\n\r\n"));
-    assert_eq!((answer.status, answer.body.trim()), (200, r#"{"queued":0}"#));
-    let answer = fetch(&gateway, format!("{chunked}x\r\n"));
-    assert_eq!((answer.status, answer.error_code()), (400, "bad_request".to_owned()));
+    let response = fetch(&gateway, format!("{chunked}5\r\n{{\"dat\r\n5\r\na\":1}}\r\n0\r\n\r\n"));
+    assert_eq!((response.status, response.body.trim()), (200, r#"{"queued":0}"#));
+    let response = fetch(&gateway, format!("{chunked}x\r\n"));
+    assert_eq!((response.status, response.error_code()), (400, "bad_request".to_owned()));
     // curl sends a large body only after 100 Continue.
     let mut connection = HttpConnection::open(&gateway);
     let head = request(line, Some(&bearer), "Expect: 100-continue\r\n", r#"{"data":1}"#);

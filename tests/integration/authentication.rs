@@ -104,24 +104,25 @@ fn fill(added: &str) -> String {
 /// Sends the handshake of each case, and checks that no response and no log line contains a secret.
 fn assert_cases(gateway: Gateway, cases: &[Case], challenge: &str) {
     for (added, status, word) in cases {
-        let answer = fetch(&gateway, handshake_request(GET_WS, "", &fill(added)));
-        assert_response(&answer, *status, word, challenge, added);
+        let response = fetch(&gateway, handshake_request(GET_WS, "", &fill(added)));
+        assert_response(&response, *status, word, challenge, added);
     }
     let valid = cases.iter().filter(|case| case.1 == 101).count();
     gateway.wait_for_status("all valid handshakes counted", |status| status["handshakes"]["completed"] == valid);
     assert_no_secret_logged(gateway);
 }
 
-fn assert_response(answer: &Response, status: u16, word: &str, challenge: &str, what: &str) {
-    assert_eq!(answer.status, status, "{what}: {answer:?}");
+fn assert_response(response: &Response, status: u16, word: &str, challenge: &str, what: &str) {
+    assert_eq!(response.status, status, "{what}: {response:?}");
     let selected = (status == 101 && !word.is_empty()).then_some(word);
-    assert_eq!(answer.header("sec-websocket-protocol"), selected, "{what}: {answer:?}");
-    assert_eq!(answer.header("www-authenticate"), (status == 401).then_some(challenge), "{what}: {answer:?}");
-    let echoes = [TOKEN, PASSWORD].iter().any(|secret| answer.head.contains(secret) || answer.body.contains(secret));
-    assert!(!echoes, "{what}: {answer:?}");
+    assert_eq!(response.header("sec-websocket-protocol"), selected, "{what}: {response:?}");
+    assert_eq!(response.header("www-authenticate"), (status == 401).then_some(challenge), "{what}: {response:?}");
+    let echoes =
+        [TOKEN, PASSWORD].iter().any(|secret| response.head.contains(secret) || response.body.contains(secret));
+    assert!(!echoes, "{what}: {response:?}");
     if status != 101 {
-        answer.assert_json(what);
-        assert_eq!(answer.error_code(), word, "{what}: {answer:?}");
+        response.assert_json(what);
+        assert_eq!(response.error_code(), word, "{what}: {response:?}");
     }
 }
 
@@ -184,11 +185,11 @@ fn page_connects_only_from_an_allowed_origin() {
     for (origin, host, without_auth, with_token) in ORIGINS {
         for (gateway, allowed) in [(&open, without_auth), (&closed, with_token)] {
             let added = format!("Host: {host}|Origin: {origin}|Authorization: Bearer {TOKEN}");
-            let answer = fetch(gateway, handshake_request(GET_WS, "Host", &added));
+            let response = fetch(gateway, handshake_request(GET_WS, "Host", &added));
             let what = format!("{origin} at {host}, {}", if *allowed { "allowed" } else { "not allowed" });
             match allowed {
-                true => assert_eq!(answer.status, 101, "{what}: {answer:?}"),
-                false => assert_response(&answer, 403, "origin_not_allowed", "", &what),
+                true => assert_eq!(response.status, 101, "{what}: {response:?}"),
+                false => assert_response(&response, 403, "origin_not_allowed", "", &what),
             }
         }
     }

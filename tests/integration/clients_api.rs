@@ -183,27 +183,27 @@ fn get_returns_all_details_of_a_client() {
     let (mut alice, mut one) = (gateway.connect("alice"), gateway.connect("one"));
     one.call("gateway.subscribe", json!({"topics": ["b", "a"]}));
     one.call("gateway.echo", json!({"text": "x".repeat(1000)}));
-    let mut answers = Value::Null;
+    let mut details = Value::Null;
     wait_until("a round trip", || {
-        // The client answers pings while it reads.
+        // The client details pings while it reads.
         one.call("gateway.ping", json!({}));
-        answers = alice.call("clients.get", json!({"conn_id": one.conn_id}));
-        !answers["round_trip_microseconds"].is_null()
+        details = alice.call("clients.get", json!({"conn_id": one.conn_id}));
+        !details["round_trip_microseconds"].is_null()
     });
-    assert_eq!(answers["conn_id"], one.conn_id.as_str());
+    assert_eq!(details["conn_id"], one.conn_id.as_str());
     assert_eq!(
-        (&answers["role"], &answers["name"], &answers["presence_key"]),
+        (&details["role"], &details["name"], &details["presence_key"]),
         (&json!("sensor"), &json!("one"), &json!("sensor:one"))
     );
-    assert_eq!((&answers["scopes"], &answers["subscriptions"]), (&json!(["x:y"]), &json!(["a", "b"])));
-    assert!(answers["remote_addr"].as_str().unwrap().starts_with("127.0.0.1:"), "{answers}");
+    assert_eq!((&details["scopes"], &details["subscriptions"]), (&json!(["x:y"]), &json!(["a", "b"])));
+    assert!(details["remote_addr"].as_str().unwrap().starts_with("127.0.0.1:"), "{details}");
     let number = |pointer: &str| {
-        answers.pointer(pointer).and_then(Value::as_u64).unwrap_or_else(|| panic!("{pointer}: {answers}"))
+        details.pointer(pointer).and_then(Value::as_u64).unwrap_or_else(|| panic!("{pointer}: {details}"))
     };
     let messages = number("/messages/in");
-    assert!(messages >= 3 && number("/messages/out") == messages, "{answers}");
-    assert!(number("/bytes/in") > 1000 && number("/bytes/out") > 1000, "{answers}");
-    assert!(number("/outbox/highest_bytes") > 1000 && number("/outbox/bytes") == 0, "{answers}");
+    assert!(messages >= 3 && number("/messages/out") == messages, "{details}");
+    assert!(number("/bytes/in") > 1000 && number("/bytes/out") > 1000, "{details}");
+    assert!(number("/outbox/highest_bytes") > 1000 && number("/outbox/bytes") == 0, "{details}");
     let error = alice.call_error("clients.get", json!({"conn_id": "00000000-0000-4000-8000-000000000000"}));
     assert_eq!((&error["code"], &error["data"]["reason"]), (&json!(-32004), &json!("not_found")));
 }

@@ -39,8 +39,8 @@ const VALID: &[(&str, &str, &str)] = &[
 #[test]
 fn key_with_unused_bits_set_is_accepted() {
     let gateway = Gateway::start("");
-    let answer = fetch(&gateway, handshake_request(GET_WS, KEY, "Sec-WebSocket-Key: AQIDBAUGBwgJCgsMDQ4PEC=="));
-    assert_eq!(answer.status, 101, "{answer:?}");
+    let response = fetch(&gateway, handshake_request(GET_WS, KEY, "Sec-WebSocket-Key: AQIDBAUGBwgJCgsMDQ4PEC=="));
+    assert_eq!(response.status, 101, "{response:?}");
 }
 
 #[rustfmt::skip]
@@ -94,12 +94,12 @@ fn valid_handshake_opens_a_websocket() {
     let gateway = Gateway::start("");
     let mut ids = HashSet::new();
     for (line, removed, added) in VALID {
-        let answer = fetch(&gateway, handshake_request(line, removed, added));
+        let response = fetch(&gateway, handshake_request(line, removed, added));
         let what = format!("{line}, without {removed:?}, with {added:?}");
-        assert_eq!(answer.status, 101, "{what}: {answer:?}");
-        assert_switched(&answer, &what);
-        assert_eq!(answer.header("sec-websocket-protocol"), None, "{what}");
-        assert!(ids.insert(answer.header("x-conn-id").map(str::to_owned)), "{what}: duplicate ID");
+        assert_eq!(response.status, 101, "{what}: {response:?}");
+        assert_switched(&response, &what);
+        assert_eq!(response.header("sec-websocket-protocol"), None, "{what}");
+        assert!(ids.insert(response.header("x-conn-id").map(str::to_owned)), "{what}: duplicate ID");
     }
     gateway.wait_for_status("all handshakes counted", |status| {
         status["handshakes"]["completed"] == VALID.len() && status["handshakes"]["in_progress"] == 0
@@ -107,14 +107,14 @@ fn valid_handshake_opens_a_websocket() {
 }
 
 /// Checks the headers that every 101 has, and that it has no others that matter.
-fn assert_switched(answer: &Response, what: &str) {
-    assert_eq!(answer.header("sec-websocket-accept"), Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="), "{what}: {answer:?}");
-    assert_eq!(answer.header("upgrade"), Some("websocket"), "{what}: {answer:?}");
-    assert_eq!(answer.header("connection"), Some("Upgrade"), "{what}: {answer:?}");
+fn assert_switched(response: &Response, what: &str) {
+    assert_eq!(response.header("sec-websocket-accept"), Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="), "{what}: {response:?}");
+    assert_eq!(response.header("upgrade"), Some("websocket"), "{what}: {response:?}");
+    assert_eq!(response.header("connection"), Some("Upgrade"), "{what}: {response:?}");
     for absent in ["sec-websocket-extensions", "content-length", "transfer-encoding"] {
-        assert_eq!(answer.header(absent), None, "{what}: {answer:?}");
+        assert_eq!(response.header(absent), None, "{what}: {response:?}");
     }
-    let id = answer.header("x-conn-id").expect(what);
+    let id = response.header("x-conn-id").expect(what);
     let uuid = uuid::Uuid::parse_str(id).expect(what);
     assert_eq!(uuid.get_version_num(), 4, "{what}: {id}");
     assert_eq!(uuid.hyphenated().to_string(), id, "{what}");
@@ -126,11 +126,11 @@ fn invalid_handshake_is_rejected_with_status_and_code() {
     for (line, removed, added, status, code, header) in INVALID {
         let mut connection = HttpConnection::open(&gateway);
         connection.send(handshake_request(line, removed, added));
-        let answer = connection.receive(!line.starts_with("HEAD "));
+        let response = connection.receive(!line.starts_with("HEAD "));
         let what = format!("{line}, without {removed:?}, with {added:?}");
-        assert_rejected(&answer, *status, code, header, &what);
+        assert_rejected(&response, *status, code, header, &what);
         if *status != 404 {
-            assert_eq!(answer.header("connection"), Some("close"), "{what}: {answer:?}");
+            assert_eq!(response.header("connection"), Some("close"), "{what}: {response:?}");
             assert_eq!(connection.read_to_end(), "", "{what}");
         }
     }
@@ -143,15 +143,15 @@ fn invalid_handshake_is_rejected_with_status_and_code() {
     }
 }
 
-fn assert_rejected(answer: &Response, status: u16, code: &str, header: &str, what: &str) {
-    assert_eq!(answer.status, status, "{what}: {answer:?}");
-    answer.assert_json(what);
+fn assert_rejected(response: &Response, status: u16, code: &str, header: &str, what: &str) {
+    assert_eq!(response.status, status, "{what}: {response:?}");
+    response.assert_json(what);
     match code {
-        "" => assert_eq!(answer.body, "", "{what}: {answer:?}"),
-        code => assert_eq!(answer.error_code(), code, "{what}: {answer:?}"),
+        "" => assert_eq!(response.body, "", "{what}: {response:?}"),
+        code => assert_eq!(response.error_code(), code, "{what}: {response:?}"),
     }
     if let Some((name, value)) = header.split_once(": ") {
-        assert_eq!(answer.header(name), Some(value), "{what}: {answer:?}");
+        assert_eq!(response.header(name), Some(value), "{what}: {response:?}");
     }
 }
 
@@ -168,8 +168,8 @@ fn frame_sent_with_the_handshake_is_answered() {
     assert_eq!(header[0], FIN | TEXT);
     let mut payload = vec![0; header[1].into()];
     connection.reader.read_exact(&mut payload).expect("its payload");
-    let answer: Value = serde_json::from_slice(&payload).expect("JSON");
-    assert_eq!(answer, serde_json::json!({"jsonrpc": "2.0", "id": 7, "result": "pong"}));
+    let response: Value = serde_json::from_slice(&payload).expect("JSON");
+    assert_eq!(response, serde_json::json!({"jsonrpc": "2.0", "id": 7, "result": "pong"}));
 }
 
 /// A handshake with a header of this length.
@@ -180,11 +180,11 @@ fn handshake_of_length(length: usize) -> String {
 
 fn assert_header_limit(limit: usize) {
     let gateway = Gateway::start(&format!("[handshake]\nmax_header_bytes = {limit}"));
-    let answer = fetch(&gateway, handshake_of_length(limit));
-    assert_eq!(answer.status, 101, "{limit}: {answer:?}");
+    let response = fetch(&gateway, handshake_of_length(limit));
+    assert_eq!(response.status, 101, "{limit}: {response:?}");
     for length in [limit + 1, limit + 1000, 4 * limit] {
-        let answer = fetch(&gateway, handshake_of_length(length));
-        assert_rejected(&answer, 431, "header_too_large", "connection: close", &format!("{length} of {limit} bytes"));
+        let response = fetch(&gateway, handshake_of_length(length));
+        assert_rejected(&response, 431, "header_too_large", "connection: close", &format!("{length} of {limit} bytes"));
     }
     gateway.wait_for_status("all counted", |status| status["handshakes"]["failed"]["header_too_large"] == 3);
 }

@@ -48,15 +48,15 @@ const MALFORMED: &[(&[u8], u16, &str)] = &[
 fn plain_request_is_answered_with_json() {
     let gateway = Gateway::start("");
     for (line, status, code) in REQUESTS {
-        let answer = fetch(&gateway, format!("{line}\r\nHost: x\r\n\r\n"));
-        assert_eq!(answer.status, *status, "{line}: {answer:?}");
-        answer.assert_json(line);
-        assert_eq!(answer.body.is_empty(), line.starts_with("HEAD "), "{line}: {answer:?}");
-        assert!(answer.header("content-length").is_some_and(|length| length != "0"), "{line}: {answer:?}");
+        let response = fetch(&gateway, format!("{line}\r\nHost: x\r\n\r\n"));
+        assert_eq!(response.status, *status, "{line}: {response:?}");
+        response.assert_json(line);
+        assert_eq!(response.body.is_empty(), line.starts_with("HEAD "), "{line}: {response:?}");
+        assert!(response.header("content-length").is_some_and(|length| length != "0"), "{line}: {response:?}");
         if !code.is_empty() {
-            assert_eq!(answer.error_code(), *code, "{line}");
+            assert_eq!(response.error_code(), *code, "{line}");
         }
-        assert_eq!(answer.header("allow"), (*status == 405).then_some("GET, HEAD"), "{line}");
+        assert_eq!(response.header("allow"), (*status == 405).then_some("GET, HEAD"), "{line}");
     }
     assert_eq!(fetch(&gateway, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").body.trim_end(), r#"{"status":"ok"}"#);
     assert_eq!(fetch(&gateway, "GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n").body.trim_end(), r#"{"status":"ready"}"#);
@@ -77,10 +77,10 @@ fn malformed_request_is_answered_closed_and_counted() {
         let start = String::from_utf8_lossy(&request[..request.len().min(60)]).into_owned();
         let mut connection = HttpConnection::open(&gateway);
         connection.send(request);
-        let answer = connection.receive(true);
-        assert_eq!((answer.status, answer.error_code().as_str()), (status, code), "{start:?}: {answer:?}");
-        answer.assert_json(&start);
-        assert_eq!(answer.header("connection"), Some("close"), "{start:?}: {answer:?}");
+        let response = connection.receive(true);
+        assert_eq!((response.status, response.error_code().as_str()), (status, code), "{start:?}: {response:?}");
+        response.assert_json(&start);
+        assert_eq!(response.header("connection"), Some("close"), "{start:?}: {response:?}");
         assert_eq!(connection.read_to_end(), "", "{start:?}");
     }
     gateway.wait_for_status("all counted", |status| {
@@ -95,8 +95,8 @@ fn http_2_preface_is_answered_in_http_1() {
     let gateway = Gateway::start("");
     let mut connection = HttpConnection::open(&gateway);
     connection.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
-    let answer = connection.receive(true);
-    assert_eq!((answer.status, answer.error_code().as_str()), (400, "bad_request"), "{answer:?}");
+    let response = connection.receive(true);
+    assert_eq!((response.status, response.error_code().as_str()), (400, "bad_request"), "{response:?}");
 }
 
 /// hyper answers 414 for more than 65,534 bytes of address, but such a header is always above the header limit.
@@ -106,8 +106,12 @@ fn too_long_address_exceeds_the_header_limit() {
     let with_address = |length: usize| format!("GET /{} HTTP/1.1\r\nHost: x\r\n\r\n", "x".repeat(length - 1));
     assert_eq!(fetch(&gateway, with_address(65_000)).status, 404);
     for length in [65_535, 65_600, 100_000] {
-        let answer = fetch(&gateway, with_address(length));
-        assert_eq!((answer.status, answer.error_code().as_str()), (431, "header_too_large"), "{length}: {answer:?}");
+        let response = fetch(&gateway, with_address(length));
+        assert_eq!(
+            (response.status, response.error_code().as_str()),
+            (431, "header_too_large"),
+            "{length}: {response:?}"
+        );
     }
 }
 
@@ -120,9 +124,9 @@ fn pipelined_requests_are_answered_in_order() {
     for _ in 0..2 {
         connection.send(lines.map(plain).concat());
         for (line, status) in lines.iter().zip([200, 200, 404, 405, 200, 200]) {
-            let answer = connection.receive(!line.starts_with("HEAD"));
-            assert_eq!(answer.status, status, "{line}: {answer:?}");
-            assert_eq!(answer.header("connection"), None, "{line}: {answer:?}");
+            let response = connection.receive(!line.starts_with("HEAD"));
+            assert_eq!(response.status, status, "{line}: {response:?}");
+            assert_eq!(response.header("connection"), None, "{line}: {response:?}");
         }
     }
     connection.send(plain("GET /healthz") + &handshake_request(GET_WS, "", ""));
@@ -136,13 +140,13 @@ fn connection_above_the_limit_gets_503_and_status_is_still_served() {
     let gateway = Gateway::start("[limits]\nmax_connections = 2");
     let (mut first, second) = (gateway.connect(), gateway.connect());
     gateway.wait_for_clients(2);
-    let answer = fetch(&gateway, handshake_request(GET_WS, "", ""));
-    answer.assert_json("the third client");
-    assert_eq!((answer.status, answer.error_code().as_str()), (503, "full"), "{answer:?}");
-    assert_eq!(answer.header("retry-after"), Some("5"), "{answer:?}");
-    let answer = fetch(&gateway, "GET /status HTTP/1.1\r\nHost: x\r\n\r\n");
-    assert_eq!(answer.status, 200, "{answer:?}");
-    let status: Value = serde_json::from_str(&answer.body).expect("JSON");
+    let response = fetch(&gateway, handshake_request(GET_WS, "", ""));
+    response.assert_json("the third client");
+    assert_eq!((response.status, response.error_code().as_str()), (503, "full"), "{response:?}");
+    assert_eq!(response.header("retry-after"), Some("5"), "{response:?}");
+    let response = fetch(&gateway, "GET /status HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_eq!(response.status, 200, "{response:?}");
+    let status: Value = serde_json::from_str(&response.body).expect("JSON");
     assert_eq!(status["clients"]["total_connections"], 2);
     assert_eq!(status["handshakes"]["failed"]["full"], 1);
     assert_eq!(first.call("gateway.ping")["result"], "pong");
@@ -157,10 +161,10 @@ fn connections_far_above_the_limit_get_503_without_a_request() {
     let client = gateway.connect();
     let waiting: Vec<HttpConnection> = (0..32).map(|_| HttpConnection::open(&gateway)).collect();
     let mut last = HttpConnection::open(&gateway);
-    let answer = last.receive(true);
-    answer.assert_json("the last connection");
-    assert_eq!((answer.status, answer.error_code().as_str()), (503, "full"), "{answer:?}");
-    assert_eq!((answer.header("retry-after"), answer.header("connection")), (Some("5"), Some("close")));
+    let response = last.receive(true);
+    response.assert_json("the last connection");
+    assert_eq!((response.status, response.error_code().as_str()), (503, "full"), "{response:?}");
+    assert_eq!((response.header("retry-after"), response.header("connection")), (Some("5"), Some("close")));
     assert_eq!(last.read_to_end(), "");
     drop((waiting, client));
 }
@@ -173,9 +177,9 @@ fn kept_alive_connections_leave_slots_for_clients() {
     for _ in 0..60 {
         let mut connection = HttpConnection::open(&gateway);
         connection.send("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n");
-        let answer = connection.receive(true);
-        assert_eq!(answer.status, 200, "{answer:?}");
-        if answer.header("connection").is_none() {
+        let response = connection.receive(true);
+        assert_eq!(response.status, 200, "{response:?}");
+        if response.header("connection").is_none() {
             kept.push(connection);
         }
     }
