@@ -13,7 +13,7 @@ docdir := $(PREFIX)/share/doc/aisopod-gateway
 config := $(SYSCONFDIR)/aisopod-gateway/config.toml
 
 # Packages beside the gateway's, so that none of what they depend on is in its tree.
-BENCH_PACKAGES := load peers
+BENCH_PACKAGES := support load peers
 in_package = --manifest-path tests/$(1)/Cargo.toml --target-dir $(or $(CARGO_TARGET_DIR),target)/$(1)
 
 .PHONY: build run test test-counts test-bench check bench bench-quick fuzz \
@@ -33,7 +33,7 @@ test: tools
 
 # What things cost, counted: with the profile that the bounds are for, and a descriptor for each of 1,000 connections.
 test-counts: system-tools
-	ulimit -n "$$(ulimit -Hn)" && $(CARGO) test --release --locked --test counts -- --show-output
+	ulimit -n "$$(ulimit -Hn)" && $(CARGO) test --release --locked --test budgets -- --show-output
 
 # Of what the benchmark starts: the load generator, and the servers that the gateway is compared with.
 test-bench: tools
@@ -135,7 +135,7 @@ $(websockets): | system-tools
 	@$(PYTHON) -m pip install --quiet --root-user-action=ignore --target $(TOOLS)/python \
 		websockets==$(WEBSOCKETS_VERSION) $(call or_go_on,the Python package websockets)
 
-$(ws): tests/foreign/package.json tests/foreign/package-lock.json | system-tools
+$(ws): tests/integration/interop/package.json tests/integration/interop/package-lock.json | system-tools
 	@echo "installing the Node package ws"
 	@mkdir -p $(TOOLS)/node && cp $^ $(TOOLS)/node
 	@npm ci --silent --no-audit --no-fund --prefix $(TOOLS)/node $(call or_go_on,the Node package ws)

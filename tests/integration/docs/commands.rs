@@ -61,6 +61,6 @@ fn secrets_in_files_are_accepted_as_shown() {
     std::fs::write(dir.path().join("alice.login"), "alice:secret\n").unwrap();
     let gateway = gateway("password");
     let mut websocat = Process::start(&mut shell(&format!("exec {password}"), &gateway, dir.path()));
-    websocat.say(r#"{"jsonrpc":"2.0","id":1,"method":"gateway.ping"}"#);
-    assert_eq!(websocat.hear_json()["result"], "pong");
+    websocat.write_line(r#"{"jsonrpc":"2.0","id":1,"method":"gateway.ping"}"#);
+    assert_eq!(websocat.read_json()["result"], "pong");
 }

@@ -1,8 +1,9 @@
 //! The nodes of `src/rpc/README.md`, run against a gateway that restarts.
 
 use super::{PROTOCOL, blocks, section};
+use crate::common::http::exchange;
 use crate::common::process::Process;
-use crate::common::{Gateway, http, tools, wait_until};
+use crate::common::{Gateway, tools, wait_until};
 use aisopod_gateway::SecretDigest;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -55,12 +56,12 @@ fn gateway(port: u16) -> Gateway {
 fn request(gateway: &Gateway, method: &str, path: &str, body: &str) -> Value {
     let head = format!("{method} {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer operator-token\r\n");
     let head = format!("{head}Connection: close\r\nContent-Length: {}\r\n\r\n", body.len());
-    let (_, body) = http(&mut gateway.tcp(), &(head + body));
+    let (_, body) = exchange(&mut gateway.tcp(), &(head + body));
     serde_json::from_str(&body).unwrap_or_else(|error| panic!("{error}: {body}"))
 }
 
 fn wait_until_announced(gateway: &Gateway, node: &Process) {
-    wait_until(&format!("the node has announced its method: {:?}", node.complaints()), || {
+    wait_until(&format!("the node has announced its method: {:?}", node.stderr()), || {
         request(gateway, "GET", "/nodes", "")["nodes"][0]["capabilities"]
             == json!([{"service": "light", "methods": ["light.set"]}])
     });
@@ -83,7 +84,7 @@ fn check(mut command: Command, workplace: &Workplace) {
     let kicked = request(&second, "DELETE", "/clients?role=node&confirm=true", "");
     assert_eq!(kicked["disconnected"], 1);
     // 4000: it doesn't come back.
-    assert!(node.wait().success(), "{:#?}", node.complaints());
+    assert!(node.wait().success(), "{:#?}", node.stderr());
 }
 
 #[test]

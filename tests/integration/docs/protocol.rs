@@ -1,8 +1,9 @@
 //! `src/rpc/README.md`: methods, scopes, paths and close codes are those of the code, and the examples are true.
 
 use super::{OPERATION, PROTOCOL, README, blocks, code_spans, section, table};
-use crate::common::fleet::Fleet;
-use crate::common::{Gateway, http};
+use crate::common::Gateway;
+use crate::common::http::exchange;
+use crate::common::test_gateway::TestGateway;
 use aisopod_gateway::CloseReason;
 use serde_json::{Value, json};
 
@@ -55,12 +56,12 @@ fn looks_like(actual: &Value, example: &Value) -> bool {
 #[test]
 fn every_method_is_described_and_its_example_is_true() {
     let credentials = [("alice", "operator", "*"), ("kitchen-pi", "node", ""), ("hall-pi", "node", "")];
-    let fleet = Fleet::start(&credentials, "");
-    let (mut alice, mut node) = (fleet.connect("alice"), fleet.connect("kitchen-pi"));
-    let mut ended = fleet.connect("hall-pi");
+    let gateway = TestGateway::start(&credentials, "");
+    let (mut alice, mut node) = (gateway.connect("alice"), gateway.connect("kitchen-pi"));
+    let mut ended = gateway.connect("hall-pi");
     ended.client.socket.close(None).unwrap();
     while ended.client.socket.read().is_ok() {}
-    fleet.gateway.wait_for_clients(2);
+    gateway.wait_for_clients(2);
     let descriptions = descriptions();
     let mut names: Vec<_> = descriptions.iter().map(|method| method.name).collect();
     names.sort_unstable();
@@ -70,16 +71,16 @@ fn every_method_is_described_and_its_example_is_true() {
         let answer = match name {
             "node.announce" => node.call(name, params),
             "node.invoke" => {
-                let id = alice.ask(name, params);
+                let id = alice.request(name, params);
                 let request = loop {
                     // The notification of another example may come first.
-                    let request = node.next();
+                    let request = node.next_message();
                     if request.get("id").is_some() {
                         break request;
                     }
                 };
                 node.respond(&request, request["params"].clone());
-                alice.answer(id)["result"].take()
+                alice.response(id)["result"].take()
             }
             _ => alice.call(name, params),
         };
@@ -89,11 +90,11 @@ fn every_method_is_described_and_its_example_is_true() {
 
 #[test]
 fn described_scopes_are_those_that_a_client_without_scopes_lacks() {
-    let fleet = Fleet::start(&[("bob", "operator", "")], "");
-    let mut bob = fleet.connect("bob");
+    let gateway = TestGateway::start(&[("bob", "operator", "")], "");
+    let mut bob = gateway.connect("bob");
     for Description { name, scope, params, .. } in descriptions() {
-        let id = bob.ask(name, params);
-        let error = &bob.answer(id)["error"];
+        let id = bob.request(name, params);
+        let error = &bob.response(id)["error"];
         match code_spans(scope).next() {
             Some(scope) => assert_eq!(error["data"]["scope"], scope, "{name}: {error}"),
             None => assert!(error["data"].get("scope").is_none(), "{name}: {error}"),
@@ -118,19 +119,20 @@ fn requests(rows: &[Vec<&'static str>]) -> Vec<(&'static str, &'static str)> {
 
 #[test]
 fn every_http_path_of_the_documents_is_served() {
-    let fleet = Fleet::start(&[("alice", "operator", "*"), ("kitchen-pi", "node", ""), ("hall-pi", "node", "")], "");
-    let _called = fleet.connect("kitchen-pi");
+    let gateway =
+        TestGateway::start(&[("alice", "operator", "*"), ("kitchen-pi", "node", ""), ("hall-pi", "node", "")], "");
+    let _called = gateway.connect("kitchen-pi");
     let rows = [table(PROTOCOL, "| request | method |"), table(README, "| HTTP | |")].concat();
     let requests = requests(&rows);
     assert!(requests.len() >= 18, "{requests:?}");
     for (method, path) in requests {
         // Of its own for each request: some of them disconnect it.
-        let client = fleet.connect("hall-pi");
+        let client = gateway.connect("hall-pi");
         let path = path.replace("{conn_id}", &client.conn_id).replace("{topic}", "news");
         // A dry run.
         let path = path.replace("{presence_key}", "node:kitchen-pi").replace("&confirm=true", "");
-        let head = format!("{method} {path} HTTP/1.1\r\nHost: x\r\nAuthorization: {}\r\n", fleet.bearer("alice"));
-        let (head, body) = http(&mut fleet.gateway.tcp(), &(head + "Connection: close\r\nContent-Length: 0\r\n\r\n"));
+        let head = format!("{method} {path} HTTP/1.1\r\nHost: x\r\nAuthorization: {}\r\n", gateway.bearer("alice"));
+        let (head, body) = exchange(&mut gateway.tcp(), &(head + "Connection: close\r\nContent-Length: 0\r\n\r\n"));
         let expected = match (method, &*path) {
             // The members of the body, or a filter, are missing.
             ("POST", _) | ("DELETE", "/clients") => "400",

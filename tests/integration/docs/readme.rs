@@ -83,10 +83,10 @@ impl Stage {
             let (mark, text) = line.split_at(2);
             match mark {
                 "$ " => terminal = Some(Process::start(&mut self.command(&format!("exec {text}")))),
-                "> " => terminal.as_mut().expect("a terminal").say(text),
+                "> " => terminal.as_mut().expect("a terminal").write_line(text),
                 "< " => {
                     let expected: Value = serde_json::from_str(text).unwrap();
-                    assert_eq!(terminal.as_ref().expect("a terminal").hear_json(), expected);
+                    assert_eq!(terminal.as_ref().expect("a terminal").read_json(), expected);
                 }
                 _ => panic!("neither typed nor shown: {line}"),
             }
@@ -102,7 +102,7 @@ fn first_conversation_runs_as_written() {
     let [start, alice, node, joined, call, answer, result] = blocks[..] else { panic!("other blocks: {blocks:#?}") };
     let (commands, serve) = start.1.trim_end().rsplit_once('\n').expect("several commands");
     let gateway = Process::start(&mut stage.command(&format!("{commands}\nexec {serve}")));
-    let listening = gateway.wait_for_complaint("its address", |line| line.contains(" listening addr="));
+    let listening = gateway.wait_for_stderr("its address", |line| line.contains(" listening addr="));
     stage.port = listening.rsplit(':').next().unwrap().parse().unwrap();
 
     let alice = stage.act(alice.1, None);
@@ -110,7 +110,7 @@ fn first_conversation_runs_as_written() {
     let _alice = stage.act(joined.1, Some(alice));
     let call = stage.act(call.1, None);
     let _node = stage.act(answer.1, Some(node));
-    assert_eq!(call.hear(), result.1.trim());
+    assert_eq!(call.read_line(), result.1.trim());
 }
 
 #[test]
@@ -125,11 +125,11 @@ fn quick_start_answers_as_shown() {
     let [status, install, websocat] = lines[..] else { panic!("other commands: {lines:#?}") };
     assert_eq!(install, "cargo install --locked websocat");
     let status = Process::start(&mut stage.command(status));
-    assert_eq!(status.hear_json()["status"], "ok");
+    assert_eq!(status.read_json()["status"], "ok");
     let mut websocat = Process::start(&mut stage.command(&format!("exec {websocat}")));
     let (request, answer) = shown.1.split_once('\n').expect("two lines");
-    websocat.say(request.strip_prefix("> ").unwrap());
-    let (actual, example) = (websocat.hear_json(), serde_json::from_str::<Value>(&answer[2..]).unwrap());
+    websocat.write_line(request.strip_prefix("> ").unwrap());
+    let (actual, example) = (websocat.read_json(), serde_json::from_str::<Value>(&answer[2..]).unwrap());
     for member in ["role", "scopes", "presence_key"] {
         assert_eq!(actual["result"][member], example["result"][member]);
     }
