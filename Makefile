@@ -12,7 +12,7 @@ unitdir := $(PREFIX)/lib/systemd/system
 config := $(SYSCONFDIR)/aisopod-gateway/config.toml
 
 # Packages beside the gateway's, so that none of what they depend on is in its tree.
-BENCH_PACKAGES := load peers micro
+BENCH_PACKAGES := support load peers micro
 in_package = --manifest-path tests/$(1)/Cargo.toml --target-dir $(or $(CARGO_TARGET_DIR),target)/$(1)
 
 .PHONY: build run test test-counts test-bench check bench bench-quick bench-micro bench-million bench-spread fuzz \
