@@ -1,14 +1,14 @@
-//! Numbers in a table.
+//! Numbers in the table.
 
-/// A number with as many places as say anything, and its thousands set apart.
-pub fn show(value: f64) -> String {
-    let places = match value.abs() {
+/// Formats a number with three significant digits at least, and its thousands separated.
+pub fn format_number(value: f64) -> String {
+    let decimals = match value.abs() {
         _ if value.fract() == 0.0 => 0,
         size if size >= 100.0 => 0,
         size if size >= 1.0 => 2,
         _ => 3,
     };
-    let text = format!("{value:.places$}");
+    let text = format!("{value:.decimals$}");
     let (whole, rest) = text.split_at(text.find('.').unwrap_or(text.len()));
     let (sign, digits) = whole.split_at(whole.len() - whole.trim_start_matches('-').len());
     let mut grouped = String::new();

@@ -1,33 +1,33 @@
-//! Child processes, which end with their guard, and what the kernel says of them.
+//! Child processes, which are killed when their guard is dropped.
 
 use parking_lot::Mutex;
-use std::fs;
 use std::process::{Child, Command};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
+use test_support::proc;
 
-/// Memory is looked at this often,
-const LOOK: Duration = Duration::from_millis(100);
-/// has settled once it was the same so many times in a row,
-const SAME: u32 = 10;
-/// and is taken as it is after this.
-const LONGEST_SETTLING: Duration = Duration::from_secs(15);
+/// Interval at which memory is read.
+const SAMPLE_INTERVAL: Duration = Duration::from_millis(100);
+/// Equal samples in a row after which memory has settled.
+const SETTLED_SAMPLES: u32 = 10;
+/// Memory that hasn't settled by then is reported as it is.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Every child that has not been ended.
+/// All children that are running.
 static CHILDREN: Mutex<Vec<Arc<Mutex<Child>>>> = Mutex::new(Vec::new());
 
-/// Ends every child there is, and this process.
-pub fn end_all(code: i32) -> ! {
-    // Held to the end: nobody starts another.
+/// Kills all children, and exits.
+pub fn kill_all_and_exit(code: i32) -> ! {
+    // Locked until the exit, so that no other child is started.
     let children = CHILDREN.lock();
-    children.iter().for_each(|child| end(child));
+    children.iter().for_each(|child| kill(child));
     std::process::exit(code)
 }
 
-fn end(child: &Mutex<Child>) {
+fn kill(child: &Mutex<Child>) {
     let mut child = child.lock();
-    // It may have ended already.
+    // It may have exited by itself.
     let _ = child.kill();
     let _ = child.wait();
 }
@@ -39,7 +39,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts it.
+    /// Starts the command.
     pub fn start(command: &mut Command) -> Self {
         let child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let (pid, child) = (child.id(), Arc::new(Mutex::new(child)));
@@ -47,48 +47,37 @@ impl Process {
         Process { child, pid }
     }
 
-    /// Does something with the child itself, such as taking its pipes.
-    pub fn with<R>(&self, act: impl FnOnce(&mut Child) -> R) -> R {
-        act(&mut self.child.lock())
+    /// Calls `f` with the child, for example to take its pipes.
+    pub fn with<R>(&self, f: impl FnOnce(&mut Child) -> R) -> R {
+        f(&mut self.child.lock())
     }
 
-    /// What the kernel calls it.
+    /// The process ID.
     pub fn pid(&self) -> u32 {
         self.pid
     }
 
     /// Resident memory in bytes, once it has stopped changing.
     pub fn settled_resident_bytes(&self) -> f64 {
-        let deadline = Instant::now() + LONGEST_SETTLING;
-        let (mut last, mut same) = (self.resident_bytes(), 0);
-        while same < SAME && Instant::now() < deadline {
-            thread::sleep(LOOK);
-            let now = self.resident_bytes();
-            same = if now == last { same + 1 } else { 0 };
+        let resident = || proc::resident_bytes(self.pid).unwrap_or_else(|error| panic!("{error}"));
+        let deadline = Instant::now() + SETTLE_TIMEOUT;
+        let (mut last, mut equal) = (resident(), 0);
+        while equal < SETTLED_SAMPLES && Instant::now() < deadline {
+            thread::sleep(SAMPLE_INTERVAL);
+            let now = resident();
+            equal = if now == last { equal + 1 } else { 0 };
             last = now;
         }
-        if same < SAME {
-            eprintln!("memory still changes after {LONGEST_SETTLING:?}");
+        if equal < SETTLED_SAMPLES {
+            eprintln!("memory still changes after {SETTLE_TIMEOUT:?}");
         }
         last as f64
-    }
-
-    fn resident_bytes(&self) -> u64 {
-        let status = self.read("status");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
-        let kilobytes: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number of kB");
-        kilobytes * 1024
-    }
-
-    fn read(&self, name: &str) -> String {
-        let path = format!("/proc/{}/{name}", self.pid);
-        fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        end(&self.child);
+        kill(&self.child);
         CHILDREN.lock().retain(|child| !Arc::ptr_eq(child, &self.child));
     }
 }

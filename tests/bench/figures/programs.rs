@@ -1,4 +1,4 @@
-//! The programs that take part beside the gateway, built by cargo under the gateway's own target directory.
+//! The programs of the benchmark, built by cargo under the gateway's target directory.
 
 use crate::gateway::{Gateway, target_dir};
 use std::path::{Path, PathBuf};
@@ -6,47 +6,43 @@ use std::process::Command;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
-/// Where the programs are.
+/// Paths of the built programs.
 pub struct Programs {
     /// The gateway's library with a handler that echoes.
     pub echo: PathBuf,
     /// The load generator.
     pub load: PathBuf,
-    /// The directory of the peers.
-    peers: PathBuf,
+    /// The directory of the baselines.
+    baselines: PathBuf,
 }
 
 impl Programs {
-    /// Builds whatever isn't up to date.
+    /// Builds all programs that aren't up to date.
     pub fn build() -> Self {
-        let (target, sources) = (target_dir(), Path::new(ROOT).join("tests"));
-        let [load, peers] = ["load", "peers"].map(|package| {
-            let built = target.join(package);
-            build(&sources.join(package), &built, &[]);
-            built.join("release")
+        let (target, sources) = (target_dir(), Path::new(ROOT).join("tests/bench"));
+        let [load, baselines] = ["load", "baselines"].map(|package| {
+            let package_target = target.join(package);
+            build(&sources.join(package), &package_target, &[]);
+            package_target.join("release")
         });
         build(Path::new(ROOT), &target, &["--example", "echo"]);
-        let release = Gateway::binary().parent().expect("a directory");
-        Programs { echo: release.join("examples/echo"), load: load.join("load"), peers }
+        let release = Gateway::binary().parent().expect("the binary is in a directory");
+        Programs { echo: release.join("examples/echo"), load: load.join("load"), baselines }
     }
 
-    /// A peer's program.
-    pub fn peer(&self, name: &str) -> PathBuf {
-        self.peers.join(name)
+    /// Path of a baseline.
+    pub fn baseline(&self, name: &str) -> PathBuf {
+        self.baselines.join(name)
     }
 }
 
-/// The directory of the peers' sources, where those that aren't built are.
-pub fn peers_sources() -> PathBuf {
-    Path::new(ROOT).join("tests/peers")
-}
-
-fn build(package: &Path, target: &Path, what: &[&str]) {
+fn build(package: &Path, target: &Path, arguments: &[&str]) {
     let cargo = std::env::var_os("CARGO").unwrap_or("cargo".into());
     let mut command = Command::new(cargo);
-    command.args(["build", "--release", "--locked", "--quiet"]).args(what);
+    command.args(["build", "--release", "--locked", "--quiet"]).args(arguments);
     command.arg("--manifest-path").arg(package.join("Cargo.toml")).arg("--target-dir").arg(target);
-    eprintln!("building {}", package.strip_prefix(ROOT).unwrap_or(package).join(what.last().unwrap_or(&"")).display());
-    let status = command.status().expect("cargo");
+    let name = package.strip_prefix(ROOT).unwrap_or(package).join(arguments.last().unwrap_or(&""));
+    eprintln!("building {}", name.display());
+    let status = command.status().expect("cargo starts");
     assert!(status.success(), "{command:?}: {status}");
 }

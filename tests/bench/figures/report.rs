@@ -1,132 +1,131 @@
 //! The figures as a table and as JSON.
 
-use crate::number::show;
-use crate::pinned::is_pinned;
+use crate::affinity::is_pinned;
+use crate::number::format_number;
 use crate::plan::Plan;
 use serde_json::{Value, json};
 use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
-/// What a figure has to be.
+/// The bound of a figure or of a ratio.
 #[derive(Clone, Copy)]
-pub enum Must {
-    /// No more than this.
+pub enum Bound {
+    /// Not more than this.
     AtMost(f64),
-    /// No less than this.
+    /// Not less than this.
     AtLeast(f64),
 }
 
-impl Must {
+impl Bound {
     fn is_met_by(self, value: f64) -> bool {
         match self {
-            Must::AtMost(limit) => value <= limit,
-            Must::AtLeast(limit) => value >= limit,
+            Bound::AtMost(limit) => value <= limit,
+            Bound::AtLeast(limit) => value >= limit,
         }
     }
 
-    fn shown(self) -> String {
+    fn text(self) -> String {
         match self {
-            Must::AtMost(limit) => format!("<= {limit}"),
-            Must::AtLeast(limit) => format!(">= {limit}"),
+            Bound::AtMost(limit) => format!("<= {limit}"),
+            Bound::AtLeast(limit) => format!(">= {limit}"),
         }
     }
 
     fn to_json(self) -> Value {
         match self {
-            Must::AtMost(limit) => json!({ "at_most": limit }),
-            Must::AtLeast(limit) => json!({ "at_least": limit }),
+            Bound::AtMost(limit) => json!({ "at_most": limit }),
+            Bound::AtLeast(limit) => json!({ "at_least": limit }),
         }
     }
 }
 
-/// One figure of one server.
-pub struct Row {
-    /// What was done.
-    pub work: String,
-    /// What was measured of it.
-    pub figure: String,
-    /// In what.
-    pub unit: &'static str,
-    /// Of whom.
-    pub server: String,
-    /// One for each round; empty if no round came to its end.
-    pub samples: Vec<f64>,
-    /// Whether it is the gateway's own.
-    pub standing: Standing,
-    /// What the median has to be if it is the gateway's own, and the ratio otherwise.
-    pub must: Option<Must>,
+/// What the gateway is compared with in a row.
+#[derive(Clone, Copy)]
+pub enum Baseline {
+    /// Nothing: the row is the gateway's own.
+    None,
+    /// The row's server: the gateway's figure divided by this server's. `None` if no round has both.
+    Ratio(Option<f64>),
 }
 
-/// What a row is to the gateway.
-#[derive(Clone, Copy)]
-pub enum Standing {
-    /// Its own.
-    Own,
-    /// Another server's: the gateway's figure divided by this server's, the median over all rounds; `None` if no
-    /// round has both.
-    Beside(Option<f64>),
+/// One figure of one server.
+pub struct Row {
+    /// The workload's name.
+    pub workload: String,
+    /// The figure's name.
+    pub figure: String,
+    /// Its unit.
+    pub unit: &'static str,
+    /// The server's name.
+    pub server: String,
+    /// One sample for each round; empty if all rounds failed.
+    pub samples: Vec<f64>,
+    /// What the gateway is compared with.
+    pub baseline: Baseline,
+    /// The bound of the ratio or, in the gateway's own row, of the median.
+    pub bound: Option<Bound>,
 }
 
 impl Row {
-    /// A figure of the gateway's, measured once.
-    pub fn once(work: &str, figure: impl Into<String>, value: f64, unit: &'static str) -> Self {
-        let (work, server) = (work.to_owned(), "gateway".to_owned());
-        Row { work, figure: figure.into(), unit, server, samples: vec![value], standing: Standing::Own, must: None }
+    /// A figure of the gateway itself.
+    pub fn of_gateway(workload: &str, figure: impl Into<String>, unit: &'static str, samples: Vec<f64>) -> Self {
+        let (workload, server, baseline) = (workload.to_owned(), "gateway".to_owned(), Baseline::None);
+        Row { workload, figure: figure.into(), unit, server, samples, baseline, bound: None }
     }
 
-    /// The same with what it has to be.
-    pub fn must(mut self, must: Must) -> Self {
-        self.must = Some(must);
+    /// The same row with a bound.
+    pub fn bound(mut self, bound: Bound) -> Self {
+        self.bound = Some(bound);
         self
     }
 
-    /// `None` when nothing has to be.
+    /// Whether the bound is met; `None` without a bound.
     fn is_met(&self) -> Option<bool> {
-        let judged = match self.standing {
-            Standing::Own => median(&self.samples),
-            Standing::Beside(ratio) => ratio,
+        let value = match self.baseline {
+            Baseline::None => median(&self.samples),
+            Baseline::Ratio(ratio) => ratio,
         };
-        self.must.map(|must| judged.is_some_and(|value| must.is_met_by(value)))
+        self.bound.map(|bound| value.is_some_and(|value| bound.is_met_by(value)))
     }
 
     fn ratio(&self) -> Option<f64> {
-        match self.standing {
-            Standing::Own => None,
-            Standing::Beside(ratio) => ratio,
+        match self.baseline {
+            Baseline::None => None,
+            Baseline::Ratio(ratio) => ratio,
         }
     }
 
     fn to_json(&self) -> Value {
         json!({
-            "work": self.work, "figure": self.figure, "unit": self.unit, "server": self.server,
+            "workload": self.workload, "figure": self.figure, "unit": self.unit, "server": self.server,
             "samples": self.samples, "median": median(&self.samples), "ratio": self.ratio(),
-            "must": self.must.map(Must::to_json), "met": self.is_met(),
+            "bound": self.bound.map(Bound::to_json), "met": self.is_met(),
         })
     }
 
     fn cells(&self, label: String) -> [String; 6] {
         let value = match median(&self.samples) {
-            Some(value) => format!("{} {}", show(value), self.unit),
+            Some(value) => format!("{} {}", format_number(value), self.unit),
             None => "failed".to_owned(),
         };
-        let bounds = |fold: fn(f64, f64) -> f64| self.samples.iter().copied().reduce(fold).map(show);
-        let range = match (bounds(f64::min), bounds(f64::max)) {
-            (Some(least), Some(most)) if self.samples.len() > 1 => format!("{least}..{most}"),
+        let extreme = |fold: fn(f64, f64) -> f64| self.samples.iter().copied().reduce(fold).map(format_number);
+        let range = match (extreme(f64::min), extreme(f64::max)) {
+            (Some(min), Some(max)) if self.samples.len() > 1 => format!("{min}..{max}"),
             _ => String::new(),
         };
         let ratio = self.ratio().map(|ratio| format!("{ratio:.2}")).unwrap_or_default();
-        let must = self.must.map(Must::shown).unwrap_or_default();
+        let bound = self.bound.map(Bound::text).unwrap_or_default();
         let met = match self.is_met() {
             Some(true) => "met",
-            Some(false) => "NOT MET",
+            Some(false) => "MISSED",
             None => "",
         };
-        [label, value, range, ratio, must, met.to_owned()]
+        [label, value, range, ratio, bound, met.to_owned()]
     }
 }
 
-/// The middle one, or the mean of the two in the middle.
+/// The median; of an even number of samples, the mean of the two in the middle.
 pub fn median(samples: &[f64]) -> Option<f64> {
     let mut sorted = samples.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -134,7 +133,7 @@ pub fn median(samples: &[f64]) -> Option<f64> {
     Some((low + high) / 2.0)
 }
 
-/// All rows, in the order in which they were measured.
+/// All rows, in the order in which they were measured, and all failures.
 #[derive(Default)]
 pub struct Report {
     rows: Vec<Row>,
@@ -147,38 +146,38 @@ impl Report {
         self.rows.push(row);
     }
 
-    /// Something that should have been measured was not.
-    pub fn fail(&mut self, what: String) {
-        eprintln!("{what}");
-        self.failures.push(what);
+    /// Adds the failure of a measurement.
+    pub fn fail(&mut self, failure: String) {
+        eprintln!("{failure}");
+        self.failures.push(failure);
     }
 
-    /// Whether everything was measured, and is what it has to be.
+    /// Whether all measurements succeeded and all bounds are met.
     pub fn is_good(&self) -> bool {
-        let (met, judged) = self.met();
-        self.failures.is_empty() && met == judged
+        let (met, bounds) = self.bounds();
+        self.failures.is_empty() && met == bounds
     }
 
-    /// How many figures have to be something, and how many of them are.
-    pub fn met(&self) -> (usize, usize) {
-        let judged: Vec<bool> = self.rows.iter().filter_map(Row::is_met).collect();
-        (judged.iter().filter(|met| **met).count(), judged.len())
+    /// The number of bounds that are met, and of all bounds.
+    pub fn bounds(&self) -> (usize, usize) {
+        let bounds: Vec<bool> = self.rows.iter().filter_map(Row::is_met).collect();
+        (bounds.iter().filter(|met| **met).count(), bounds.len())
     }
 
-    /// The table: a heading for each work; a line for each figure, or if others are measured too, for each server.
+    /// The table: a heading for each workload, and a line for each figure or, with several servers, for each server.
     pub fn table(&self) -> String {
         let mut text = String::new();
-        line(&mut text, ["", "median", "min..max", "ratio", "must be", ""].map(str::to_owned));
-        for work in self.rows.chunk_by(|one, next| one.work == next.work) {
-            let _ = writeln!(text, "\n{}", work[0].work);
-            for figure in work.chunk_by(|one, next| one.figure == next.figure) {
+        push_line(&mut text, ["", "median", "min..max", "ratio", "bound", ""].map(str::to_owned));
+        for workload in self.rows.chunk_by(|one, next| one.workload == next.workload) {
+            let _ = writeln!(text, "\n{}", workload[0].workload);
+            for figure in workload.chunk_by(|one, next| one.figure == next.figure) {
                 if let [row] = figure {
-                    line(&mut text, row.cells(format!("  {}", row.figure)));
+                    push_line(&mut text, row.cells(format!("  {}", row.figure)));
                     continue;
                 }
                 let _ = writeln!(text, "  {}", figure[0].figure);
                 for row in figure {
-                    line(&mut text, row.cells(format!("    {}", row.server)));
+                    push_line(&mut text, row.cells(format!("    {}", row.server)));
                 }
             }
         }
@@ -189,12 +188,15 @@ impl Report {
     /// Writes the JSON.
     pub fn write(&self, path: &Path, plan: &Plan) {
         let rows: Vec<Value> = self.rows.iter().map(Row::to_json).collect();
-        let report = json!({ "version": env!("CARGO_PKG_VERSION"), "quick": plan.quick, "pinned": is_pinned(), "figures": rows, "failures": self.failures });
+        let report = json!({
+            "version": env!("CARGO_PKG_VERSION"), "quick": plan.quick, "pinned": is_pinned(),
+            "figures": rows, "failures": self.failures,
+        });
         fs::write(path, format!("{report:#}\n")).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     }
 }
 
-fn line(text: &mut String, [label, value, range, ratio, must, met]: [String; 6]) {
-    let line = format!("{label:<44}{value:>20}  {range:>24}  {ratio:>7}  {must:>9}  {met}");
+fn push_line(text: &mut String, [label, value, range, ratio, bound, met]: [String; 6]) {
+    let line = format!("{label:<46}{value:>20}  {range:>24}  {ratio:>7}  {bound:>9}  {met}");
     let _ = writeln!(text, "{}", line.trim_end());
 }

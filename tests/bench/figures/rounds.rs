@@ -1,81 +1,72 @@
-//! One kind of work done by all servers, interleaved: one after the other, then all of them again, so that what else the
-//! machine does is shared out. The gateway is compared with the others within each round.
+//! Runs one workload on all servers, interleaved: one server after the other, then all of them again, so that other load on
+//! the machine affects all alike. The gateway is compared with the others within each round.
 
 use crate::load;
 use crate::programs::Programs;
-use crate::report::{Report, Row, Standing, median};
+use crate::report::{Baseline, Report, Row, median};
 use crate::servers::{Kind, Server};
-use crate::works::{Figure, Work};
+use crate::workloads::{Figure, Workload};
 use serde_json::Value;
 use std::time::Instant;
 
-/// What the load generator said of a server, round by round; `None` where it failed.
-struct Outcomes {
+/// The load generator's reports on one server, by round; `None` where the run failed.
+struct Results {
     kind: Kind,
     rounds: Vec<Option<Value>>,
 }
 
-/// Does all rounds, and reports them.
-pub fn run(work: &Work, programs: &Programs, report: &mut Report) {
-    let mut all: Vec<Outcomes> = work.servers.iter().map(|kind| Outcomes { kind: *kind, rounds: Vec::new() }).collect();
-    for round in 1..=work.rounds {
-        let of = if work.rounds > 1 { format!(" ({round} of {})", work.rounds) } else { String::new() };
-        let began = Instant::now();
-        for outcomes in &mut all {
-            let name = outcomes.kind.name();
-            let outcome = once(work, outcomes.kind, programs);
-            outcomes.rounds.push(outcome.map_err(|error| report.fail(format!("{}, {name}: {error}", work.name))).ok());
+/// Runs all rounds, and adds their figures to the report.
+pub fn run(workload: &Workload, programs: &Programs, report: &mut Report) {
+    let mut all: Vec<Results> =
+        workload.servers.iter().map(|kind| Results { kind: *kind, rounds: Vec::new() }).collect();
+    for round in 1..=workload.rounds {
+        let start = Instant::now();
+        for results in &mut all {
+            let result = run_once(workload, results.kind, programs);
+            let name = results.kind.name();
+            results
+                .rounds
+                .push(result.map_err(|error| report.fail(format!("{}, {name}: {error}", workload.name))).ok());
         }
-        eprintln!("{}{of}: {:.0} s", work.name, began.elapsed().as_secs_f64());
+        eprintln!("{} ({round} of {}): {:.0} s", workload.name, workload.rounds, start.elapsed().as_secs_f64());
     }
-    for figure in &work.figures {
-        all.iter().for_each(|outcomes| report.add(row(work, figure, outcomes, &all)));
-    }
-}
-
-fn once(work: &Work, kind: Kind, programs: &Programs) -> Result<Value, String> {
-    let server = Server::start(kind, programs, work.speaks, work.pings)?;
-    let mut options = work.options.clone();
-    options.extend(["--connections".to_owned(), connections(work, kind).to_string()]);
-    let answer = load::run(programs, work.mode, &options, server.addr, server.process())?;
-    match answer["open_when_measured"].as_u64() {
-        Some(open) if open != connections(work, kind) as u64 => Err(format!("only {open} connections were there")),
-        _ => Ok(answer),
+    for figure in &workload.figures {
+        all.iter().for_each(|results| report.add(row(workload, figure, results, &all)));
     }
 }
 
-fn connections(work: &Work, kind: Kind) -> usize {
-    if kind.is_script() { work.for_scripts } else { work.connections }
+fn run_once(workload: &Workload, kind: Kind, programs: &Programs) -> Result<Value, String> {
+    let server = Server::start(kind, programs, workload.protocol, workload.pings)?;
+    let options = format!("{} --connections {}", workload.options, workload.connections);
+    let result = load::run(programs, &server, workload.mode, &options)?;
+    match result["open_when_measured"].as_u64() {
+        Some(open) if open != workload.connections as u64 => Err(format!("only {open} connections were open")),
+        _ => Ok(result),
+    }
 }
 
-fn row(work: &Work, figure: &Figure, outcomes: &Outcomes, all: &[Outcomes]) -> Row {
-    let kind = outcomes.kind;
-    let ours = all.iter().find(|outcomes| outcomes.kind == Kind::Gateway);
-    let standing = match kind {
-        Kind::Gateway => Standing::Own,
-        _ => Standing::Beside(ours.and_then(|ours| ratio(figure, ours, outcomes))),
-    };
-    let count = connections(work, kind);
-    let server = match count == work.connections {
-        true => kind.name().to_owned(),
-        false => format!("{} ({count} only)", kind.name()),
+fn row(workload: &Workload, figure: &Figure, results: &Results, all: &[Results]) -> Row {
+    let gateway = all.iter().find(|results| results.kind == Kind::Gateway);
+    let baseline = match results.kind {
+        Kind::Gateway => Baseline::None,
+        _ => Baseline::Ratio(gateway.and_then(|gateway| ratio(figure, gateway, results))),
     };
     Row {
-        work: work.name.clone(),
+        workload: workload.name.clone(),
         figure: figure.name.to_owned(),
         unit: figure.unit,
-        server,
-        samples: outcomes.rounds.iter().flatten().filter_map(|answer| figure.value(answer)).collect(),
-        standing,
-        must: figure.must_of(kind),
+        server: results.kind.name().to_owned(),
+        samples: results.rounds.iter().flatten().filter_map(|result| figure.value(result)).collect(),
+        baseline,
+        bound: figure.bound_for(results.kind),
     }
 }
 
-/// Of the gateway to another server, in each round; the median of that.
-fn ratio(figure: &Figure, ours: &Outcomes, theirs: &Outcomes) -> Option<f64> {
-    let pairs = ours.rounds.iter().zip(&theirs.rounds);
+/// The median over all rounds of the gateway's figure divided by another server's.
+fn ratio(figure: &Figure, gateway: &Results, other: &Results) -> Option<f64> {
+    let pairs = gateway.rounds.iter().zip(&other.rounds);
     let ratios: Vec<f64> = pairs
-        .filter_map(|(ours, theirs)| Some(figure.value(ours.as_ref()?)? / figure.value(theirs.as_ref()?)?))
+        .filter_map(|(gateway, other)| Some(figure.value(gateway.as_ref()?)? / figure.value(other.as_ref()?)?))
         .collect();
     median(&ratios)
 }

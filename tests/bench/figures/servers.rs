@@ -1,10 +1,11 @@
 //! The servers that are compared, each started for one measurement in a process of its own.
 
+use crate::affinity::on_server_core;
 use crate::gateway::{Gateway, NO_PINGS, PINGS, TOKEN};
-use crate::pinned::on_server_core;
 use crate::process::Process;
-use crate::programs::{Programs, peers_sources};
-use crate::tools;
+use crate::programs::Programs;
+use crate::third_party::{self, PUBLISH_PATH, Started};
+use serde_json::Value;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
@@ -13,144 +14,154 @@ use std::thread;
 use std::time::Duration;
 
 /// How long a server may take to start.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Who serves. What each of the others stands for is said at the top of its source, in `tests/peers`.
+/// A server. The source of each baseline, in `tests/bench/baselines`, says what it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// What all others are compared with.
+    /// The daemon, or its library with a handler that echoes.
     Gateway,
     Predecessor,
-    Tuned,
     Fast,
     Floor,
-    Sends,
     Channel,
-    Node,
-    Python,
+    Nats,
+    Nchan,
 }
 
-/// What the messages are.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Speaks {
-    /// JSON-RPC, which is all that the daemon itself does.
+/// What clients and server exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// JSON-RPC, as the daemon implements it.
     Rpc,
-    /// Any text, echoed: the gateway is its library then.
-    Raw,
+    /// Texts that are echoed or broadcast: the gateway is its library then.
+    Echo,
 }
 
 impl Kind {
-    /// All that serve; the bare system calls only send, and the channel has events only.
-    pub const ALL: [Kind; 7] =
-        [Kind::Gateway, Kind::Predecessor, Kind::Tuned, Kind::Fast, Kind::Floor, Kind::Node, Kind::Python];
-
-    /// As it is called in the report.
+    /// The name in the report.
     pub fn name(self) -> &'static str {
         match self {
             Kind::Gateway => "gateway",
-            Kind::Predecessor => "predecessor",
-            Kind::Tuned => "predecessor, tuned",
+            Kind::Predecessor => "predecessor (axum)",
             Kind::Fast => "fastwebsockets",
-            Kind::Floor => "floor",
-            Kind::Sends => "send calls alone",
-            Kind::Channel => "broadcast channel",
-            Kind::Node => "Node, ws",
-            Kind::Python => "Python, websockets",
+            Kind::Floor => "floor (bare tokio)",
+            Kind::Channel => "broadcast channel (axum)",
+            Kind::Nats => "nats-server",
+            Kind::Nchan => "nginx with nchan",
         }
     }
 
-    /// Whether it is interpreted, and given fewer connections.
-    pub fn is_script(self) -> bool {
-        matches!(self, Kind::Node | Kind::Python)
-    }
-
-    /// Whether all that it needs is here; says so if it isn't.
-    pub fn is_installed(self) -> bool {
-        let needs: &[&str] = match self {
-            Kind::Node => &["node", "ws"],
-            Kind::Python => &["python3", "websockets"],
-            _ => &[],
-        };
-        needs.iter().all(|tool| tools::require(tool).is_some())
-    }
-
-    fn command(self, programs: &Programs, speaks: Speaks) -> Command {
-        let mut command = match self {
-            Kind::Gateway => on_server_core(&programs.echo),
-            Kind::Predecessor | Kind::Tuned => on_server_core(programs.peer("predecessor")),
-            Kind::Fast => on_server_core(programs.peer("fast")),
-            Kind::Floor | Kind::Sends => on_server_core(programs.peer("floor")),
-            Kind::Channel => on_server_core(programs.peer("channel")),
-            Kind::Node => on_server_core("node"),
-            Kind::Python => on_server_core("python3"),
-        };
+    /// Whether the server is built by this benchmark, or installed.
+    pub fn is_available(self) -> bool {
         match self {
-            Kind::Gateway => command.args(["--token", TOKEN]),
-            Kind::Tuned => command.arg("--tuned"),
-            Kind::Sends => command.arg("--deaf"),
-            Kind::Node => command.arg(peers_sources().join("node.mjs")).env("NODE_PATH", tools::node_packages()),
-            Kind::Python => command.arg(peers_sources().join("python.py")).env("PYTHONPATH", tools::python_packages()),
-            Kind::Predecessor | Kind::Fast | Kind::Floor | Kind::Channel => &mut command,
-        };
-        if speaks == Speaks::Rpc {
-            command.arg("--json");
+            Kind::Nats => third_party::nats_server().is_some(),
+            Kind::Nchan => third_party::nginx_with_nchan().is_some(),
+            _ => true,
         }
-        command
     }
 }
 
-/// A running server; it ends when dropped.
+/// A running server; it is killed when dropped.
 pub struct Server {
+    kind: Kind,
+    protocol: Protocol,
     running: Running,
-    /// Where it listens.
+    /// The address of its WebSocket.
     pub addr: SocketAddr,
 }
 
 enum Running {
     Daemon(Gateway),
-    Other(Process),
+    Program(Process),
+    ThirdParty(Started),
 }
 
 impl Server {
-    /// Starts one, which pings its clients every three seconds or practically never.
+    /// Starts a server that pings its clients every three seconds, or not at all.
     ///
     /// # Errors
-    /// What it did instead of listening.
-    pub fn start(kind: Kind, programs: &Programs, speaks: Speaks, pings: bool) -> Result<Server, String> {
-        if kind == Kind::Gateway && speaks == Speaks::Rpc {
-            let gateway = Gateway::start(if pings { PINGS } else { NO_PINGS });
-            return Ok(Server { addr: gateway.addr(), running: Running::Daemon(gateway) });
-        }
-        let mut command = kind.command(programs, speaks);
+    /// If it doesn't listen.
+    pub fn start(kind: Kind, programs: &Programs, protocol: Protocol, pings: bool) -> Result<Server, String> {
+        let third_party = |started: Started| {
+            let addr = started.addr;
+            Server { kind, protocol, running: Running::ThirdParty(started), addr }
+        };
+        let mut command = match (kind, protocol) {
+            (Kind::Gateway, Protocol::Rpc) => {
+                let gateway = Gateway::start(if pings { PINGS } else { NO_PINGS });
+                return Ok(Server { kind, protocol, addr: gateway.addr(), running: Running::Daemon(gateway) });
+            }
+            (Kind::Nats, _) => return third_party::start_nats().map(third_party),
+            (Kind::Nchan, _) => return third_party::start_nginx().map(third_party),
+            (Kind::Gateway, Protocol::Echo) => {
+                let mut command = on_server_core(&programs.echo);
+                command.args(["--token", TOKEN]);
+                command
+            }
+            (Kind::Predecessor, _) => baseline(programs, "predecessor", protocol),
+            (Kind::Fast, _) => baseline(programs, "fast", protocol),
+            (Kind::Floor, _) => baseline(programs, "floor", protocol),
+            (Kind::Channel, _) => baseline(programs, "channel", protocol),
+        };
         if pings {
             command.args(["--ping-interval", "3"]);
         }
         command.args(["--listen", "127.0.0.1:0"]).stdin(Stdio::null()).stdout(Stdio::piped());
         let process = Process::start(&mut command);
-        let addr = listening(&process).ok_or_else(|| format!("{} does not listen: {command:?}", kind.name()))?;
-        Ok(Server { addr, running: Running::Other(process) })
+        let addr = read_addr(&process).ok_or_else(|| format!("{} isn't listening: {command:?}", kind.name()))?;
+        Ok(Server { kind, protocol, running: Running::Program(process), addr })
     }
 
-    /// Its process.
+    /// The process.
     pub fn process(&self) -> &Process {
         match &self.running {
             Running::Daemon(gateway) => gateway.process(),
-            Running::Other(process) => process,
+            Running::Program(process) => process,
+            Running::ThirdParty(started) => &started.process,
         }
+    }
+
+    /// The daemon's `/status`; `None` for other programs.
+    pub fn status(&self) -> Option<Value> {
+        match &self.running {
+            Running::Daemon(gateway) => Some(gateway.status()),
+            Running::Program(_) | Running::ThirdParty(_) => None,
+        }
+    }
+
+    /// Options that make the load generator speak the server's dialect.
+    pub fn dialect(&self, publishes: bool) -> String {
+        let dialect = match (self.kind, self.protocol) {
+            (Kind::Nats, _) => "nats --path /",
+            (Kind::Nchan, _) if publishes => return format!("--dialect nchan --publish-path {PUBLISH_PATH}"),
+            (Kind::Nchan, _) => "nchan",
+            (_, Protocol::Rpc) => "rpc",
+            (_, Protocol::Echo) => "echo",
+        };
+        format!("--dialect {dialect}")
     }
 }
 
-/// Where it says that it listens.
-fn listening(process: &Process) -> Option<SocketAddr> {
+fn baseline(programs: &Programs, name: &str, protocol: Protocol) -> Command {
+    let mut command = on_server_core(programs.baseline(name));
+    if protocol == Protocol::Rpc {
+        command.arg("--rpc");
+    }
+    command
+}
+
+/// The address that a server prints when it listens.
+fn read_addr(process: &Process) -> Option<SocketAddr> {
     let stdout = process.with(|child| child.stdout.take())?;
-    let (tell, told) = mpsc::channel();
-    // Reading has no deadline; the thread ends with the child at the latest.
+    let (sender, receiver) = mpsc::channel();
+    // The read has no timeout of its own; the thread ends when the child does.
     thread::spawn(move || {
         let mut line = String::new();
         let read = BufReader::new(stdout).read_line(&mut line);
-        // Nobody listens any more when it took too long.
-        let _ = tell.send(read.map(|_| line));
+        // After the timeout there is no receiver.
+        let _ = sender.send(read.map(|_| line));
     });
-    let line = told.recv_timeout(PATIENCE).ok()?.ok()?;
+    let line = receiver.recv_timeout(TIMEOUT).ok()?.ok()?;
     line.strip_prefix("listening ")?.trim().parse().ok()
 }

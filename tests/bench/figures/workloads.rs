@@ -1,234 +1,252 @@
-//! What all servers are made to do, what is measured of it, and how the gateway has to stand.
+//! The workloads: what the servers are made to do, which figures are taken, and their bounds.
 
 use crate::plan::Plan;
-use crate::report::Must::{self, AtLeast, AtMost};
-use crate::servers::Kind::{self, Channel, Fast, Floor, Gateway, Predecessor, Sends};
-use crate::servers::Speaks::{self, Raw, Rpc};
+use crate::report::Bound::{self, AtLeast, AtMost};
+use crate::servers::Kind::{self, Channel, Fast, Floor, Gateway, Nats, Nchan, Predecessor};
+use crate::servers::Protocol::{self, Echo, Rpc};
 use serde_json::Value;
 
-/// A kind of work: one run of the load generator, done by one server after the other, round by round.
-pub struct Work {
-    /// As it is called in the report.
+/// One run of the load generator, repeated for each server and round.
+pub struct Workload {
+    /// The name in the report.
     pub name: String,
-    /// What the servers are started to speak.
-    pub speaks: Speaks,
-    /// Whether they ping their clients, every three seconds.
+    /// What clients and server exchange.
+    pub protocol: Protocol,
+    /// Whether the servers ping their clients every three seconds.
     pub pings: bool,
-    /// The load generator's mode,
+    /// The load generator's mode.
     pub mode: &'static str,
-    /// and its options, beside those for connections.
-    pub options: Vec<String>,
-    /// Connections at once.
+    /// Its options, beyond those for connections.
+    pub options: String,
+    /// Number of connections.
     pub connections: usize,
-    /// The same for servers that are interpreted, if they are to have fewer.
-    pub for_scripts: usize,
-    /// Who does it.
+    /// The servers, in the order in which they run.
     pub servers: Vec<Kind>,
-    /// How often.
+    /// Number of rounds.
     pub rounds: usize,
-    /// What is looked at in the load generator's answer.
+    /// The numbers that are taken from the load generator's report.
     pub figures: Vec<Figure>,
 }
 
-/// One number of the load generator's answer.
+/// One number of the load generator's report.
 pub struct Figure {
-    /// As it is called in the report.
+    /// The name in the report.
     pub name: &'static str,
-    /// In what.
+    /// Its unit.
     pub unit: &'static str,
     /// Where it is, as a JSON pointer (RFC 6901).
     pub pointer: &'static str,
-    /// What is there is the time of one, in microseconds, and the figure is how many a second has.
+    /// The number is the microseconds that one takes; the figure is how many a second has.
     pub is_inverse: bool,
-    /// What it has to be for the gateway, or what the gateway's has to be to that of another server.
-    pub musts: Vec<(Kind, Must)>,
+    /// Bounds: on the gateway's own figure, or on its ratio to another server's.
+    pub bounds: Vec<(Kind, Bound)>,
 }
 
 impl Figure {
     fn new(name: &'static str, unit: &'static str, pointer: &'static str) -> Self {
-        Figure { name, unit, pointer, is_inverse: false, musts: Vec::new() }
+        Figure { name, unit, pointer, is_inverse: false, bounds: Vec::new() }
     }
 
-    fn must(mut self, kind: Kind, must: Must) -> Self {
-        self.musts.push((kind, must));
+    fn bound(mut self, kind: Kind, bound: Bound) -> Self {
+        self.bounds.push((kind, bound));
         self
     }
 
-    /// Its value in an answer.
-    pub fn value(&self, answer: &Value) -> Option<f64> {
-        let number = answer.pointer(self.pointer)?.as_f64()?;
-        let number = if self.is_inverse { 1e6 / number } else { number };
-        number.is_finite().then_some(number)
+    /// Its value in a report.
+    pub fn value(&self, report: &Value) -> Option<f64> {
+        let number = report.pointer(self.pointer)?.as_f64()?;
+        let value = if self.is_inverse { 1e6 / number } else { number };
+        value.is_finite().then_some(value)
     }
 
-    /// What has to be for this server.
-    pub fn must_of(&self, kind: Kind) -> Option<Must> {
-        self.musts.iter().find(|(of, _)| *of == kind).map(|(_, must)| *must)
+    /// The bound for this server.
+    pub fn bound_for(&self, kind: Kind) -> Option<Bound> {
+        self.bounds.iter().find(|(of, _)| *of == kind).map(|(_, bound)| *bound)
     }
 }
 
-/// All kinds, in the order in which they are done.
-pub fn all(plan: &Plan) -> Vec<Work> {
-    let mut works = memory(plan);
-    works.extend([100, 1000].map(|connections| echo(plan, connections)));
-    works.extend([rpc(plan), pipelined(plan), fanout(plan)]);
-    works.extend([events(plan, plan.fan, 1), events(plan, plan.events, plan.events), handshakes(plan)]);
-    // The short run has no time for it.
-    works.extend((!plan.quick).then(|| pings(plan)));
-    works
+/// All workloads, in the order in which they run.
+pub fn all(plan: &Plan) -> Vec<Workload> {
+    let mut workloads = vec![idle(plan), at_once(plan), large_messages(plan), silent(plan)];
+    workloads.extend([100, 1000].map(|connections| echo(plan, connections)));
+    workloads.extend([rpc_echo(plan), pipelined_echo(plan), fanout(plan)]);
+    workloads.extend([events(plan, plan.receivers, 1), events(plan, plan.event_burst, plan.event_burst)]);
+    workloads.push(handshakes(plan));
+    // The quick run has no time for it.
+    workloads.extend((!plan.quick).then(|| pings(plan)));
+    for workload in &mut workloads {
+        workload.servers.retain(|kind| kind.is_available());
+    }
+    workloads
 }
 
-/// A work that takes a time, and is done in several rounds.
-fn timed(plan: &Plan, name: String, speaks: Speaks, mode: &'static str, connections: usize) -> Work {
-    let (servers, options) = (plan.servers.clone(), words("--busy"));
-    let (rounds, figures) = (plan.rounds, Vec::new());
-    Work { name, speaks, pings: false, mode, options, connections, for_scripts: connections, servers, rounds, figures }
+/// The floor's share of the gateway's throughput that authentication, limits and bookkeeping may not take.
+const ECHO_BOUND: Bound = AtLeast(0.95);
+/// The gateway's CPU time for each delivery, relative to the floor's.
+const FANOUT_BOUND: Bound = AtMost(1.15);
+/// The gateway's memory for each connection, relative to that of other products.
+const IDLE_BOUND: Bound = AtMost(0.25);
+
+const RESIDENT: &str = "/resident_bytes_per_connection";
+
+/// A workload that holds connections and measures memory, once.
+fn held(name: String, protocol: Protocol, connections: usize, options: &str, servers: &[Kind]) -> Workload {
+    Workload {
+        name,
+        protocol,
+        pings: false,
+        mode: "hold",
+        options: format!("--seconds 0 {options}"),
+        connections,
+        servers: servers.to_vec(),
+        rounds: 1,
+        figures: Vec::new(),
+    }
 }
 
-fn memory(plan: &Plan) -> Vec<Work> {
-    let work = |name: String, speaks, mode, connections: usize, options, figures| {
-        // Idle connections are asked of everybody; for the rest, interpreters would take most of the time, and the
-        // short run leaves it at the predecessor.
-        let is_first = mode == "idle" && speaks == Rpc;
-        let is_asked = |kind: &Kind| match plan.quick {
-            _ if is_first => true,
-            true => matches!(kind, Gateway | Predecessor),
-            false => !kind.is_script(),
-        };
-        let servers = plan.servers.iter().copied().filter(is_asked).collect();
-        let for_scripts = plan.many_for_scripts.min(connections);
-        let (pings, options, rounds) = (false, words(options), 1);
-        Work { name, speaks, pings, mode, options, connections, for_scripts, servers, rounds, figures }
+fn idle(plan: &Plan) -> Workload {
+    let servers: &[Kind] = match plan.quick {
+        true => &[Gateway, Floor, Nchan, Nats],
+        false => &[Gateway, Floor, Fast, Predecessor, Nchan, Nats],
     };
-    let each = |limit| Figure::new("resident for each", "bytes", EACH).must(Gateway, AtMost(limit));
-    let kept = Figure::new("kept for each, all gone", "bytes", KEPT);
-    let (many, storm, large) = (plan.many, plan.storm, plan.large);
+    let resident = Figure::new("resident for each", "bytes", RESIDENT)
+        .bound(Gateway, AtMost(1500.0))
+        .bound(Nats, IDLE_BOUND)
+        .bound(Nchan, IDLE_BOUND);
+    let kept = Figure::new("kept for each after closing", "bytes", "/resident_bytes_per_connection_after_closing");
+    let workload = held(format!("{} idle connections", plan.held), Rpc, plan.held, "", servers);
+    Workload { figures: vec![resident, kept], ..workload }
+}
+
+/// The servers of further workloads on memory.
+fn memory_servers(plan: &Plan) -> &'static [Kind] {
+    if plan.quick { &[Gateway] } else { &[Gateway, Floor, Fast, Predecessor] }
+}
+
+fn at_once(plan: &Plan) -> Workload {
+    let name = format!("{} connections opened at once", plan.at_once);
+    let resident = Figure::new("resident for each", "bytes", RESIDENT).bound(Gateway, AtMost(2000.0));
+    let opened = Figure::new("until all were open", "s", "/opened_in_seconds");
+    let workload = held(name, Rpc, plan.at_once, "--at-once", memory_servers(plan));
+    Workload { figures: vec![resident, opened], ..workload }
+}
+
+fn large_messages(plan: &Plan) -> Workload {
+    let name = format!("{} connections after an echo of 256 KiB on each", plan.large_messages);
+    let resident = Figure::new("resident for each", "bytes", RESIDENT).bound(Gateway, AtMost(2000.0));
+    let workload = held(name, Echo, plan.large_messages, "--message 262144", memory_servers(plan));
+    Workload { figures: vec![resident], ..workload }
+}
+
+fn silent(plan: &Plan) -> Workload {
+    let name = format!("{} connections that send nothing", plan.held);
+    let resident = Figure::new("resident for each", "bytes", RESIDENT).bound(Gateway, AtMost(1200.0));
+    let workload = held(name, Rpc, plan.held, "--silent", memory_servers(plan));
+    Workload { figures: vec![resident], ..workload }
+}
+
+/// A workload that takes time, and runs in several rounds.
+fn timed(plan: &Plan, name: String, protocol: Protocol, mode: &'static str, connections: usize) -> Workload {
+    let servers: &[Kind] = match plan.quick {
+        true => &[Gateway, Floor, Predecessor],
+        false => &[Gateway, Floor, Fast, Predecessor],
+    };
+    let options = format!("--warmup {} --seconds {}", plan.warmup, plan.seconds);
+    let (servers, rounds, figures) = (servers.to_vec(), plan.rounds, Vec::new());
+    Workload { name, protocol, pings: false, mode, options, connections, servers, rounds, figures }
+}
+
+/// The figures of echoes. Throughput is compared for each CPU second of the server: with a core to itself that is the same
+/// as for each second, and it still describes the server when other programs use the core.
+fn echo_figures(bounds: &[(Kind, Bound)], p99_bounds: &[(Kind, Bound)]) -> Vec<Figure> {
+    let by_cpu = Figure::new("messages for each CPU second", "", "/server_cpu_microseconds_per_message");
+    let p99 = Figure::new("latency, p99", "µs", "/latency_microseconds/p99");
     vec![
-        work(format!("{many} idle connections"), Rpc, "idle", many, "--seconds 0", vec![each(1500.0), kept]),
-        work(
-            format!("{storm} connections that all came at once"),
-            Rpc,
-            "storm",
-            storm,
-            "--seconds 0",
-            vec![each(2000.0), Figure::new("until all were open", "s", "/opened_in_seconds")],
-        ),
-        work(
-            format!("{large} connections, after a message of 256 KiB to each"),
-            Raw,
-            "idle",
-            large,
-            "--seconds 0 --message 262144",
-            vec![each(2000.0)],
-        ),
-        work(format!("{many} silent connections"), Rpc, "silent", many, "--seconds 0", vec![each(1200.0)]),
+        Figure { is_inverse: true, bounds: bounds.to_vec(), ..by_cpu },
+        Figure::new("messages for each second", "", "/messages_per_second"),
+        Figure { bounds: p99_bounds.to_vec(), ..p99 },
     ]
 }
 
-/// Bytes for each connection while all are there, and after all have left.
-const EACH: &str = "/resident_bytes_per_connection";
-const KEPT: &str = "/resident_bytes_per_connection_after_leaving";
-
-/// What is looked at where messages are answered; `musts` are for how many, `p99` is for how long one takes.
-///
-/// They are for how many in each second of CPU that the server used: with a core to itself that is the same as in each
-/// second, and when others run on that core too, it still tells of the server.
-fn messages(musts: &[(Kind, Must)], p99: Vec<(Kind, Must)>) -> Vec<Figure> {
-    let by_cpu = Figure::new("messages, in a second of its CPU", "", "/server_cpu_microseconds_per_message");
-    vec![
-        Figure { is_inverse: true, musts: musts.to_vec(), ..by_cpu },
-        Figure::new("messages, in a second", "", "/messages_per_second"),
-        Figure { musts: p99, ..Figure::new("time of one, p99", "µs", "/latency_microseconds/p99") },
-    ]
-}
-
-fn echo(plan: &Plan, connections: usize) -> Work {
-    let least = if connections == 100 { 1.5 } else { 2.8 };
-    let name = format!("echo of 64 bytes, {connections} connections");
-    let mut work = timed(plan, name, Raw, "echo", connections);
-    // How they compare with the others is seen at the first.
-    work.servers.retain(|kind| connections == 100 || !kind.is_script());
-    work.options.extend(words(&format!("--size 64 --warmup {} --seconds {}", plan.warmup, plan.span)));
-    // A thousand are more than a worker's queue holds: nobody is to wait while others have their second turn.
-    let p99 = if connections == 1000 { vec![(Predecessor, AtMost(0.5))] } else { Vec::new() };
-    work.figures = messages(&[(Predecessor, AtLeast(least)), (Fast, AtLeast(0.9))], p99);
-    work
-}
-
-fn rpc(plan: &Plan) -> Work {
-    let mut work = timed(plan, "gateway.echo by JSON-RPC, 100 connections".to_owned(), Rpc, "echo", 100);
-    work.options.extend(words(&format!("--rpc --warmup {} --seconds {}", plan.warmup, plan.span)));
-    work.figures = messages(&[(Predecessor, AtLeast(1.5))], Vec::new());
-    work
-}
-
-fn pipelined(plan: &Plan) -> Work {
-    let name = "echo of 64 bytes, 16 at a time on each of 100 connections".to_owned();
-    let mut work = timed(plan, name, Raw, "pipelined", 100);
-    work.servers.retain(|kind| !kind.is_script());
-    work.options.extend(words(&format!("--size 64 --depth 16 --warmup {} --seconds {}", plan.warmup, plan.span)));
-    work.figures = messages(&[(Predecessor, AtLeast(6.0))], Vec::new());
-    work
-}
-
-fn fanout(plan: &Plan) -> Work {
-    let mut work = timed(plan, format!("a message of 64 bytes to {} clients", plan.fan), Raw, "fanout", plan.fan);
-    work.options.extend(words(&format!("--size 64 --rounds {}", plan.broadcasts)));
-    // The interpreted ones would take most of the time for opening so many.
-    work.servers.retain(|kind| !kind.is_script());
-    work.figures = vec![
-        Figure::new("until all have it", "µs", "/round_microseconds/median").must(Predecessor, AtMost(0.5)),
-        Figure::new("CPU for each delivery", "µs", "/server_cpu_microseconds_per_delivery")
-            .must(Predecessor, AtMost(0.5)),
-    ];
-    work
-}
-
-/// Events on a topic, so many at once, beside the predecessor's way with them.
-fn events(plan: &Plan, subscribers: usize, at_once: usize) -> Work {
-    let what = if at_once == 1 { "an event".to_owned() } else { format!("{at_once} events at once") };
-    let mut work = timed(plan, format!("{what} of 64 bytes to {subscribers} subscribers"), Rpc, "events", subscribers);
-    // As many deliveries either way.
-    let rounds = if at_once == 1 { plan.broadcasts } else { 1 };
-    work.options.extend(words(&format!("--size 64 --depth {at_once} --rounds {rounds}")));
-    if at_once > 1 {
-        // A million deliveries are enough.
-        work.rounds = 1;
+fn echo(plan: &Plan, connections: usize) -> Workload {
+    let name = format!("echo of 64 bytes on {connections} connections");
+    // A worker's queue holds 256 tasks: with 1,000 connections it shows whether some clients are served less often.
+    let p99_bounds: &[_] = if connections == 1000 { &[(Predecessor, AtMost(0.5))] } else { &[] };
+    Workload {
+        figures: echo_figures(&[(Floor, ECHO_BOUND)], p99_bounds),
+        ..timed(plan, name, Echo, "echo", connections)
     }
-    work.servers = vec![Gateway, Channel];
-    work.figures = vec![
-        Figure::new("until all have all", "µs", "/round_microseconds/median").must(Channel, AtMost(1.0)),
-        Figure::new("deliveries, in a second", "", "/deliveries_per_second"),
-        Figure::new("CPU for each delivery", "µs", "/server_cpu_microseconds_per_delivery").must(Channel, AtMost(1.0)),
-    ];
-    work
 }
 
-fn handshakes(plan: &Plan) -> Work {
-    let mut work = timed(plan, "connect, handshake, close".to_owned(), Rpc, "handshake", 32);
-    work.options.extend(words(&format!("--warmup {} --seconds {}", plan.warmup, plan.span)));
-    work.figures = vec![
-        Figure::new("handshakes, in a second", "", "/handshakes_per_second"),
-        Figure::new("CPU for each", "µs", "/server_cpu_microseconds_per_handshake").must(Predecessor, AtMost(0.75)),
-    ];
-    work
+fn rpc_echo(plan: &Plan) -> Workload {
+    let workload = timed(plan, "JSON-RPC echo on 100 connections".to_owned(), Rpc, "echo", 100);
+    Workload { figures: echo_figures(&[], &[]), ..workload }
 }
 
-/// Beside those who ping by themselves, and without `--busy`: a client that has nothing to do sleeps.
-fn pings(plan: &Plan) -> Work {
-    let mut work =
-        timed(plan, format!("{} connections, pinged every 3 s, beside others", plan.many), Rpc, "ping", plan.many);
-    work.options = words(&format!("--seconds {}", plan.pinging.as_secs()));
-    work.servers = vec![Gateway, Predecessor, Floor, Sends];
-    // Two rounds: each is long enough, and takes a minute.
-    (work.pings, work.rounds) = (true, plan.rounds.min(2));
-    work.figures = vec![
-        Figure::new("CPU for each ping and its pong", "µs", "/server_cpu_microseconds_per_ping")
-            .must(Sends, AtMost(1.5)),
-    ];
-    work
+fn pipelined_echo(plan: &Plan) -> Workload {
+    let name = "echo of 64 bytes, 16 at a time on 100 connections".to_owned();
+    let mut workload = timed(plan, name, Echo, "echo", 100);
+    workload.options += " --depth 16";
+    Workload { figures: echo_figures(&[], &[]), ..workload }
 }
 
-fn words(text: &str) -> Vec<String> {
-    text.split_ascii_whitespace().map(str::to_owned).collect()
+fn fanout(plan: &Plan) -> Workload {
+    let name = format!("broadcast of 64 bytes to {} clients", plan.receivers);
+    let servers: &[Kind] = match plan.quick {
+        true => &[Gateway, Floor, Nchan, Nats],
+        false => &[Gateway, Floor, Fast, Predecessor, Nchan, Nats],
+    };
+    let cpu = Figure::new("CPU for each delivery", "µs", "/server_cpu_microseconds_per_delivery")
+        .bound(Floor, FANOUT_BOUND)
+        .bound(Nats, AtMost(1.0))
+        .bound(Nchan, AtMost(1.0));
+    let round = Figure::new("until all have received it", "µs", "/round_microseconds/median");
+    Workload {
+        options: format!("--rounds {}", plan.broadcasts),
+        servers: servers.to_vec(),
+        figures: vec![cpu, round],
+        ..timed(plan, name, Echo, "fanout", plan.receivers)
+    }
+}
+
+/// Events on a topic, `burst` at once, compared with the predecessor's design for them.
+fn events(plan: &Plan, subscribers: usize, burst: usize) -> Workload {
+    let what = if burst == 1 { "an event".to_owned() } else { format!("{burst} events at once") };
+    let name = format!("{what} of 64 bytes to {subscribers} subscribers");
+    // A burst to as many subscribers is enough deliveries in one round.
+    let broadcasts = if burst == 1 { plan.broadcasts } else { 1 };
+    let cpu = Figure::new("CPU for each delivery", "µs", "/server_cpu_microseconds_per_delivery");
+    let round = Figure::new("until all have received all", "µs", "/round_microseconds/median");
+    Workload {
+        options: format!("--depth {burst} --rounds {broadcasts}"),
+        servers: vec![Gateway, Channel],
+        figures: vec![
+            cpu.bound(Channel, AtMost(1.0)),
+            round.bound(Channel, AtMost(1.0)),
+            Figure::new("deliveries for each second", "", "/deliveries_per_second"),
+        ],
+        ..timed(plan, name, Rpc, "fanout", subscribers)
+    }
+}
+
+fn handshakes(plan: &Plan) -> Workload {
+    let workload = timed(plan, "connect, handshake, close".to_owned(), Rpc, "handshake", 32);
+    let cpu = Figure::new("CPU for each", "µs", "/server_cpu_microseconds_per_handshake");
+    let rate = Figure::new("handshakes for each second", "", "/handshakes_per_second");
+    Workload { figures: vec![cpu.bound(Predecessor, AtMost(0.75)), rate], ..workload }
+}
+
+/// The load generator sleeps here while nothing happens, so that waking it is part of each ping's cost.
+fn pings(plan: &Plan) -> Workload {
+    let name = format!("pings every 3 s to {} connections", plan.held);
+    let cpu = Figure::new("CPU for each ping and its pong", "µs", "/server_cpu_microseconds_per_ping");
+    Workload {
+        pings: true,
+        options: format!("--seconds {}", plan.ping_time.as_secs()),
+        servers: vec![Gateway, Floor, Predecessor],
+        // A round takes a minute.
+        rounds: 2,
+        figures: vec![cpu.bound(Floor, FANOUT_BOUND)],
+        ..timed(plan, name, Rpc, "hold", plan.held)
+    }
 }

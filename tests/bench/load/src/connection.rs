@@ -2,13 +2,13 @@
 //! here; messages are handed to a `Handler`.
 
 use crate::failure::Failure;
-use crate::frames::{Event, Fragment, FrameReader, Violation};
 use crate::handshake::{self, Response};
 use crate::losses::End;
 use crate::peer::{Outbound, Peer};
 use crate::socket::{Interest, Poller};
 use rustix::fd::OwnedFd;
 use std::time::Instant;
+use test_support::frames::{Chunk, Event, FrameReader, Violation};
 
 /// What a mode does with its connections.
 pub trait Handler {
@@ -17,8 +17,8 @@ pub trait Handler {
         Ok(())
     }
 
-    /// A fragment of a message was received.
-    fn message(&mut self, peer: &mut Peer<'_>, fragment: Fragment<'_>) -> Result<(), Failure>;
+    /// Part of a message was received.
+    fn message(&mut self, peer: &mut Peer<'_>, chunk: Chunk<'_>) -> Result<(), Failure>;
 
     /// A connection ended. Fails, unless the mode counts such ends.
     fn ended(&mut self, id: usize, end: &End) -> Result<(), Failure> {
@@ -165,7 +165,7 @@ fn read_frames(
     handler: &mut impl Handler,
 ) -> Result<(), Stop> {
     frames.read(bytes, |event| match event {
-        Event::Message(fragment) => Ok(handler.message(peer, fragment)?),
+        Event::Data(chunk) => Ok(handler.message(peer, chunk)?),
         Event::Ping(payload) => {
             counts.pings += 1;
             Ok(peer.pong(payload)?)

@@ -4,11 +4,11 @@
 mod nats;
 
 use crate::failure::Failure;
-use crate::frames::{BINARY, Fragment, TEXT, client_frame};
 use crate::handshake::find;
 use crate::options::{Dialect, Options};
 use crate::payload::{Reassembly, excerpt, number_after, text};
 use nats::NatsReader;
+use test_support::frames::{BINARY, Chunk, FIN, TEXT, client_frame};
 
 /// The topic, subject or channel of all publications.
 const TOPIC: &str = "figures";
@@ -41,7 +41,7 @@ pub struct Feed {
     publication: Vec<u8>,
     depth: usize,
     nats: Vec<NatsReader>,
-    fragments: Vec<Reassembly>,
+    messages: Vec<Reassembly>,
     /// Answers the server's PING.
     nats_pong: Vec<u8>,
 }
@@ -54,9 +54,9 @@ impl Feed {
             payload[0] = BROADCAST;
         }
         let frame = match options.dialect {
-            Dialect::Echo | Dialect::Nchan => client_frame(TEXT, &payload),
-            Dialect::Rpc => client_frame(TEXT, rpc_publication(&payload).as_bytes()),
-            Dialect::Nats => client_frame(BINARY, &nats::publication(TOPIC, &payload)),
+            Dialect::Echo | Dialect::Nchan => client_frame(FIN | TEXT, &payload),
+            Dialect::Rpc => client_frame(FIN | TEXT, rpc_publication(&payload).as_bytes()),
+            Dialect::Nats => client_frame(FIN | BINARY, &nats::publication(TOPIC, &payload)),
         };
         Feed {
             dialect: options.dialect,
@@ -64,8 +64,8 @@ impl Feed {
             depth: options.depth,
             payload,
             nats: (0..size).map(|_| NatsReader::default()).collect(),
-            fragments: (0..size).map(|_| Reassembly::default()).collect(),
-            nats_pong: client_frame(BINARY, b"PONG\r\n"),
+            messages: (0..size).map(|_| Reassembly::default()).collect(),
+            nats_pong: client_frame(FIN | BINARY, b"PONG\r\n"),
         }
     }
 
@@ -73,9 +73,9 @@ impl Feed {
     pub fn subscription(&self) -> Option<Vec<u8>> {
         match self.dialect {
             // The server may register a connection after its 101; one that was echoed a text is registered.
-            Dialect::Echo => Some(client_frame(TEXT, b"?")),
-            Dialect::Rpc => Some(client_frame(TEXT, RPC_SUBSCRIPTION)),
-            Dialect::Nats => Some(client_frame(BINARY, &nats::greeting(Some(TOPIC)))),
+            Dialect::Echo => Some(client_frame(FIN | TEXT, b"?")),
+            Dialect::Rpc => Some(client_frame(FIN | TEXT, RPC_SUBSCRIPTION)),
+            Dialect::Nats => Some(client_frame(FIN | BINARY, &nats::greeting(Some(TOPIC)))),
             Dialect::Nchan => None,
         }
     }
@@ -84,7 +84,7 @@ impl Feed {
     pub fn publisher_greeting(&self) -> Option<Vec<u8>> {
         match self.dialect {
             Dialect::Echo => self.subscription(),
-            Dialect::Nats => Some(client_frame(BINARY, &nats::greeting(None))),
+            Dialect::Nats => Some(client_frame(FIN | BINARY, &nats::greeting(None))),
             Dialect::Rpc | Dialect::Nchan => None,
         }
     }
@@ -109,25 +109,25 @@ impl Feed {
         &self.publication[..self.publication.len() / self.depth]
     }
 
-    /// Calls `sink` with what a fragment completes on this connection.
+    /// Calls `sink` with what a chunk completes on this connection.
     pub fn receive(
         &mut self,
         id: usize,
-        fragment: Fragment<'_>,
+        chunk: Chunk<'_>,
         mut sink: impl FnMut(Received<'_>) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
         if self.dialect == Dialect::Nats {
             let Feed { nats_pong, payload, .. } = self;
-            return self.nats[id].read(fragment.bytes, |command| match command {
+            return self.nats[id].read(chunk.bytes, |command| match command {
                 nats::Command::Ping => sink(Received::Reply(nats_pong)),
                 nats::Command::Pong => sink(Received::Confirmation),
                 nats::Command::Message(received) => sink(check(received, payload)?),
             });
         }
-        if !fragment.is_text {
+        if !chunk.text {
             return Err(Failure::Run("a binary message".to_owned()));
         }
-        let Some(message) = self.fragments[id].add(fragment) else { return Ok(()) };
+        let Some(message) = self.messages[id].add(chunk) else { return Ok(()) };
         sink(self.classify(&message)?)
     }
 

@@ -1,11 +1,11 @@
 //! How connections end, and counts of those that ended unexpectedly.
 
 use crate::failure::Failure;
-use crate::frames::Violation;
 use rustix::io::Errno;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt;
+use test_support::frames::Violation;
 
 /// Losses that are described on standard error; the others are only counted.
 const DESCRIBED: u64 = 5;
@@ -40,7 +40,7 @@ impl fmt::Display for End {
             End::Closed(code, reason) => write!(f, "closed by the server: code {code} {reason}"),
             End::NoCloseFrame => f.write_str("closed by the server without a close frame"),
             End::Broken(error) => write!(f, "broken: {error}"),
-            End::Violation(violation) => write!(f, "the server sent {violation}"),
+            End::Violation(violation) => write!(f, "protocol violation by the server: {violation}"),
             End::Finished => f.write_str("closed normally"),
         }
     }

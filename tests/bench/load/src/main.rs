@@ -6,7 +6,7 @@
 //! - `modes`: what is done to the server, one file for each mode
 //! - `connections`, `connection`, `peer`: all connections; receiving on one; sending on one
 //! - `dialect`, `payload`: what is published and echoed, and the check of what arrives
-//! - `handshake`, `frames`: the bytes of RFC 6455
+//! - `handshake`: the opening handshake; frames are in the support crate
 //! - `socket`: system calls
 //! - `span`, `process`: what the server used meanwhile
 //! - `histogram`, `losses`, `watchdog`, `failure`: counting, giving up, reporting
@@ -15,7 +15,6 @@ mod connection;
 mod connections;
 mod dialect;
 mod failure;
-mod frames;
 mod handshake;
 mod histogram;
 mod losses;

@@ -1,10 +1,10 @@
 //! The messages of echo mode, built once, and the check of the replies to them.
 
 use crate::failure::Failure;
-use crate::frames::{Fragment, MASK, TEXT, client_frame};
 use crate::handshake::find;
 use std::borrow::Cow;
 use std::ops::Range;
+use test_support::frames::{Chunk, FIN, MASK, TEXT, client_frame};
 
 /// Digits of an ID: all requests have the same length.
 const ID_DIGITS: usize = 10;
@@ -16,18 +16,18 @@ pub fn text(size: usize) -> Vec<u8> {
     (0..size).map(|index| b'a' + ((index + index / 23) % 26) as u8).collect()
 }
 
-/// Joins the fragments of one connection's messages.
+/// Joins the chunks of one connection's messages.
 #[derive(Default)]
 pub struct Reassembly(Vec<u8>);
 
 impl Reassembly {
-    /// Adds a fragment, and returns the message that it completes. A message of one fragment isn't copied.
-    pub fn add<'a>(&mut self, fragment: Fragment<'a>) -> Option<Cow<'a, [u8]>> {
-        if fragment.is_first && fragment.is_last {
-            return Some(fragment.bytes.into());
+    /// Adds a chunk, and returns the message that it completes. A message of one chunk isn't copied.
+    pub fn add<'a>(&mut self, chunk: Chunk<'a>) -> Option<Cow<'a, [u8]>> {
+        if chunk.offset == 0 && chunk.last {
+            return Some(chunk.bytes.into());
         }
-        self.0.extend_from_slice(fragment.bytes);
-        fragment.is_last.then(|| std::mem::take(&mut self.0).into())
+        self.0.extend_from_slice(chunk.bytes);
+        chunk.last.then(|| std::mem::take(&mut self.0).into())
     }
 }
 
@@ -69,7 +69,7 @@ impl Batch {
     }
 
     fn new(count: usize, payload: &[u8], id: Option<usize>, expected: Expected) -> Batch {
-        let frame = client_frame(TEXT, payload);
+        let frame = client_frame(FIN | TEXT, payload);
         let header = frame.len() - payload.len();
         Batch {
             frame_len: frame.len(),

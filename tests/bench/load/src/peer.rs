@@ -1,10 +1,10 @@
 //! The sending side of one connection. Bytes that the socket doesn't accept are kept until it does.
 
 use crate::failure::Failure;
-use crate::frames::{self, CLOSE};
 use crate::socket::{self, Interest, Poller};
 use rustix::fd::OwnedFd;
 use std::time::Instant;
+use test_support::frames::{CLOSE, PONG, client_control_frame};
 
 /// The close code of a normal close.
 const NORMAL: [u8; 2] = 1000_u16.to_be_bytes();
@@ -75,16 +75,14 @@ impl Peer<'_> {
 
     /// Answers a ping.
     pub fn pong(&mut self, payload: &[u8]) -> Result<(), Failure> {
-        let (frame, length) = frames::pong(payload);
+        let (frame, length) = client_control_frame(PONG, payload);
         self.send(&frame[..length])
     }
 
     /// Starts the close handshake.
     pub fn close(&mut self) -> Result<(), Failure> {
         self.out.close_sent = true;
-        let (mut frame, length) = frames::pong(&NORMAL);
-        // A close frame differs from a pong in its first byte only.
-        frame[0] ^= frames::PONG ^ CLOSE;
+        let (frame, length) = client_control_frame(CLOSE, &NORMAL);
         self.send(&frame[..length])
     }
 

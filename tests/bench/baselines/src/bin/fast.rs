@@ -1,10 +1,10 @@
-//! Stands for the fast library that one would reach for: fastwebsockets on hyper, done well. The HTTP layer is taken away
-//! after the upgrade, so that frames are read from and written to the bare TCP stream, and messages for everybody come
-//! through one broadcast channel, which costs a connection little. Each connection has a timer for its pings.
+//! fastwebsockets on hyper, used as well as it can be: after the upgrade frames are read from and written to the bare TCP
+//! stream, and messages for all clients pass through one broadcast channel, which costs a connection little. Each
+//! connection has a ping timer.
 //!
-//! Leaves out authentication and a registry of clients: nobody here can be looked up or addressed.
+//! Leaves out authentication and a registry of clients: no client can be looked up or addressed.
 
-use aisopod_peers::{BROADCAST, Options, PATH, UNANSWERED, rpc};
+use aisopod_baselines::{BROADCAST, MAX_UNANSWERED, Options, PATH, default_runtime, rpc_response};
 use fastwebsockets::upgrade::{UpgradeFut, upgrade};
 use fastwebsockets::{FragmentCollectorRead, Frame, OpCode, Payload, Role, WebSocketError, after_handshake_split};
 use http_body_util::Empty;
@@ -25,89 +25,89 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::broadcast;
 use tokio::time::{Instant, interval_at};
 
-/// Messages for everybody that a client may be behind.
-const BEHIND: usize = 256;
+/// Broadcasts that a client may lag by.
+const CHANNEL_CAPACITY: usize = 256;
 
 type Reader = FragmentCollectorRead<tokio::io::Chain<Cursor<Vec<u8>>, OwnedReadHalf>>;
 type Writer = fastwebsockets::WebSocketWrite<OwnedWriteHalf>;
 
-/// What all connections share.
+/// The state that all connections share.
 struct Server {
-    everybody: broadcast::Sender<Arc<str>>,
+    broadcasts: broadcast::Sender<Arc<str>>,
     options: Options,
 }
 
 fn main() -> ExitCode {
-    aisopod_peers::run(None, serve)
+    aisopod_baselines::run(default_runtime(), serve)
 }
 
 async fn serve(listener: TcpListener, options: Options) {
-    let server = Arc::new(Server { everybody: broadcast::Sender::new(BEHIND), options });
+    let server = Arc::new(Server { broadcasts: broadcast::Sender::new(CHANNEL_CAPACITY), options });
     loop {
-        let stream = aisopod_peers::accept(&listener).await;
+        let stream = aisopod_baselines::accept(&listener).await;
         let server = server.clone();
-        let service = service_fn(move |request| ready(answer(request, &server)));
+        let service = service_fn(move |request| ready(respond(request, &server)));
         let http = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
-        // A connection that breaks is its client's affair.
+        // A broken connection needs no handling.
         tokio::spawn(http.with_upgrades());
     }
 }
 
-fn answer(mut request: Request<Incoming>, server: &Arc<Server>) -> Result<Response<Empty<Bytes>>, Infallible> {
+fn respond(mut request: Request<Incoming>, server: &Arc<Server>) -> Result<Response<Empty<Bytes>>, Infallible> {
     if request.uri().path() != PATH {
-        return Ok(refusal(StatusCode::NOT_FOUND));
+        return Ok(error_response(StatusCode::NOT_FOUND));
     }
-    let Ok((response, upgraded)) = upgrade(&mut request) else { return Ok(refusal(StatusCode::BAD_REQUEST)) };
+    let Ok((response, upgraded)) = upgrade(&mut request) else { return Ok(error_response(StatusCode::BAD_REQUEST)) };
     let server = server.clone();
     tokio::spawn(async move {
-        if let Ok((reader, writer)) = open(upgraded).await {
-            // However it ended, the client is gone.
-            let _ = talk(reader, writer, &server).await;
+        if let Ok((reader, writer)) = open_stream(upgraded).await {
+            // Every end of a session is handled alike.
+            let _ = run_session(reader, writer, &server).await;
         }
     });
     Ok(response)
 }
 
-fn refusal(status: StatusCode) -> Response<Empty<Bytes>> {
+fn error_response(status: StatusCode) -> Response<Empty<Bytes>> {
     let mut response = Response::new(Empty::new());
     *response.status_mut() = status;
     response
 }
 
-/// The two halves of the WebSocket, on the TCP stream itself.
-async fn open(upgraded: UpgradeFut) -> Result<(Reader, Writer), WebSocketError> {
+/// The two halves of the WebSocket, on the bare TCP stream.
+async fn open_stream(upgraded: UpgradeFut) -> Result<(Reader, Writer), WebSocketError> {
     let http = upgraded.await?.into_inner().into_inner();
     let parts = http.downcast::<TokioIo<TcpStream>>().map_err(|_| WebSocketError::InvalidConnectionHeader)?;
     let (reader, writer) = parts.io.into_inner().into_split();
-    // A copy: the original would hold on to hyper's buffer.
+    // A copy: the original would keep hyper's buffer alive.
     let reader = Cursor::new(parts.read_buf.to_vec()).chain(reader);
     let (mut reader, writer) = after_handshake_split(reader, writer, Role::Server);
-    // Both are answered below, where the writer is.
+    // The session answers both, since it owns the writer.
     reader.set_auto_pong(false);
     reader.set_auto_close(false);
     Ok((FragmentCollectorRead::new(reader), writer))
 }
 
-async fn talk(mut reader: Reader, mut writer: Writer, server: &Server) -> Result<(), WebSocketError> {
+async fn run_session(mut reader: Reader, mut writer: Writer, server: &Server) -> Result<(), WebSocketError> {
     let period = server.options.ping_interval;
     let (mut pings, mut unanswered) = (interval_at(Instant::now() + period, period), 0);
-    let mut everybody = server.everybody.subscribe();
-    // The reader is never obliged to send: it neither pongs nor closes by itself.
-    let mut nothing = |_: Frame<'_>| ready(Ok::<(), Infallible>(()));
+    let mut broadcasts = server.broadcasts.subscribe();
+    // The reader sends neither pongs nor close frames by itself.
+    let mut send_nothing = |_: Frame<'_>| ready(Ok::<(), Infallible>(()));
     loop {
-        let mut reading = pin!(reader.read_frame(&mut nothing));
-        // Reading goes on where it was: a frame that is half there would be lost otherwise.
+        let mut reading = pin!(reader.read_frame(&mut send_nothing));
+        // The future is kept across the other branches: dropping it would lose a partial frame.
         let frame = loop {
             tokio::select! {
                 biased;
                 frame = &mut reading => break frame?,
-                text = everybody.recv() => {
-                    // Who is too far behind misses what was overwritten.
+                text = broadcasts.recv() => {
+                    // A client that lags too far misses messages.
                     let Ok(text) = text else { continue };
                     writer.write_frame(Frame::text(Payload::Borrowed(text.as_bytes()))).await?;
                 }
                 _ = pings.tick() => {
-                    if unanswered == UNANSWERED {
+                    if unanswered == MAX_UNANSWERED {
                         return Ok(());
                     }
                     unanswered += 1;
@@ -126,15 +126,15 @@ async fn talk(mut reader: Reader, mut writer: Writer, server: &Server) -> Result
 }
 
 async fn reply(writer: &mut Writer, frame: Frame<'_>, server: &Server) -> Result<(), WebSocketError> {
-    let is_for_everybody = frame.payload.first() == Some(&BROADCAST);
-    if !is_for_everybody && !server.options.json {
+    let is_broadcast = frame.payload.first() == Some(&BROADCAST);
+    if !is_broadcast && !server.options.rpc {
         return writer.write_frame(frame).await;
     }
     let text = std::str::from_utf8(&frame.payload).map_err(|_| WebSocketError::InvalidUTF8)?;
-    if is_for_everybody {
-        // The sender listens too, so there is somebody.
-        let _ = server.everybody.send(text.into());
+    if is_broadcast {
+        // The sender itself is subscribed, so there is a receiver.
+        let _ = server.broadcasts.send(text.into());
         return Ok(());
     }
-    writer.write_frame(Frame::text(Payload::Borrowed(rpc(text).as_bytes()))).await
+    writer.write_frame(Frame::text(Payload::Borrowed(rpc_response(text).as_bytes()))).await
 }

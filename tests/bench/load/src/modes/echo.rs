@@ -3,7 +3,6 @@
 use crate::connection::Handler;
 use crate::connections::{Connections, HANDSHAKES_IN_FLIGHT, MAX_SLEEP};
 use crate::failure::Failure;
-use crate::frames::Fragment;
 use crate::histogram::Histogram;
 use crate::options::{Dialect, Options};
 use crate::payload::{Batch, FIRST_ID, Reassembly};
@@ -12,6 +11,7 @@ use crate::span::Span;
 use crate::watchdog::Watchdog;
 use serde_json::{Value, json};
 use std::time::Instant;
+use test_support::frames::Chunk;
 
 /// Opens, warms up, measures.
 pub fn run(options: &Options) -> Result<Value, Failure> {
@@ -107,14 +107,14 @@ impl Echo {
 }
 
 impl Handler for Echo {
-    fn message(&mut self, peer: &mut Peer<'_>, fragment: Fragment<'_>) -> Result<(), Failure> {
+    fn message(&mut self, peer: &mut Peer<'_>, chunk: Chunk<'_>) -> Result<(), Failure> {
         let id = peer.id;
         let exchange = &mut self.exchanges[id];
-        if !fragment.is_text || exchange.outstanding == 0 {
-            let what = if fragment.is_text { "an unexpected message" } else { "a binary message" };
+        if !chunk.text || exchange.outstanding == 0 {
+            let what = if chunk.text { "an unexpected message" } else { "a binary message" };
             return Err(Failure::Run(format!("connection {id}: {what}")));
         }
-        let Some(reply) = exchange.reassembly.add(fragment) else { return Ok(()) };
+        let Some(reply) = exchange.reassembly.add(chunk) else { return Ok(()) };
         let checked = self.batch.check(&reply, exchange.next_id, !exchange.was_compared);
         checked.map_err(|failure| Failure::run(format!("connection {id}"), failure))?;
         (exchange.was_compared, exchange.next_id) = (true, exchange.next_id + 1);

@@ -5,13 +5,13 @@ use crate::connection::Handler;
 use crate::connections::{Connections, HANDSHAKES_IN_FLIGHT, MAX_SLEEP};
 use crate::dialect::{Feed, Received};
 use crate::failure::Failure;
-use crate::frames::Fragment;
 use crate::options::Options;
 use crate::peer::Peer;
 use crate::span::Span;
 use crate::watchdog::Watchdog;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
+use test_support::frames::Chunk;
 
 /// Single messages that are published before the measured part.
 const WARMUP_ROUNDS: usize = 2;
@@ -111,11 +111,11 @@ impl Handler for Fanout {
         peer.send(&frame)
     }
 
-    fn message(&mut self, peer: &mut Peer<'_>, fragment: Fragment<'_>) -> Result<(), Failure> {
+    fn message(&mut self, peer: &mut Peer<'_>, chunk: Chunk<'_>) -> Result<(), Failure> {
         let Fanout { feed, received, published, missing, delivered, last, .. } = self;
         let id = peer.id;
         let fail = |what: &str| Err(Failure::Run(format!("connection {id}: {what}")));
-        let result = feed.receive(id, fragment, |item| {
+        let result = feed.receive(id, chunk, |item| {
             match item {
                 Received::Reply(frame) => return peer.send(frame),
                 Received::Confirmation => {}

@@ -3,11 +3,11 @@
 use crate::connection::Handler;
 use crate::connections::{Connections, MAX_SLEEP};
 use crate::failure::Failure;
-use crate::frames::Fragment;
 use crate::options::Options;
 use crate::payload::{Batch, FIRST_ID, Reassembly};
 use crate::peer::Peer;
 use crate::watchdog::Watchdog;
+use test_support::frames::Chunk;
 
 /// Connections that wait for their message at once.
 const IN_FLIGHT: usize = 8;
@@ -36,12 +36,12 @@ struct FirstMessage {
 }
 
 impl Handler for FirstMessage {
-    fn message(&mut self, peer: &mut Peer<'_>, fragment: Fragment<'_>) -> Result<(), Failure> {
+    fn message(&mut self, peer: &mut Peer<'_>, chunk: Chunk<'_>) -> Result<(), Failure> {
         let id = peer.id;
         let Some(reassembly) = self.reassemblies.get_mut(id) else {
             return Err(Failure::Run(format!("connection {id}: an unexpected message")));
         };
-        if let Some(reply) = reassembly.add(fragment) {
+        if let Some(reply) = reassembly.add(chunk) {
             let checked = self.batch.check(&reply, FIRST_ID, true);
             checked.map_err(|failure| Failure::run(format!("connection {id}"), failure))?;
             self.done += 1;

@@ -4,7 +4,6 @@
 use crate::connection::Handler;
 use crate::connections::{Connections, MAX_SLEEP};
 use crate::failure::Failure;
-use crate::frames::Fragment;
 use crate::losses::{End, Losses};
 use crate::options::Options;
 use crate::peer::Peer;
@@ -12,6 +11,7 @@ use crate::span::Span;
 use crate::watchdog::Watchdog;
 use serde_json::{Value, json};
 use std::time::Instant;
+use test_support::frames::Chunk;
 
 /// Warms up, measures, and waits for the handshakes in flight.
 pub fn run(options: &Options) -> Result<Value, Failure> {
@@ -68,7 +68,7 @@ impl Handler for Handshakes {
         peer.close()
     }
 
-    fn message(&mut self, _peer: &mut Peer<'_>, _fragment: Fragment<'_>) -> Result<(), Failure> {
+    fn message(&mut self, _peer: &mut Peer<'_>, _chunk: Chunk<'_>) -> Result<(), Failure> {
         Ok(())
     }
 

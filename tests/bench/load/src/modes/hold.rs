@@ -6,7 +6,6 @@ use crate::connection::Handler;
 use crate::connections::{Connections, HANDSHAKES_IN_FLIGHT, MAX_SLEEP};
 use crate::dialect::{Feed, Received};
 use crate::failure::Failure;
-use crate::frames::Fragment;
 use crate::losses::{End, Losses};
 use crate::options::{Dialect, Options};
 use crate::peer::Peer;
@@ -15,6 +14,7 @@ use crate::span::{Measured, Span};
 use crate::watchdog::Watchdog;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
+use test_support::frames::Chunk;
 
 /// Interval at which the server's memory is read.
 const SAMPLE_INTERVAL: Duration = Duration::from_millis(100);
@@ -116,10 +116,10 @@ impl Handler for Held {
         subscription.map_or(Ok(()), |frame| peer.send(&frame))
     }
 
-    fn message(&mut self, peer: &mut Peer<'_>, fragment: Fragment<'_>) -> Result<(), Failure> {
+    fn message(&mut self, peer: &mut Peer<'_>, chunk: Chunk<'_>) -> Result<(), Failure> {
         let Held { feed, confirmed, .. } = self;
         let Some(feed) = feed else { return Ok(()) };
-        feed.receive(peer.id, fragment, |received| match received {
+        feed.receive(peer.id, chunk, |received| match received {
             Received::Reply(frame) => peer.send(frame),
             Received::Confirmation => {
                 *confirmed += 1;

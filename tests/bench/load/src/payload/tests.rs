@@ -70,13 +70,13 @@ fn response_is_accepted_with_its_id_first_or_last() {
 }
 
 #[test]
-fn fragments_are_joined_to_messages() {
-    let fragment = |bytes, is_first, is_last| Fragment { bytes, is_first, is_last, is_text: true };
+fn chunks_are_joined_to_messages() {
+    let chunk = |bytes, offset, last| Chunk { bytes, offset, last, text: true };
     let mut reassembly = Reassembly::default();
     for _ in 0..2 {
-        assert_eq!(reassembly.add(fragment(b"ab", true, false)), None);
-        assert_eq!(reassembly.add(fragment(b"", false, false)), None);
-        assert_eq!(reassembly.add(fragment(b"c", false, true)).unwrap(), &b"abc"[..]);
-        assert!(matches!(reassembly.add(fragment(b"whole", true, true)), Some(Cow::Borrowed(b"whole"))));
+        assert_eq!(reassembly.add(chunk(b"ab", 0, false)), None);
+        assert_eq!(reassembly.add(chunk(b"", 2, false)), None);
+        assert_eq!(reassembly.add(chunk(b"c", 2, true)).unwrap(), &b"abc"[..]);
+        assert!(matches!(reassembly.add(chunk(b"whole", 0, true)), Some(Cow::Borrowed(b"whole"))));
     }
 }

@@ -1,46 +1,49 @@
-//! One client: its socket, and what the socket had no room for.
+//! One client: its socket, and the bytes that the socket didn't accept.
 
-use crate::frames::{FINAL_PING, PING_PAYLOAD, encode};
 use crate::lock;
-use aisopod_peers::UNANSWERED;
+use aisopod_baselines::MAX_UNANSWERED;
 use socket2::SockRef;
 use std::io::{self, ErrorKind};
 use std::net::Shutdown;
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
+use test_support::frames::{FIN, PING, server_frame};
 use tokio::net::TcpStream;
 
-/// A client that leaves more than this unread is dropped.
+/// As long as the payload of the gateway's pings.
+const PING_PAYLOAD: &[u8] = &[0, 0, 0, 1];
+
+/// A client with more unsent bytes is disconnected.
 const MAX_UNSENT: usize = 16 * 1024 * 1024;
 
-/// A connected client. Whoever has something for it writes to its socket.
+/// A connected client. Any task may write to its socket.
 pub struct Client {
-    /// Its socket.
+    /// The socket.
     pub stream: TcpStream,
-    /// What comes before anything else. While there is something, a task waits to write it.
+    /// Bytes that must be written first. While there are any, a task waits to write them.
     unsent: Mutex<Vec<u8>>,
-    /// Pings in a row that were not answered.
+    /// Pings in a row without an answer.
     pub unanswered: AtomicU8,
 }
 
 impl Client {
-    /// A client whose handshake is done.
+    /// A client whose handshake is complete.
     pub fn new(stream: TcpStream) -> Self {
         Client { stream, unsent: Mutex::default(), unanswered: AtomicU8::new(0) }
     }
 
-    /// The number of its socket.
+    /// The file descriptor of its socket.
     pub fn descriptor(&self) -> usize {
         self.stream.as_raw_fd() as usize
     }
 
-    /// Sends now what the socket takes, and the rest as soon as it can. Says whether all is sent.
+    /// Writes as much as the socket accepts, and the rest later. Returns whether everything was written.
     pub fn send(self: &Arc<Self>, bytes: &[u8]) -> io::Result<bool> {
         let mut unsent = lock(&self.unsent);
         if !unsent.is_empty() {
             if unsent.len() + bytes.len() > MAX_UNSENT {
-                self.cut();
+                self.disconnect();
                 return Err(ErrorKind::OutOfMemory.into());
             }
             unsent.extend_from_slice(bytes);
@@ -60,7 +63,7 @@ impl Client {
         Ok(false)
     }
 
-    /// Writes what is unsent, until nothing is.
+    /// Writes all unsent bytes.
     pub async fn flush(&self) -> io::Result<()> {
         loop {
             self.stream.writable().await?;
@@ -77,20 +80,18 @@ impl Client {
         }
     }
 
-    /// Pings it, or drops it if it has not answered the last ones.
+    /// Sends a ping, or disconnects a client that hasn't answered the last ones.
     pub fn ping(self: &Arc<Self>) {
-        if self.unanswered.fetch_add(1, Relaxed) >= UNANSWERED {
-            self.cut();
+        if self.unanswered.fetch_add(1, Relaxed) >= MAX_UNANSWERED {
+            self.disconnect();
             return;
         }
-        let mut frame = Vec::new();
-        encode(FINAL_PING, PING_PAYLOAD, &mut frame);
-        // One that is broken finds out by itself.
-        let _ = self.send(&frame);
+        // The task of a broken connection ends by itself.
+        let _ = self.send(&server_frame(FIN | PING, PING_PAYLOAD));
     }
 
-    /// Its task sees the end of the stream.
-    fn cut(&self) {
+    /// Ends the stream, which ends the client's task.
+    fn disconnect(&self) {
         let _ = SockRef::from(&self.stream).shutdown(Shutdown::Both);
     }
 }

@@ -1,7 +1,7 @@
-//! The opening handshake (RFC 6455, section 4.2), just enough of it to be right.
+//! The opening handshake (RFC 6455, section 4.2), reduced to what a correct client needs.
 
-use crate::{SCRATCH_BUFFERS, readable};
-use aisopod_peers::PATH;
+use crate::{BUFFERS, readable};
+use aisopod_baselines::PATH;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use sha1::{Digest, Sha1};
@@ -9,33 +9,37 @@ use std::future::poll_fn;
 use std::io::{self, ErrorKind};
 use tokio::net::TcpStream;
 
-/// The longest request head.
+/// Longest request head.
 const MAX_HEAD: usize = 8 * 1024;
 /// RFC 6455, section 1.3.
 const KEY_SUFFIX: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
-/// Answers the request, and returns what came behind it.
-pub async fn shake_hands(stream: &TcpStream) -> io::Result<Vec<u8>> {
+/// Answers the request, and returns the bytes after it.
+pub async fn accept_handshake(stream: &TcpStream) -> io::Result<Vec<u8>> {
     let mut head = Vec::new();
-    let (answer, rest) = loop {
+    let (response, rest) = loop {
         readable(stream).await?;
-        // Read as everything else is: a client that says nothing costs no buffer.
-        let asked = SCRATCH_BUFFERS.with_borrow_mut(|scratch| take(stream, &mut head, &mut scratch.input))?;
-        if let Some(asked) = asked {
-            break asked;
+        // Reads into the shared buffer: a silent client costs none.
+        let request = BUFFERS.with_borrow_mut(|buffers| read_request(stream, &mut head, &mut buffers.input))?;
+        if let Some(request) = request {
+            break request;
         }
     };
-    let refused = "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    let bad_request = "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
     poll_fn(|context| stream.poll_write_ready(context)).await?;
-    let bytes = answer.as_deref().unwrap_or(refused).as_bytes();
-    if stream.try_write(bytes)? < bytes.len() || answer.is_none() {
+    let bytes = response.as_deref().unwrap_or(bad_request).as_bytes();
+    if stream.try_write(bytes)? < bytes.len() || response.is_none() {
         return Err(ErrorKind::InvalidData.into());
     }
     Ok(rest)
 }
 
-/// Reads once. When the request is whole: the 101, if it is one for a WebSocket, and what came behind it.
-fn take(stream: &TcpStream, head: &mut Vec<u8>, input: &mut [u8]) -> io::Result<Option<(Option<String>, Vec<u8>)>> {
+/// Reads once. A complete request returns its 101, if it asks for a WebSocket, and the bytes after it.
+fn read_request(
+    stream: &TcpStream,
+    head: &mut Vec<u8>,
+    input: &mut [u8],
+) -> io::Result<Option<(Option<String>, Vec<u8>)>> {
     let length = match stream.try_read(input) {
         Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
         Ok(length) => length,
@@ -44,14 +48,14 @@ fn take(stream: &TcpStream, head: &mut Vec<u8>, input: &mut [u8]) -> io::Result<
     };
     head.extend_from_slice(&input[..length]);
     match head.windows(4).position(|bytes| bytes == b"\r\n\r\n") {
-        Some(start) => Ok(Some((answer(&head[..start + 4]), head[start + 4..].to_vec()))),
+        Some(start) => Ok(Some((response(&head[..start + 4]), head[start + 4..].to_vec()))),
         None if head.len() >= MAX_HEAD => Err(ErrorKind::InvalidData.into()),
         None => Ok(None),
     }
 }
 
-/// The 101, if this is the head of a WebSocket request.
-fn answer(head: &[u8]) -> Option<String> {
+/// The 101 to a WebSocket request.
+fn response(head: &[u8]) -> Option<String> {
     let mut lines = std::str::from_utf8(head).ok()?.split("\r\n");
     let mut request = lines.next()?.split(' ');
     if (request.next()?, request.next()?, request.next()?) != ("GET", PATH, "HTTP/1.1") {

@@ -6,7 +6,6 @@
 //! the check for UTF-8, most of the close handshake, and any HTTP beyond the upgrade.
 
 mod client;
-mod frames;
 mod handshake;
 
 use aisopod_baselines::{BROADCAST, Options, gateway_runtime, rpc_response};
@@ -17,6 +16,7 @@ use std::io::{self, ErrorKind};
 use std::process::ExitCode;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use test_support::frames::{CLOSE, FIN, MAX_HEADER, PING, PONG, TEXT, append_server_frame, parse_client_frame};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::interval;
 
@@ -25,6 +25,12 @@ const READ_BUFFER: usize = 64 * 1024;
 
 /// Groups of clients that are pinged at different times, spread over the interval as the gateway does it.
 const PING_GROUPS: usize = 50;
+
+/// First bytes of unfragmented frames.
+const FINAL_TEXT: u8 = FIN | TEXT;
+const FINAL_CLOSE: u8 = FIN | CLOSE;
+const FINAL_PING: u8 = FIN | PING;
+const FINAL_PONG: u8 = FIN | PONG;
 
 /// The buffers of a thread.
 struct Buffers {
@@ -141,19 +147,20 @@ impl Server {
     /// Appends the replies to all complete frames to `output`, and returns the length of these frames.
     fn answer_frames(&self, client: &Arc<Client>, bytes: &mut [u8], output: &mut Vec<u8>) -> io::Result<usize> {
         let mut handled = 0;
-        while let Some((first, payload, length)) = frames::parse(&mut bytes[handled..])? {
-            handled += length;
-            match first {
-                frames::FINAL_TEXT if payload.first() == Some(&BROADCAST) => self.broadcast(payload),
-                frames::FINAL_TEXT if self.options.rpc => {
+        while let Some(frame) = parse_client_frame(&mut bytes[handled..]).map_err(|_| ErrorKind::InvalidData)? {
+            handled += frame.len;
+            let payload = frame.payload;
+            match frame.first {
+                FINAL_TEXT if payload.first() == Some(&BROADCAST) => self.broadcast(payload),
+                FINAL_TEXT if self.options.rpc => {
                     let text = std::str::from_utf8(payload).map_err(|_| ErrorKind::InvalidData)?;
-                    frames::encode(frames::FINAL_TEXT, rpc_response(text).as_bytes(), output);
+                    append_server_frame(output, FINAL_TEXT, rpc_response(text).as_bytes());
                 }
-                frames::FINAL_TEXT => frames::encode(frames::FINAL_TEXT, payload, output),
-                frames::FINAL_PING => frames::encode(frames::FINAL_PONG, payload, output),
-                frames::FINAL_PONG => client.unanswered.store(0, Relaxed),
-                frames::FINAL_CLOSE => {
-                    frames::encode(frames::FINAL_CLOSE, payload, output);
+                FINAL_TEXT => append_server_frame(output, FINAL_TEXT, payload),
+                FINAL_PING => append_server_frame(output, FINAL_PONG, payload),
+                FINAL_PONG => client.unanswered.store(0, Relaxed),
+                FINAL_CLOSE => {
+                    append_server_frame(output, FINAL_CLOSE, payload);
                     let _ = client.send(output);
                     return Err(ErrorKind::ConnectionAborted.into());
                 }
@@ -164,8 +171,8 @@ impl Server {
     }
 
     fn broadcast(&self, payload: &[u8]) {
-        let mut frame = Vec::with_capacity(frames::MAX_HEADER + payload.len());
-        frames::encode(frames::FINAL_TEXT, payload, &mut frame);
+        let mut frame = Vec::with_capacity(MAX_HEADER + payload.len());
+        append_server_frame(&mut frame, FINAL_TEXT, payload);
         for client in lock(&self.clients).iter().flatten() {
             // The task of a broken connection ends by itself.
             let _ = client.send(&frame);
