@@ -23,6 +23,7 @@ mod workloads;
 use plan::Plan;
 use programs::Programs;
 use report::Report;
+use servers::Kind;
 use std::process::ExitCode;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -52,6 +53,9 @@ fn main() -> ExitCode {
     });
     let programs = Programs::build();
     let (plan, start, mut report) = (Plan::new(quick, descriptors), Instant::now(), Report::default());
+    for kind in Kind::ALL.into_iter().filter(|kind| !kind.is_available()) {
+        report.skip(format!("{}: not installed; make bench-tools installs it", kind.name()));
+    }
     measure(&plan, &words, &programs, &mut report);
     let path = gateway::target_dir().join("bench.json");
     report.write(&path, &plan);

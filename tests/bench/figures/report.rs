@@ -133,10 +133,11 @@ pub fn median(samples: &[f64]) -> Option<f64> {
     Some((low + high) / 2.0)
 }
 
-/// All rows, in the order in which they were measured, and all failures.
+/// All rows, in the order in which they were measured, and what is missing.
 #[derive(Default)]
 pub struct Report {
     rows: Vec<Row>,
+    skipped: Vec<String>,
     failures: Vec<String>,
 }
 
@@ -144,6 +145,12 @@ impl Report {
     /// Adds a row.
     pub fn add(&mut self, row: Row) {
         self.rows.push(row);
+    }
+
+    /// Adds what isn't measured on this machine, and why.
+    pub fn skip(&mut self, what: String) {
+        eprintln!("SKIPPED {what}");
+        self.skipped.push(what);
     }
 
     /// Adds the failure of a measurement.
@@ -181,6 +188,7 @@ impl Report {
                 }
             }
         }
+        self.skipped.iter().for_each(|what| text.extend(["\nSKIPPED ", what, "\n"]));
         self.failures.iter().for_each(|failure| text.extend(["\nfailed: ", failure, "\n"]));
         text
     }
@@ -190,7 +198,7 @@ impl Report {
         let rows: Vec<Value> = self.rows.iter().map(Row::to_json).collect();
         let report = json!({
             "version": env!("CARGO_PKG_VERSION"), "quick": plan.quick, "pinned": is_pinned(),
-            "figures": rows, "failures": self.failures,
+            "figures": rows, "skipped": self.skipped, "failures": self.failures,
         });
         fs::write(path, format!("{report:#}\n")).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     }

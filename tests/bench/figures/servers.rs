@@ -39,6 +39,10 @@ pub enum Protocol {
 }
 
 impl Kind {
+    /// All servers.
+    pub const ALL: [Kind; 7] =
+        [Kind::Gateway, Kind::Predecessor, Kind::Fast, Kind::Floor, Kind::Channel, Kind::Nats, Kind::Nchan];
+
     /// The name in the report.
     pub fn name(self) -> &'static str {
         match self {
