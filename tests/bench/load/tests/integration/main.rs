@@ -1,5 +1,5 @@
-//! The program against small servers in these tests, good ones and bad ones.
+//! The load generator against small servers, correct and faulty ones.
 
-mod common;
+mod failures;
 mod modes;
-mod trouble;
+mod server;
