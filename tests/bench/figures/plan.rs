@@ -81,7 +81,7 @@ impl Plan {
             warmup: 0.2,
             held: 10_000,
             at_once: 10_000,
-            large_messages: 2000,
+            large_messages: 5000,
             receivers: 4000,
             broadcasts: 6,
             event_burst: 300,
