@@ -2,7 +2,8 @@
 
 use std::process::ExitCode;
 
-/// Most of a connection's memory is small blocks aligned to 128 bytes, between which glibc's allocator leaves gaps.
+/// jemalloc, because most of a connection's memory is small blocks aligned to 128 bytes, and glibc's allocator leaves gaps
+/// between those.
 #[cfg(feature = "jemalloc")]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;

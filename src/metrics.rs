@@ -108,36 +108,6 @@ impl<E: Label> Serialize for CounterVec<E> {
     }
 }
 
-/// One counter for each of a fixed set of labels that no enum lists; a JSON object in `/status`.
-#[derive(Debug)]
-pub struct LabelledCounters {
-    labels: &'static [&'static str],
-    counts: Box<[Counter]>,
-}
-
-impl LabelledCounters {
-    /// All labels at zero.
-    pub fn new(labels: &'static [&'static str]) -> Self {
-        let counts = labels.iter().map(|_| Counter::default()).collect();
-        LabelledCounters { labels, counts }
-    }
-
-    /// Counts one `label`, which must be in the fixed set.
-    pub fn add(&self, label: &str) {
-        let index = self.labels.iter().position(|known| *known == label);
-        debug_assert!(index.is_some(), "no counter for {label}");
-        if let Some(index) = index {
-            self.counts[index].add(1);
-        }
-    }
-}
-
-impl Serialize for LabelledCounters {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.labels.iter().zip(&self.counts))
-    }
-}
-
 /// Buckets for each power of two.
 const SUB_BUCKETS: usize = 8;
 /// One bucket for each value below [`SUB_BUCKETS`], then [`SUB_BUCKETS`] for each power of two below 2^40.

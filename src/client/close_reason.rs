@@ -79,7 +79,7 @@ mod tests {
 
     #[test]
     fn readme_has_a_row_for_each_reason() {
-        let readme = include_str!("../../README.md");
+        let readme = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/rpc/README.md"));
         for reason in CloseReason::ALL {
             let row = format!("| `{}` | {} |", reason.label(), reason.code());
             assert!(readme.contains(&row), "README.md lacks {row}");

@@ -1,20 +1,20 @@
-//! One value at a time: from its text to its type, or to what would be allowed instead.
+//! Parsing and checking single values.
 
 use crate::config::ListenAddr;
 use log::LevelFilter;
 use std::time::Duration;
 
-/// What `listen` and `--listen` take.
+/// The values that `listen` and `--listen` accept, for messages.
 pub const LISTEN_SYNTAX: &str = "allowed: an IP address with a port, as \"127.0.0.1:8080\" or \"[::1]:8080\", or a \
                                 Unix socket, as \"unix:/run/aisopod-gateway/gateway.sock\"";
 
-/// What a name or a role may be.
+/// The names and roles that [`is_name`] accepts, for messages.
 pub const NAME_SYNTAX: &str = "1 to 64 letters, digits and . _ @ -";
 
-/// What a scope may be.
+/// The scopes that [`is_scope`] accepts, for messages.
 pub const SCOPE_SYNTAX: &str = "1 to 64 printable characters without white space, quotes and backslashes";
 
-/// `127.0.0.1:8080`, `[::]:8080` or `unix:/an/absolute/path`.
+/// Parses `127.0.0.1:8080`, `[::]:8080` or `unix:/an/absolute/path`.
 pub fn parse_listen(text: &str) -> Option<ListenAddr> {
     match text.strip_prefix("unix:") {
         Some(path) if path.starts_with('/') => Some(ListenAddr::Unix(path.into())),
@@ -23,13 +23,13 @@ pub fn parse_listen(text: &str) -> Option<ListenAddr> {
     }
 }
 
-/// `error`, `warn`, `info`, `debug`, `trace` or `off`.
+/// Parses `off`, `error`, `warn`, `info`, `debug` or `trace`, in lower case only.
 pub fn parse_level(text: &str) -> Option<LevelFilter> {
-    let known = text.bytes().all(|c| c.is_ascii_lowercase());
-    text.parse().ok().filter(|_| known)
+    let is_lower_case = text.bytes().all(|c| c.is_ascii_lowercase());
+    text.parse().ok().filter(|_| is_lower_case)
 }
 
-/// A whole number with its unit: `500ms`, `5s`, `2m`, `1h`.
+/// Parses a whole number with a unit: `500ms`, `5s`, `2m`, `1h`.
 pub fn parse_duration(text: &str) -> Option<Duration> {
     let unit_at = text.find(|c: char| !c.is_ascii_digit())?;
     let number: u64 = text[..unit_at].parse().ok()?;
@@ -43,7 +43,7 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
     number.checked_mul(millis).map(Duration::from_millis)
 }
 
-/// The shortest form that [`parse_duration`] reads.
+/// Formats whole milliseconds with the largest unit that [`parse_duration`] reads back to the same duration.
 pub(crate) fn format_duration(duration: Duration) -> String {
     let millis = duration.as_millis() as u64;
     let units = [(3_600_000, "h"), (60_000, "m"), (1_000, "s"), (1, "ms")];
@@ -51,12 +51,12 @@ pub(crate) fn format_duration(duration: Duration) -> String {
     whole.map_or_else(|| "0s".to_owned(), |(size, unit)| format!("{}{unit}", millis / size))
 }
 
-/// Whether a text is a name: it goes into logs and presence keys as it is.
+/// Whether `text` is a valid name or role. These appear unquoted in log lines and presence keys.
 pub fn is_name(text: &str) -> bool {
     (1..=64).contains(&text.len()) && text.bytes().all(|c| c.is_ascii_alphanumeric() || b"._@-".contains(&c))
 }
 
-/// Whether a text is a scope: no white space, printable.
+/// Whether `text` is a valid scope: printable ASCII that needs no escaping in TOML and JSON.
 pub fn is_scope(text: &str) -> bool {
     (1..=64).contains(&text.len()) && text.bytes().all(|c| c.is_ascii_graphic() && c != b'"' && c != b'\\')
 }
@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_have_a_unit() {
+    fn parse_duration_needs_a_whole_number_and_a_unit() {
         assert_eq!(parse_duration("500ms"), Some(Duration::from_millis(500)));
         assert_eq!(parse_duration("90s"), Some(Duration::from_secs(90)));
         assert_eq!(parse_duration("2m"), Some(Duration::from_secs(120)));
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_are_numeric_or_unix_paths() {
+    fn parse_listen_accepts_numeric_addresses_and_absolute_unix_paths() {
         assert_eq!(parse_listen("[::1]:80").unwrap().to_string(), "[::1]:80");
         assert_eq!(parse_listen("unix:/run/x").unwrap(), ListenAddr::Unix("/run/x".into()));
         for wrong in ["", "8080", "localhost:8080", "127.0.0.1", "unix:", "unix:run/x", "127.0.0.1:99999"] {
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn levels_are_lower_case_words() {
+    fn parse_level_accepts_lower_case_only() {
         assert_eq!(parse_level("debug"), Some(LevelFilter::Debug));
         assert_eq!(parse_level("off"), Some(LevelFilter::Off));
         assert_eq!(parse_level("INFO"), None);

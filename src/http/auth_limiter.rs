@@ -1,4 +1,6 @@
-//! Failed authentications, limited for each address: so many at once, and as many again in each minute.
+//! A rate limit of failed authentications for each remote address: GCRA, the generic cell rate algorithm.
+//!
+//! An address may fail `n` times at once, and then once in each `n`th part of a minute.
 
 use crate::client::RemoteAddr;
 use crate::clock::Timestamp;
@@ -7,61 +9,73 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
+/// In nanoseconds.
 const MINUTE: u64 = 60_000_000_000;
 
-/// Addresses that are remembered. Beyond them, the one that is nearest to being forgotten is.
-const ADDRESSES: usize = 4096;
+/// Maximum addresses in the table. When it is full, the one with the fewest recent failures is evicted.
+const MAX_ADDRESSES: usize = 4096;
 
-/// An IPv6 host has all of these bits to itself.
+/// The interface part of an IPv6 address: one host can use every value of it.
 const IPV6_HOST_BITS: u128 = u64::MAX as u128;
 
-/// What addresses owe: each failure costs a part of a minute, and time pays it off.
+/// Counts failures by address, and tells how long an address has to wait.
 pub struct AuthLimiter {
-    /// Nanoseconds.
+    /// The nanoseconds in which one failure expires.
     emission_interval: u64,
-    /// When, in nanoseconds, nothing will be owed any more.
+    /// The theoretical arrival time of each address, in nanoseconds of [`Timestamp`]: when all of its failures will have
+    /// expired.
     tat: Mutex<HashMap<IpAddr, u64>>,
 }
 
 impl AuthLimiter {
-    /// At most so many limiter of one address in a minute.
-    pub(crate) fn new(most_per_minute: usize) -> Self {
-        AuthLimiter { emission_interval: MINUTE / most_per_minute as u64, tat: Mutex::default() }
+    /// Allows each address `max_per_minute` failures in a minute; at least 1.
+    pub(crate) fn new(max_per_minute: usize) -> Self {
+        AuthLimiter { emission_interval: MINUTE / max_per_minute as u64, tat: Mutex::default() }
     }
 
-    /// How long an address is refused; `None` when it isn't.
+    /// How long an address must wait until its next try; `None` if it needn't. A Unix socket is never limited.
     pub(crate) fn retry_after(&self, remote_addr: RemoteAddr) -> Option<Duration> {
         self.retry_after_at(remote_addr, Timestamp::now().nanos())
     }
 
-    /// One more failure.
+    /// Records a failed authentication.
     pub(crate) fn record_failure(&self, remote_addr: RemoteAddr) {
         self.record_failure_at(remote_addr, Timestamp::now().nanos());
     }
 
     fn retry_after_at(&self, remote_addr: RemoteAddr, now: u64) -> Option<Duration> {
-        let owed = self.tat.lock().get(&limit_key(remote_addr)?)?.saturating_sub(now);
-        let over = owed.checked_sub(MINUTE - self.emission_interval).filter(|over| *over > 0)?;
-        Some(Duration::from_nanos(over))
+        let backlog = self.tat.lock().get(&limit_key(remote_addr)?)?.saturating_sub(now);
+        let wait = backlog.saturating_sub(MINUTE - self.emission_interval);
+        (wait > 0).then(|| Duration::from_nanos(wait))
     }
 
     fn record_failure_at(&self, remote_addr: RemoteAddr, now: u64) {
-        let Some(host) = limit_key(remote_addr) else { return };
-        let mut all = self.tat.lock();
-        if all.len() >= ADDRESSES && !all.contains_key(&host) {
-            all.retain(|_, tat| *tat > now);
-            if all.len() >= ADDRESSES
-                && let Some(least) = all.iter().min_by_key(|(_, tat)| **tat).map(|(host, _)| *host)
-            {
-                all.remove(&least);
-            }
+        let Some(key) = limit_key(remote_addr) else { return };
+        let mut table = self.tat.lock();
+        if !table.contains_key(&key) {
+            make_room(&mut table, now);
         }
-        let tat = all.entry(host).or_insert(now);
+        let tat = table.entry(key).or_insert(now);
         *tat = (*tat).max(now) + self.emission_interval;
     }
 }
 
-/// Who is limited together. A Unix socket's clients are this machine's, and let in by the path's mode.
+/// Removes expired addresses from a full table; if there are none, the one that expires first.
+fn make_room(table: &mut HashMap<IpAddr, u64>, now: u64) {
+    if table.len() < MAX_ADDRESSES {
+        return;
+    }
+    table.retain(|_, tat| *tat > now);
+    if table.len() < MAX_ADDRESSES {
+        return;
+    }
+    if let Some(key) = table.iter().min_by_key(|(_, tat)| **tat).map(|(key, _)| *key) {
+        table.remove(&key);
+    }
+}
+
+/// The address that a client's failures are counted for: an IPv4 address, or an IPv6 network of 64 bits. `None` for a
+/// Unix socket, where the mode of its path decides who may connect.
 fn limit_key(remote_addr: RemoteAddr) -> Option<IpAddr> {
     let RemoteAddr::Tcp(addr) = remote_addr else { return None };
     Some(match addr.ip().to_canonical() {
@@ -81,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_fails_so_often_and_then_waits() {
+    fn address_waits_after_its_allowed_failures() {
         let (limiter, one, other) = (AuthLimiter::new(10), addr("192.0.2.1"), addr("192.0.2.2"));
         for second in 0..10 {
             assert_eq!(limiter.retry_after_at(one, second * SECOND / 10), None, "{second}");
@@ -90,7 +104,7 @@ mod tests {
         let wait = limiter.retry_after_at(one, SECOND).unwrap();
         assert!((4..=6).contains(&wait.as_secs()), "{wait:?}");
         assert_eq!(limiter.retry_after_at(other, SECOND), None);
-        // One more for each part of the minute.
+        // One failure expires in each tenth of the minute.
         assert_eq!(limiter.retry_after_at(one, 6 * SECOND), None);
         limiter.record_failure_at(one, 6 * SECOND);
         assert!(limiter.retry_after_at(one, 6 * SECOND).is_some());
@@ -98,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn one_is_enough_where_only_one_is_allowed() {
+    fn address_waits_a_minute_if_one_failure_is_allowed() {
         let (limiter, one) = (AuthLimiter::new(1), addr("192.0.2.1"));
         limiter.record_failure_at(one, 0);
         assert!(limiter.retry_after_at(one, 59 * SECOND).is_some());
@@ -106,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn hosts_are_told_apart_and_the_table_is_bounded() {
+    fn ipv6_networks_are_counted_apart_and_the_table_is_bounded() {
         let limiter = AuthLimiter::new(1);
         limiter.record_failure_at(addr("2001:db8::1"), 0);
         assert!(limiter.retry_after_at(addr("2001:db8::2"), 0).is_some());
@@ -116,6 +130,6 @@ mod tests {
         for index in 0..10_000_u32 {
             limiter.record_failure_at(RemoteAddr::Tcp((std::net::Ipv4Addr::from(index), 1).into()), index.into());
         }
-        assert_eq!(limiter.tat.lock().len(), ADDRESSES);
+        assert_eq!(limiter.tat.lock().len(), MAX_ADDRESSES);
     }
 }

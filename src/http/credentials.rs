@@ -1,4 +1,4 @@
-//! What a handshake's headers show of who is asking.
+//! Extracting credentials from the headers of a request.
 
 use super::error::HttpError;
 use super::headers::list_items;
@@ -6,13 +6,13 @@ use crate::auth::Credentials;
 use data_encoding::BASE64;
 use hyper::header::{AUTHORIZATION, HeaderMap, SEC_WEBSOCKET_PROTOCOL};
 
-/// The subprotocol that is spoken; a browser names it beside its token.
+/// The subprotocol of the gateway. A browser must offer it together with its token.
 pub(crate) const PROTOCOL: &str = "aisopod.v1";
 
-/// Before a token that comes as a subprotocol, because a browser can't set headers.
+/// The prefix of a token that is sent as a subprotocol, since a browser can't set headers of a handshake.
 pub(crate) const BEARER_PROTOCOL: &str = "bearer.";
 
-/// A client's credentials, taken out of the request. No `Debug`: it holds secrets.
+/// Owned credentials of a request. It has no `Debug`, because it holds secrets.
 pub(crate) enum RequestCredentials {
     Nothing,
     Token(Vec<u8>),
@@ -20,10 +20,13 @@ pub(crate) enum RequestCredentials {
 }
 
 impl RequestCredentials {
-    /// Reads `Authorization` (RFC 6750, RFC 7617) or the subprotocol `bearer.<token>`.
+    /// Reads `Authorization` (RFC 6750, RFC 7617) or the subprotocol `bearer.TOKEN`.
+    ///
+    /// # Errors
+    /// 400 if there are several credentials, or one is malformed.
     pub(crate) fn from_headers(headers: &HeaderMap) -> Result<Self, HttpError> {
         let mut bearers =
-            list_items(headers, SEC_WEBSOCKET_PROTOCOL).filter_map(|token| token.strip_prefix(BEARER_PROTOCOL));
+            list_items(headers, SEC_WEBSOCKET_PROTOCOL).filter_map(|item| item.strip_prefix(BEARER_PROTOCOL));
         let mut authorizations = headers.get_all(AUTHORIZATION).iter();
         let credentials = match (authorizations.next(), bearers.next()) {
             (None, None) => RequestCredentials::Nothing,
@@ -31,15 +34,15 @@ impl RequestCredentials {
             (None, Some(token)) => RequestCredentials::Token(token.into()),
             (Some(_), Some(_)) => return Err(HttpError::ambiguous_credentials()),
         };
-        match authorizations.next().is_some() || bearers.next().is_some() {
-            true => Err(HttpError::ambiguous_credentials()),
-            false => Ok(credentials),
+        if authorizations.next().is_some() || bearers.next().is_some() {
+            return Err(HttpError::ambiguous_credentials());
         }
+        Ok(credentials)
     }
 
     fn from_authorization(header: &[u8]) -> Result<Self, HttpError> {
         let malformed =
-            || HttpError::bad_request("Authorization must be Bearer <token> or Basic <base64 of name:password>");
+            || HttpError::bad_request("Authorization must be Bearer TOKEN, or Basic with NAME:PASSWORD in base64");
         let space = header.iter().position(|c| *c == b' ').ok_or_else(malformed)?;
         let (scheme, value) = (&header[..space], header[space..].trim_ascii());
         if scheme.eq_ignore_ascii_case(b"bearer") {
@@ -54,7 +57,7 @@ impl RequestCredentials {
         Ok(RequestCredentials::Password { name, password: decoded[colon + 1..].into() })
     }
 
-    /// As authentication takes it.
+    /// Borrows them for [`crate::auth::Authenticator::authenticate`].
     pub(crate) fn as_credentials(&self) -> Credentials<'_> {
         match self {
             RequestCredentials::Nothing => Credentials::Nothing,

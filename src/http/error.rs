@@ -1,6 +1,7 @@
-//! HTTP errors: a status, a code for programs, a message for people.
+//! HTTP errors: each has a status, a code for programs, and a message for people.
 
 use super::response::json;
+use crate::labels::labels;
 use hyper::header::{
     ALLOW, CONNECTION, CONTENT_LENGTH, HeaderName, HeaderValue, RETRY_AFTER, SEC_WEBSOCKET_VERSION, UPGRADE,
     WWW_AUTHENTICATE,
@@ -10,149 +11,195 @@ use std::borrow::Cow;
 use std::fmt::Write;
 use std::time::Duration;
 
-/// When somebody who was refused for want of room may ask again.
+/// For clients rejected because of the connection limit or a shutdown.
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("5");
 
-/// Why a request gets no success: a status, a word for programs, a sentence for people.
+/// The paths of `server`, for the message of a 404.
+const PATHS: &str = "the paths are /ws, /healthz, /readyz and, unless ops.listen has other addresses for them, /status, \
+                     /clients, /clients/closed, /clients/CONN_ID, /clients/CONN_ID/messages, /topics/TOPIC/messages, \
+                     /nodes and /nodes/NODE/invoke";
+
+labels! {
+    /// Why a handshake failed.
+    pub enum HandshakeFailure {
+        BadRequest = "bad_request",
+        TokenInQuery = "token_in_query",
+        AmbiguousCredentials = "ambiguous_credentials",
+        MethodNotAllowed = "method_not_allowed",
+        UpgradeRequired = "upgrade_required",
+        VersionNotSupported = "version_not_supported",
+        Unauthorized = "unauthorized",
+        OriginNotAllowed = "origin_not_allowed",
+        PresenceTaken = "presence_taken",
+        /// The request is larger than `handshake.max_header_bytes`.
+        HeaderTooLarge = "header_too_large",
+        /// The connection limit is reached.
+        Full = "full",
+        Draining = "draining",
+        /// The connection ended before it was answered.
+        Disconnected = "disconnected",
+    }
+}
+
+/// The code of an error response: one word for programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorCode {
+    /// A code that handshakes fail with; plain requests may too.
+    Handshake(HandshakeFailure),
+    /// A code that plain requests alone fail with.
+    Plain(&'static str),
+}
+
+impl From<HandshakeFailure> for ErrorCode {
+    fn from(failure: HandshakeFailure) -> Self {
+        ErrorCode::Handshake(failure)
+    }
+}
+
+impl From<&'static str> for ErrorCode {
+    fn from(code: &'static str) -> Self {
+        ErrorCode::Plain(code)
+    }
+}
+
+/// An error response to a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct HttpError {
-    pub(crate) status: StatusCode,
-    pub(crate) code: &'static str,
+pub struct HttpError {
+    pub status: StatusCode,
+    code: ErrorCode,
+    /// A sentence for people.
     message: Cow<'static, str>,
+    /// A header that the status requires.
     header: Option<(HeaderName, HeaderValue)>,
 }
 
 impl HttpError {
-    /// Every code that a handshake can fail with, and the end of a connection that never asked.
-    pub(crate) const CODES: &'static [&'static str] = &[
-        "bad_request",
-        "token_in_query",
-        "ambiguous_credentials",
-        "method_not_allowed",
-        "upgrade_required",
-        "version_not_supported",
-        "unauthorized",
-        "origin_not_allowed",
-        "presence_taken",
-        "header_too_large",
-        "full",
-        "draining",
-        "disconnected",
-    ];
-    pub(crate) const FULL: &'static str = "full";
-    pub(crate) const DRAINING: &'static str = "draining";
-    pub(crate) const DISCONNECTED: &'static str = "disconnected";
-
-    fn new(status: StatusCode, code: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
-        HttpError { status, code, message: message.into(), header: None }
+    fn new(status: StatusCode, code: impl Into<ErrorCode>, message: impl Into<Cow<'static, str>>) -> Self {
+        HttpError { status, code: code.into(), message: message.into(), header: None }
     }
 
-    fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
+    /// What a handshake with this error is counted as.
+    pub fn handshake_failure(&self) -> HandshakeFailure {
+        match self.code {
+            ErrorCode::Handshake(failure) => failure,
+            // No handshake fails with these.
+            ErrorCode::Plain(_) => HandshakeFailure::BadRequest,
+        }
+    }
+
+    /// The code as it is sent.
+    pub fn code(&self) -> &'static str {
+        match self.code {
+            ErrorCode::Handshake(failure) => failure.label(),
+            ErrorCode::Plain(code) => code,
+        }
+    }
+
+    fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.header = Some((name, value));
         self
     }
 
-    pub(crate) fn bad_request(message: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "bad_request", message)
+    pub fn bad_request(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, HandshakeFailure::BadRequest, message)
     }
 
-    pub(crate) fn token_in_query() -> Self {
-        let message = "a token doesn't belong in the address, where it gets logged: send it as Authorization: Bearer, \
-                       or from a browser as the subprotocol bearer.<token> beside aisopod.v1";
-        Self::new(StatusCode::BAD_REQUEST, "token_in_query", message)
+    pub fn token_in_query() -> Self {
+        let message = "don't send a token in the URL, which gets logged: send Authorization: Bearer TOKEN, or from a \
+                       browser the subprotocols aisopod.v1 and bearer.TOKEN";
+        Self::new(StatusCode::BAD_REQUEST, HandshakeFailure::TokenInQuery, message)
     }
 
-    pub(crate) fn ambiguous_credentials() -> Self {
-        let message = "more than one credential: send one Authorization header or one bearer.<token> subprotocol";
-        Self::new(StatusCode::BAD_REQUEST, "ambiguous_credentials", message)
+    pub fn ambiguous_credentials() -> Self {
+        let message = "more than one credential: send one Authorization header or one bearer.TOKEN subprotocol";
+        Self::new(StatusCode::BAD_REQUEST, HandshakeFailure::AmbiguousCredentials, message)
     }
 
-    pub(crate) fn upgrade_required() -> Self {
-        Self::new(StatusCode::UPGRADE_REQUIRED, "upgrade_required", "this is a WebSocket endpoint")
-            .with(UPGRADE, HeaderValue::from_static("websocket"))
+    pub fn upgrade_required() -> Self {
+        let message = "this is a WebSocket endpoint: send a GET request with Upgrade: websocket";
+        Self::new(StatusCode::UPGRADE_REQUIRED, HandshakeFailure::UpgradeRequired, message)
+            .with_header(UPGRADE, HeaderValue::from_static("websocket"))
     }
 
-    pub(crate) fn version_not_supported() -> Self {
-        let message = "the WebSocket version spoken here is 13";
-        Self::new(StatusCode::UPGRADE_REQUIRED, "version_not_supported", message)
-            .with(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"))
+    pub fn version_not_supported() -> Self {
+        let message = "unsupported WebSocket version; send Sec-WebSocket-Version: 13";
+        Self::new(StatusCode::UPGRADE_REQUIRED, HandshakeFailure::VersionNotSupported, message)
+            .with_header(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"))
     }
 
-    pub(crate) fn unauthorized(scheme: &str) -> Self {
+    pub fn unauthorized(scheme: &str) -> Self {
         let challenge = format!("{scheme} realm=\"aisopod-gateway\"");
         let challenge = HeaderValue::try_from(challenge).expect("a scheme is a plain word");
-        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "no credential, or not a valid one")
-            .with(WWW_AUTHENTICATE, challenge)
+        let message = format!("missing or invalid credentials; send Authorization: {scheme}");
+        Self::new(StatusCode::UNAUTHORIZED, HandshakeFailure::Unauthorized, message)
+            .with_header(WWW_AUTHENTICATE, challenge)
     }
 
-    pub(crate) fn origin_not_allowed() -> Self {
-        let message = "pages of this origin may not connect; handshake.allowed_origins lists those that may";
-        Self::new(StatusCode::FORBIDDEN, "origin_not_allowed", message)
+    pub fn origin_not_allowed() -> Self {
+        let message = "pages of this origin may not connect; add it to handshake.allowed_origins to allow them";
+        Self::new(StatusCode::FORBIDDEN, HandshakeFailure::OriginNotAllowed, message)
     }
 
-    pub(crate) fn host_not_allowed() -> Self {
-        let message = "without credentials the gateway is asked by its IP address or as localhost, by no other name";
+    pub fn host_not_allowed() -> Self {
+        let message = "without credentials, the host in the URL must be an IP address or localhost";
         Self::new(StatusCode::FORBIDDEN, "host_not_allowed", message)
     }
 
-    pub(crate) fn presence_taken() -> Self {
-        let message = "there is a connection with the same presence key, and its role may have one only";
-        Self::new(StatusCode::CONFLICT, "presence_taken", message)
+    pub fn presence_taken() -> Self {
+        let message = "a client with this presence key is connected, and the presence policy of its role is reject";
+        Self::new(StatusCode::CONFLICT, HandshakeFailure::PresenceTaken, message)
     }
 
-    pub(crate) fn too_many_failures(wait: Duration) -> Self {
-        let message = "too many failed authentications from this address";
+    pub fn too_many_failures(wait: Duration) -> Self {
+        let seconds = wait.as_secs() + 1;
+        let message = format!("too many failed authentications from this address; try again in {seconds} s");
         Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_failures", message)
-            .with(RETRY_AFTER, HeaderValue::from(wait.as_secs() + 1))
+            .with_header(RETRY_AFTER, HeaderValue::from(seconds))
     }
 
-    pub(crate) fn body_too_large() -> Self {
+    pub fn body_too_large() -> Self {
         let message = "the body is larger than limits.max_message_bytes";
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", message)
     }
 
-    pub(crate) fn body_timeout() -> Self {
-        Self::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", "the body wasn't there within handshake.timeout")
+    pub fn body_timeout() -> Self {
+        Self::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", "the body didn't arrive within handshake.timeout")
     }
 
-    pub(crate) fn not_found() -> Self {
-        Self::new(StatusCode::NOT_FOUND, "not_found", "there is nothing at this path")
+    pub fn not_found() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not_found", format!("there is nothing at this path; {PATHS}"))
     }
 
-    pub(crate) fn method_not_allowed(allow: &'static str) -> Self {
-        let message = "the header Allow lists the methods that are allowed here";
-        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message)
-            .with(ALLOW, HeaderValue::from_static(allow))
+    pub fn method_not_allowed(allow: &'static str) -> Self {
+        let methods = match allow.rsplit_once(", ") {
+            Some((others, last)) => format!("{others} or {last}"),
+            None => allow.to_owned(),
+        };
+        let message = format!("this method isn't allowed here; use {methods}");
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, HandshakeFailure::MethodNotAllowed, message)
+            .with_header(ALLOW, HeaderValue::from_static(allow))
     }
 
-    pub(crate) fn full() -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, Self::FULL, "as many connections as the gateway takes")
-            .with(RETRY_AFTER, RETRY_AFTER_SECONDS)
+    pub fn full() -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, HandshakeFailure::Full, "connection limit reached")
+            .with_header(RETRY_AFTER, RETRY_AFTER_SECONDS)
     }
 
-    pub(crate) fn draining() -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, Self::DRAINING, "the gateway is starting or shutting down")
-            .with(RETRY_AFTER, RETRY_AFTER_SECONDS)
-    }
-
-    /// For a request that hyper itself refuses, by the status that it chose.
-    pub(crate) fn from_parse_error(status: &[u8]) -> Self {
-        match status {
-            b"431" => {
-                let (status, message) =
-                    (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "the request's header is too large");
-                Self::new(status, "header_too_large", message)
-            }
-            _ => Self::bad_request("not an HTTP/1.1 request"),
-        }
+    pub fn draining() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            HandshakeFailure::Draining,
+            "the gateway is starting or shutting down",
+        )
+        .with_header(RETRY_AFTER, RETRY_AFTER_SECONDS)
     }
 
     fn body(&self) -> String {
         let message = serde_json::Value::from(&*self.message);
-        format!(r#"{{"error":{{"code":"{}","message":{message}}}}}"#, self.code)
+        format!(r#"{{"error":{{"code":"{}","message":{message}}}}}"#, self.code())
     }
 
-    pub(crate) fn into_response(self) -> Response<String> {
+    pub fn into_response(self) -> Response<String> {
         let mut response = json(self.status, self.body());
         if let Some((name, value)) = self.header {
             response.headers_mut().insert(name, value);
@@ -160,8 +207,8 @@ impl HttpError {
         response
     }
 
-    /// The whole response as bytes, for where no hyper is there to write it. The connection closes behind it.
-    pub(crate) fn to_bytes(&self) -> String {
+    /// The whole response as text, to be written without hyper. It announces that the connection closes.
+    pub fn to_bytes(&self) -> String {
         let mut response = self.clone().into_response();
         let body = std::mem::take(response.body_mut());
         let headers = response.headers_mut();
@@ -178,23 +225,58 @@ impl HttpError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::server::admin::routes::route;
+    use hyper::Method;
 
     #[test]
-    fn bodies_are_json() {
-        for error in [
-            HttpError::full(),
-            HttpError::token_in_query(),
-            HttpError::not_found(),
-            HttpError::from_parse_error(b"431"),
-        ] {
+    fn error_bodies_are_json_with_a_code_and_a_message() {
+        for error in [HttpError::full(), HttpError::token_in_query(), HttpError::not_found()] {
             let body: serde_json::Value = serde_json::from_str(&error.body()).unwrap();
-            assert_eq!(body["error"]["code"], error.code);
+            assert_eq!(body["error"]["code"], error.code());
             assert!(body["error"]["message"].as_str().unwrap().len() > 10);
         }
     }
 
+    fn message(error: &HttpError) -> String {
+        let body: serde_json::Value = serde_json::from_str(&error.body()).unwrap();
+        body["error"]["message"].as_str().unwrap().to_owned()
+    }
+
     #[test]
-    fn a_raw_response_is_whole() {
+    fn method_not_allowed_names_the_methods() {
+        for (allow, expected) in [
+            ("POST", "this method isn't allowed here; use POST"),
+            ("GET, HEAD", "this method isn't allowed here; use GET or HEAD"),
+            ("GET, HEAD, DELETE", "this method isn't allowed here; use GET, HEAD or DELETE"),
+        ] {
+            let error = HttpError::method_not_allowed(allow);
+            assert_eq!(message(&error), expected);
+            assert_eq!(error.into_response().headers()[ALLOW], allow);
+        }
+    }
+
+    #[test]
+    fn not_found_lists_paths_that_exist() {
+        let message = message(&HttpError::not_found());
+        let paths: Vec<&str> = message.split([' ', ',']).filter(|word| word.starts_with('/')).collect();
+        let (plain, admin): (Vec<&str>, Vec<&str>) =
+            paths.iter().partition(|path| ["/ws", "/healthz", "/readyz", "/status"].contains(path));
+        assert_eq!((plain.len(), admin.len()), (4, 7), "{message}");
+        for path in admin {
+            let found = [Method::GET, Method::POST].iter().any(|method| route(method, path, "").is_ok());
+            assert!(found, "{path}");
+        }
+    }
+
+    #[test]
+    fn unauthorized_names_the_scheme() {
+        let error = HttpError::unauthorized("Basic");
+        assert_eq!(message(&error), "missing or invalid credentials; send Authorization: Basic");
+        assert_eq!(error.into_response().headers()[WWW_AUTHENTICATE], "Basic realm=\"aisopod-gateway\"");
+    }
+
+    #[test]
+    fn to_bytes_is_a_complete_response() {
         let text = HttpError::full().to_bytes();
         assert!(text.starts_with("HTTP/1.1 503 Service Unavailable\r\n"), "{text}");
         for header in

@@ -1,4 +1,4 @@
-//! The opening handshake, RFC 6455 section 4.2: from a request's headers to the 101, or to why not.
+//! The opening handshake (RFC 6455, section 4.2): checks a request's headers, and builds the 101 response.
 
 use super::credentials::{BEARER_PROTOCOL, PROTOCOL, RequestCredentials};
 use super::error::HttpError;
@@ -19,15 +19,18 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 const X_CONN_ID: HeaderName = HeaderName::from_static("x-conn-id");
 
-/// A handshake that was agreed to: who the client is, and what it is told.
+/// The result of a valid handshake: what a session starts with.
 pub(crate) struct AcceptedHandshake {
     pub(crate) conn_id: ConnId,
     pub(crate) auth: Arc<AuthInfo>,
-    /// Its presence key's slot, until it is there itself.
+    /// Holds the presence key until the client is registered, if its role's policy is `reject`.
     pub(crate) reservation: Reservation,
 }
 
-/// Checks a request for an upgrade, and who sends it.
+/// Checks a request for an upgrade, authenticates it, and reserves its presence key. Returns the 101 with it.
+///
+/// # Errors
+/// The HTTP error to respond with; the first check that fails.
 pub(crate) fn accept(
     request: &Parts,
     config: &Config,
@@ -47,34 +50,34 @@ pub(crate) fn accept(
     Ok((AcceptedHandshake { conn_id, auth, reservation }, switching_protocols(conn_id, key, protocol)))
 }
 
-/// Whom it is for must be said (RFC 9112, section 3.2), and the address must carry no token.
+/// Requires `Host` in HTTP/1.1 (RFC 9112, section 3.2), and rejects a token in the query, since URLs are logged.
 pub(crate) fn check_target(request: &Parts) -> Result<(), HttpError> {
     if single(&request.headers, HOST)?.is_none() && request.version == Version::HTTP_11 {
         return Err(HttpError::bad_request("Host is missing"));
     }
     let query = request.uri.query().unwrap_or_default();
     let mut names = query.split('&').map(|pair| pair.split('=').next().unwrap_or_default());
-    match names.any(|name| name.eq_ignore_ascii_case("token") || name.eq_ignore_ascii_case("access_token")) {
-        true => Err(HttpError::token_in_query()),
-        false => Ok(()),
+    if names.any(|name| name.eq_ignore_ascii_case("token") || name.eq_ignore_ascii_case("access_token")) {
+        return Err(HttpError::token_in_query());
     }
+    Ok(())
 }
 
 fn check_upgrade(request: &Parts) -> Result<(), HttpError> {
     let headers = &request.headers;
-    let asks = list_items(headers, UPGRADE).any(|token| token.eq_ignore_ascii_case("websocket"));
-    if !asks || request.method != Method::GET {
+    let is_upgrade = list_items(headers, UPGRADE).any(|item| item.eq_ignore_ascii_case("websocket"));
+    if !is_upgrade || request.method != Method::GET {
         return Err(HttpError::upgrade_required());
     }
     if request.version != Version::HTTP_11 {
-        return Err(HttpError::bad_request("a WebSocket handshake is HTTP/1.1"));
+        return Err(HttpError::bad_request("a WebSocket handshake must be HTTP/1.1"));
     }
-    if !list_items(headers, CONNECTION).any(|token| token.eq_ignore_ascii_case("upgrade")) {
+    if !list_items(headers, CONNECTION).any(|item| item.eq_ignore_ascii_case("upgrade")) {
         return Err(HttpError::bad_request("Connection must list upgrade"));
     }
     let has_body = headers.get(CONTENT_LENGTH).is_some_and(|length| length != "0");
     if has_body || headers.contains_key(TRANSFER_ENCODING) {
-        return Err(HttpError::bad_request("a WebSocket handshake has no body"));
+        return Err(HttpError::bad_request("a WebSocket handshake can't have a body"));
     }
     match single(headers, SEC_WEBSOCKET_VERSION)? {
         Some(version) if version.trim() == "13" => Ok(()),
@@ -85,12 +88,12 @@ fn check_upgrade(request: &Parts) -> Result<(), HttpError> {
 
 fn check_key(headers: &HeaderMap) -> Result<&str, HttpError> {
     let key = single(headers, SEC_WEBSOCKET_KEY)?.ok_or(HttpError::bad_request("Sec-WebSocket-Key is missing"))?;
-    // By its form: the unused bits of the last character may be anything, as in the RFC's own example.
+    // Only its syntax is checked: the unused bits of the last character may have any value, as in the RFC's example.
     let nonce = key.strip_suffix("==").unwrap_or_default();
-    match nonce.len() == 22 && nonce.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'+' || c == b'/') {
-        true => Ok(key),
-        false => Err(HttpError::bad_request("Sec-WebSocket-Key must be 16 bytes in base64")),
+    if nonce.len() != 22 || !nonce.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'+' || c == b'/') {
+        return Err(HttpError::bad_request("Sec-WebSocket-Key must be 16 bytes in base64"));
     }
+    Ok(key)
 }
 
 fn check_host(headers: &HeaderMap) -> Result<&str, HttpError> {
@@ -102,22 +105,23 @@ fn check_host(headers: &HeaderMap) -> Result<&str, HttpError> {
 
 fn check_origin(headers: &HeaderMap, host: &str, config: &Config) -> Result<(), HttpError> {
     let Some(origin) = single(headers, ORIGIN)? else { return Ok(()) };
-    match origin::is_allowed(origin, host, &config.handshake.allowed_origins, config.auth.allows_anonymous()) {
-        true => Ok(()),
-        false => Err(HttpError::origin_not_allowed()),
+    if !origin::is_allowed(origin, host, &config.handshake.allowed_origins, config.auth.allows_anonymous()) {
+        return Err(HttpError::origin_not_allowed());
     }
+    Ok(())
 }
 
-/// The subprotocol to speak, if the client offers it. A client that hides a token in the list must: a browser fails a
-/// handshake that selects none.
+/// Selects the gateway's subprotocol if the client offers it. A client that sends its token as a subprotocol must offer
+/// it: a browser fails the connection if it offered subprotocols and none is selected.
 fn choose_protocol(headers: &HeaderMap) -> Result<Option<&'static str>, HttpError> {
     let offered = || list_items(headers, SEC_WEBSOCKET_PROTOCOL);
-    let hides_token = offered().any(|token| token.starts_with(BEARER_PROTOCOL));
-    match offered().any(|token| token == PROTOCOL) {
-        true => Ok(Some(PROTOCOL)),
-        false if hides_token => Err(HttpError::bad_request("the subprotocol bearer.<token> goes beside aisopod.v1")),
-        false => Ok(None),
+    if offered().any(|item| item == PROTOCOL) {
+        return Ok(Some(PROTOCOL));
     }
+    if offered().any(|item| item.starts_with(BEARER_PROTOCOL)) {
+        return Err(HttpError::bad_request("offer the subprotocol aisopod.v1 together with bearer.TOKEN"));
+    }
+    Ok(None)
 }
 
 fn switching_protocols(conn_id: ConnId, key: &str, protocol: Option<&'static str>) -> Response<String> {

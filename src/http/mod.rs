@@ -1,4 +1,6 @@
-//! HTTP requests and responses, without any gateway: the opening handshake, credentials, origins, errors.
+//! HTTP requests and responses: the opening handshake, credentials, origins, errors.
+//!
+//! Knows no connection: it reads headers and builds responses.
 
 pub mod auth_limiter;
 pub mod credentials;

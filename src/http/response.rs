@@ -1,9 +1,9 @@
-//! HTTP responses with JSON bodies, never cached.
+//! HTTP responses with JSON bodies.
 
 use hyper::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue};
 use hyper::{Response, StatusCode};
 
-/// An answer with a JSON body, and a line's end behind it for people.
+/// A response that is never cached, with a JSON body and a final newline for terminals.
 pub(crate) fn json(status: StatusCode, mut body: String) -> Response<String> {
     body.push('\n');
     let mut response = Response::new(body);
@@ -14,7 +14,7 @@ pub(crate) fn json(status: StatusCode, mut body: String) -> Response<String> {
     response
 }
 
-/// The last answer on its connection.
+/// Adds `Connection: close`, for the last response on a connection.
 pub(crate) fn with_close(mut response: Response<String>) -> Response<String> {
     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     response

@@ -1,67 +1,67 @@
-//! Connections that have ended: the last of them.
+//! The history of closed connections: the latest ones, up to a limit.
 
 use crate::budget;
 use crate::client::CloseRecord;
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::VecDeque;
 
-/// The connections that ended last, up to a number of them.
-pub struct CloseHistory {
-    capacity: usize,
-    entries: Mutex<Entries>,
-}
-
-/// Entries that are looked at under one hold of the lock.
+/// Records visited under one hold of the lock: every connection that closes waits for it.
 const BATCH: usize = 1000;
 
+/// The connections that closed last, up to `limits.closed_connections`.
+pub struct CloseHistory {
+    capacity: usize,
+    records: Mutex<Records>,
+}
+
 #[derive(Default)]
-struct Entries {
-    /// The oldest first.
-    last: VecDeque<CloseRecord>,
-    /// How many there were, with those that were forgotten.
+struct Records {
+    /// The oldest comes first.
+    latest: VecDeque<CloseRecord>,
+    /// Connections closed since the start, including those no longer kept. The number of a record is this count at the time
+    /// it was added, from 0.
     total: u64,
 }
 
 impl CloseHistory {
-    /// Keeps at capacity so many.
+    /// An empty history that keeps up to `capacity` records.
     pub fn new(capacity: usize) -> Self {
-        CloseHistory { capacity, entries: Mutex::default() }
+        CloseHistory { capacity, records: Mutex::default() }
     }
 
-    /// Takes in one more.
+    /// Adds a record; drops the oldest when the history is full.
     pub fn push(&self, closed: CloseRecord) {
-        let mut entries = self.entries.lock();
-        entries.total += 1;
-        if entries.last.len() == self.capacity {
-            entries.last.pop_front();
+        let mut records = self.records.lock();
+        records.total += 1;
+        if records.latest.len() == self.capacity {
+            records.latest.pop_front();
         }
         if self.capacity > 0 {
-            entries.last.push_back(closed);
+            records.latest.push_back(closed);
         }
     }
 
-    /// Those that `fits` holds for, the latest first, each with its number: at capacity `limit`, of those with a lower number
-    /// than `before`.
-    pub fn page(&self, before: u64, limit: usize, fits: impl Fn(&CloseRecord) -> bool) -> Vec<(u64, CloseRecord)> {
+    /// Up to `limit` records with a number lower than `before` for which `matches` returns true, each with its number, the
+    /// latest first. Charges the visited records to the current task's budget.
+    pub fn page(&self, before: u64, limit: usize, matches: impl Fn(&CloseRecord) -> bool) -> Vec<(u64, CloseRecord)> {
         let (mut found, mut before) = (Vec::new(), before);
-        // Piece by piece: each connection that ends waits for the lock.
         while found.len() < limit {
-            let entries = self.entries.lock();
-            let newer = entries.total.saturating_sub(before) as usize;
-            let numbered = (0..entries.total.min(before)).rev().zip(entries.last.iter().rev().skip(newer));
-            let mut looks = 0;
+            let records = self.records.lock();
+            let newer = records.total.saturating_sub(before) as usize;
+            let numbered = (0..records.total.min(before)).rev().zip(records.latest.iter().rev().skip(newer));
+            let mut visits = 0;
             for (number, closed) in numbered.take(BATCH) {
-                (looks, before) = (looks + 1, number);
-                if fits(closed) {
+                (visits, before) = (visits + 1, number);
+                if matches(closed) {
                     found.push((number, closed.clone()));
                     if found.len() == limit {
                         break;
                     }
                 }
             }
-            MutexGuard::unlock_fair(entries);
-            budget::charge(looks);
-            if looks < BATCH {
+            MutexGuard::unlock_fair(records);
+            budget::charge(visits);
+            if visits < BATCH {
                 break;
             }
         }
@@ -97,22 +97,30 @@ mod tests {
     }
 
     #[test]
-    fn the_last_are_kept_and_numbered() {
-        let log = CloseHistory::new(3);
-        (0..5).for_each(|second| log.push(closed(second)));
-        assert_eq!(seconds(&log.page(u64::MAX, 10, |_| true)), [(4, 4), (3, 3), (2, 2)]);
-        assert_eq!(seconds(&log.page(u64::MAX, 1, |closed| closed.connected.as_secs() < 4)), [(3, 3)]);
-        log.push(closed(5));
-        assert_eq!(seconds(&log.page(4, 10, |_| true)), [(3, 3)]);
-        // Over several pieces, too.
-        let large = CloseHistory::new(3 * BATCH);
-        (0..4 * BATCH as u64).for_each(|second| large.push(closed(second)));
+    fn full_history_drops_the_oldest_and_keeps_numbers() {
+        let history = CloseHistory::new(3);
+        (0..5).for_each(|second| history.push(closed(second)));
+        assert_eq!(seconds(&history.page(u64::MAX, 10, |_| true)), [(4, 4), (3, 3), (2, 2)]);
+        assert_eq!(seconds(&history.page(u64::MAX, 1, |closed| closed.connected.as_secs() < 4)), [(3, 3)]);
+        history.push(closed(5));
+        assert_eq!(seconds(&history.page(4, 10, |_| true)), [(3, 3)]);
+    }
+
+    #[test]
+    fn page_spans_several_batches() {
+        let history = CloseHistory::new(3 * BATCH);
+        (0..4 * BATCH as u64).for_each(|second| history.push(closed(second)));
         let oldest = [BATCH as u64 + 1, BATCH as u64].map(|second| (second, second));
-        assert_eq!(seconds(&large.page(BATCH as u64 + 2, 10, |_| true)), oldest);
-        assert_eq!(large.page(u64::MAX, usize::MAX, |_| true).len(), 3 * BATCH);
-        assert_eq!(seconds(&large.page(u64::MAX, 2, |closed| closed.connected.as_secs() < BATCH as u64 + 2)), oldest);
-        let none = CloseHistory::new(0);
-        none.push(closed(0));
-        assert!(none.page(u64::MAX, 1, |_| true).is_empty());
+        assert_eq!(seconds(&history.page(BATCH as u64 + 2, 10, |_| true)), oldest);
+        assert_eq!(history.page(u64::MAX, usize::MAX, |_| true).len(), 3 * BATCH);
+        let is_old = |closed: &CloseRecord| closed.connected.as_secs() < BATCH as u64 + 2;
+        assert_eq!(seconds(&history.page(u64::MAX, 2, is_old)), oldest);
+    }
+
+    #[test]
+    fn history_without_capacity_stays_empty() {
+        let history = CloseHistory::new(0);
+        history.push(closed(0));
+        assert!(history.page(u64::MAX, 1, |_| true).is_empty());
     }
 }

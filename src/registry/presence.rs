@@ -1,8 +1,8 @@
-//! Who is there, by presence key: the clients of each, and what one more of them means. A client is there until it is told
-//! to go: from then on its key doesn't mean it any more, however long it takes.
+//! Presence: the clients connected under each presence key, and the policy applied when another one connects. A client is
+//! present until its close *begins*; how long the close takes doesn't matter.
 //!
-//! A key's lock is held while it is told that the first came or the last went, so that this is told in order. Whoever is told
-//! may take the locks of topics and of clients' ways out meanwhile, in this order, and none before.
+//! `on_joined` and `on_left` run with the key's shard locked, so that they are delivered in order. See
+//! [the lock order](super#lock-order).
 
 use super::tables::{BuildIdHasher, ShardedMap};
 use crate::auth::{AuthInfo, Role};
@@ -17,111 +17,113 @@ use std::collections::{HashMap, HashSet};
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-/// All clients by presence key.
+/// The present clients of all presence keys.
 pub struct Presence {
     policies: config::PresencePolicies,
     keys: ShardedMap<KeyEntry>,
 }
 
-/// One presence key.
+/// The state of one presence key. It is removed when it has neither a client nor a reservation.
 struct KeyEntry {
     clients: ClientSet,
-    /// Places that were promised to handshakes under way.
+    /// Handshakes in progress that hold a [`Reservation`].
     reserved: u32,
-    /// When the first of its clients came.
+    /// When the first of the present clients joined.
     since: Timestamp,
 }
 
-/// Who is there of one key.
+/// The present clients of one key.
 pub struct PresenceSnapshot {
-    /// Its clients, one at least.
+    /// At least one client, in no particular order.
     pub clients: Vec<Arc<GatewayClient>>,
-    /// Since when it had at least one.
+    /// Since when the key has had a client without interruption.
     pub since: Timestamp,
 }
 
-/// A place that is kept for a client on its way; given back when dropped.
-#[must_use = "dropping it gives the place to somebody else"]
+/// The right to join under a presence key, held during a handshake. Dropping it gives the right back.
+#[must_use = "dropping it lets another client take the presence key"]
 pub struct Reservation(Option<(Arc<Presence>, Arc<AuthInfo>)>);
 
 impl Presence {
-    /// Empty is there.
+    /// Presence without clients.
     pub fn new(policies: config::PresencePolicies) -> Self {
         Presence { policies, keys: ShardedMap::default() }
     }
 
-    /// Keeps a place for somebody. `None` where a key may have one client only, and has one, or one on its way.
+    /// Reserves a presence key for a handshake. Returns `None` if the role's policy is `reject` and the key has a client or
+    /// a reservation.
     pub fn reserve(self: &Arc<Self>, auth: &Arc<AuthInfo>) -> Option<Reservation> {
         if self.policies.policy_for(&auth.role) != PresencePolicy::Reject {
             return Some(Reservation(None));
         }
         let mut shard = self.shard(&auth.presence_key);
-        let present = shard.entry(auth.presence_key.clone()).or_insert_with(KeyEntry::empty);
-        if present.reserved > 0 || !present.clients.is_empty() {
+        let entry = shard.entry(auth.presence_key.clone()).or_insert_with(KeyEntry::empty);
+        if entry.reserved > 0 || !entry.clients.is_empty() {
             return None;
         }
-        present.reserved += 1;
+        entry.reserved += 1;
         Some(Reservation(Some((self.clone(), auth.clone()))))
     }
 
-    /// A client has come. It takes the place of all others of its key where that is the policy.
+    /// Adds a connected client. If the role's policy is `replace`, the other clients of its key are closed.
     pub(crate) fn join(&self, client: &Arc<GatewayClient>, handler: &dyn Handler) {
         let auth = &client.auth;
         let mut shard = self.shard(&auth.presence_key);
-        let present = shard.entry(auth.presence_key.clone()).or_insert_with(KeyEntry::empty);
-        if present.clients.is_empty() {
-            present.since = Timestamp::now();
+        let entry = shard.entry(auth.presence_key.clone()).or_insert_with(KeyEntry::empty);
+        if entry.clients.is_empty() {
+            entry.since = Timestamp::now();
             handler.on_joined(client);
         }
         let replaced = match self.policies.policy_for(&auth.role) {
-            PresencePolicy::Replace => std::mem::replace(&mut present.clients, ClientSet::Empty),
+            PresencePolicy::Replace => std::mem::replace(&mut entry.clients, ClientSet::Empty),
             PresencePolicy::Allow | PresencePolicy::Reject => ClientSet::Empty,
         };
-        present.clients.insert(client.clone());
+        entry.clients.insert(client.clone());
         drop(shard);
         for client in replaced.iter() {
             client.close(CloseReason::Replaced);
         }
     }
 
-    /// A client is being closed, or has gone. To say so once is enough.
+    /// Removes a client that is closing or disconnected. Further calls for the client do nothing.
     pub(crate) fn leave(&self, client: &Arc<GatewayClient>, handler: &dyn Handler) {
         let mut shard = self.shard(&client.auth.presence_key);
-        let Some(present) = shard.get_mut(&client.auth.presence_key) else { return };
-        if present.clients.remove(client.conn_id) && present.clients.is_empty() {
+        let Some(entry) = shard.get_mut(&client.auth.presence_key) else { return };
+        if entry.clients.remove(client.conn_id) && entry.clients.is_empty() {
             handler.on_left(client);
         }
         remove_if_empty(shard, &client.auth.presence_key);
     }
 
-    /// Who is there of a key, if anybody is.
+    /// The present clients of a key; `None` if it has none. Charges them to the current task's budget.
     pub fn get(&self, presence_key: &str) -> Option<PresenceSnapshot> {
-        let key =
-            self.shard(presence_key).get(presence_key).filter(|it| !it.clients.is_empty()).map(KeyEntry::snapshot)?;
-        budget::charge(key.clients.len());
-        Some(key)
+        let shard = self.shard(presence_key);
+        let snapshot = shard.get(presence_key).filter(|entry| !entry.clients.is_empty()).map(KeyEntry::snapshot)?;
+        drop(shard);
+        budget::charge(snapshot.clients.len());
+        Some(snapshot)
     }
 
-    /// The clients of a key, in no order.
+    /// The present clients of a key, in no particular order.
     pub fn clients_of(&self, presence_key: &str) -> Vec<Arc<GatewayClient>> {
-        self.get(presence_key).map(|present| present.clients).unwrap_or_default()
+        self.get(presence_key).map(|snapshot| snapshot.clients).unwrap_or_default()
     }
 
-    /// The client of a key that came last and isn't being closed.
+    /// The client of a key that connected last and isn't closing.
     pub fn latest_of(&self, presence_key: &str) -> Option<Arc<GatewayClient>> {
         latest(&self.clients_of(presence_key)).cloned()
     }
 
-    /// All keys of a role, in no order. Shard by shard: who comes or goes meanwhile may be in it or not.
+    /// All present keys of a role, in no particular order. The shards are read one after the other: a client that joins or
+    /// leaves meanwhile may be included or not. Charges all keys, of any role, to the current task's budget.
     pub fn list(&self, role: &Role) -> Vec<PresenceSnapshot> {
-        let (mut keys, mut looks) = (Vec::new(), 0);
+        let (mut keys, mut visits) = (Vec::new(), 0);
         for shard in self.keys.lock_each() {
-            let is_asked =
-                |present: &&KeyEntry| present.clients.iter().next().is_some_and(|one| one.auth.role == *role);
-            looks += shard.len();
-            keys.extend(shard.values().filter(is_asked).map(KeyEntry::snapshot));
+            let has_role = |entry: &&KeyEntry| entry.clients.iter().next().is_some_and(|one| one.auth.role == *role);
+            visits += shard.len();
+            keys.extend(shard.values().filter(has_role).map(KeyEntry::snapshot));
         }
-        budget::charge(looks);
+        budget::charge(visits);
         keys
     }
 
@@ -130,13 +132,13 @@ impl Presence {
     }
 }
 
-/// The one that came last and isn't being closed.
+/// The client that connected last and isn't closing.
 pub fn latest(clients: &[Arc<GatewayClient>]) -> Option<&Arc<GatewayClient>> {
     clients.iter().filter(|client| client.close_reason().is_none()).max_by_key(|client| client.connected_at)
 }
 
 fn remove_if_empty(mut shard: MutexGuard<'_, HashMap<Arc<str>, KeyEntry>>, presence_key: &str) {
-    if shard.get(presence_key).is_some_and(|present| present.reserved == 0 && present.clients.is_empty()) {
+    if shard.get(presence_key).is_some_and(|entry| entry.reserved == 0 && entry.clients.is_empty()) {
         shard.remove(presence_key);
     }
 }
@@ -145,8 +147,8 @@ impl Drop for Reservation {
     fn drop(&mut self) {
         let Some((presence, auth)) = &self.0 else { return };
         let mut shard = presence.shard(&auth.presence_key);
-        if let Some(present) = shard.get_mut(&auth.presence_key) {
-            present.reserved -= 1;
+        if let Some(entry) = shard.get_mut(&auth.presence_key) {
+            entry.reserved -= 1;
         }
         remove_if_empty(shard, &auth.presence_key);
     }
@@ -162,18 +164,18 @@ impl KeyEntry {
     }
 }
 
-/// The clients of one key. One, as most nodes' keys have, takes no room of its own; the key of everybody, where nobody
-/// needs a credential, may have a million.
+/// The clients of one key. Most keys have one client, which needs no allocation; the key of anonymous clients may have a
+/// million.
 enum ClientSet {
     Empty,
     One(Arc<GatewayClient>),
-    #[expect(clippy::box_collection, reason = "of the many keys, most have one client")]
+    #[expect(clippy::box_collection, reason = "most keys have one client, and the set would make all of them larger")]
     Many(Box<HashSet<ByConnId, BuildIdHasher>>),
 }
 
 impl ClientSet {
     fn is_empty(&self) -> bool {
-        self.iter().next().is_none()
+        matches!(self, ClientSet::Empty)
     }
 
     fn iter(&self) -> impl Iterator<Item = &Arc<GatewayClient>> {
@@ -196,21 +198,22 @@ impl ClientSet {
         };
     }
 
-    /// Says whether it was there.
+    /// Removes a client and returns whether it was in the set.
     fn remove(&mut self, conn_id: ConnId) -> bool {
-        let was_there = match self {
+        let removed = match self {
             ClientSet::Empty => false,
             ClientSet::One(client) => client.conn_id == conn_id,
             ClientSet::Many(clients) => clients.remove(&conn_id),
         };
-        if was_there && self.iter().all(|client| client.conn_id == conn_id) {
+        let has_others = matches!(self, ClientSet::Many(clients) if !clients.is_empty());
+        if removed && !has_others {
             *self = ClientSet::Empty;
         }
-        was_there
+        removed
     }
 }
 
-/// A client that is found by its ID.
+/// A client that hashes and compares as its ID.
 struct ByConnId(Arc<GatewayClient>);
 
 impl Borrow<ConnId> for ByConnId {

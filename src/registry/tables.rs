@@ -1,4 +1,4 @@
-//! Tables by `conn_id`, and by name.
+//! Hash maps for clients: keyed by `conn_id`, and sharded with a lock for each shard.
 
 use crate::client::ConnId;
 use parking_lot::{Mutex, MutexGuard};
@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher, RandomState};
 use std::sync::Arc;
 
-/// A random ID is its own hash.
+/// Uses a random ID as its own hash.
 #[derive(Default)]
 pub struct IdHasher(u64);
 
@@ -28,21 +28,21 @@ impl Hash for ConnId {
     }
 }
 
-/// The hasher for keys that are IDs.
+/// Builds the hasher for keys that are IDs.
 pub type BuildIdHasher = BuildHasherDefault<IdHasher>;
 
-/// A map by ID.
+/// A hash map keyed by `conn_id`.
 pub type IdMap<T> = HashMap<ConnId, T, BuildIdHasher>;
 
-/// A power of two.
+/// Must be a power of two: a shard is chosen by bits of the ID.
 const SHARDS: usize = 64;
 
-/// An emptied map gives its memory back if it has room for more than this.
+/// A map that becomes empty frees its memory if its capacity is larger than this.
 const MAX_RETAINED_CAPACITY: usize = 64;
 
-/// What a client may have none of.
+/// A value whose empty state isn't stored.
 pub trait IsEmpty: Default {
-    /// Whether it has none.
+    /// Whether the value equals its default.
     fn is_empty(&self) -> bool;
 }
 
@@ -64,7 +64,7 @@ impl<K, V> IsEmpty for HashMap<K, V> {
     }
 }
 
-/// What only few clients have: a map of their own takes nothing from the others.
+/// Per-client state that few clients have, kept in a side table so that the others don't pay for it.
 pub struct ClientTable<T> {
     shards: [Mutex<IdMap<T>>; SHARDS],
 }
@@ -76,7 +76,7 @@ impl<T> Default for ClientTable<T> {
 }
 
 impl<T: IsEmpty> ClientTable<T> {
-    /// Changes what a client has, at first none.
+    /// Changes a client's value, which is the default until it is first changed. `change` runs under the shard's lock.
     pub fn update<R>(&self, conn_id: ConnId, change: impl FnOnce(&mut T) -> R) -> R {
         let mut shard = self.shard(conn_id).lock();
         let value = shard.entry(conn_id).or_default();
@@ -88,7 +88,7 @@ impl<T: IsEmpty> ClientTable<T> {
         result
     }
 
-    /// Looks at what a client has.
+    /// Reads a client's value, or the default. `read` runs under the shard's lock.
     pub fn read<R>(&self, conn_id: ConnId, read: impl FnOnce(&T) -> R) -> R {
         match self.shard(conn_id).lock().get(&conn_id) {
             Some(value) => read(value),
@@ -96,7 +96,7 @@ impl<T: IsEmpty> ClientTable<T> {
         }
     }
 
-    /// Takes away all that a client has.
+    /// Removes and returns a client's value.
     pub fn take(&self, conn_id: ConnId) -> T {
         let mut shard = self.shard(conn_id).lock();
         let taken = shard.remove(&conn_id);
@@ -104,12 +104,12 @@ impl<T: IsEmpty> ClientTable<T> {
         taken.unwrap_or_default()
     }
 
-    /// Takes away all that anybody has.
+    /// Removes and returns the values of all clients, one shard after the other.
     pub fn take_all(&self) -> impl Iterator<Item = (ConnId, T)> {
         self.shards.iter().flat_map(|shard| std::mem::take(&mut *shard.lock()))
     }
 
-    /// How many clients have anything.
+    /// The number of clients with a value.
     #[cfg(test)]
     pub fn len(&self) -> usize {
         self.shards.iter().map(|shard| shard.lock().len()).sum()
@@ -126,7 +126,7 @@ fn shrink<T>(map: &mut IdMap<T>) {
     }
 }
 
-/// A table by name, in parts that are locked each by itself.
+/// A hash map keyed by name, split into shards that are locked separately. Its hash is keyed, since peers choose names.
 pub struct ShardedMap<T> {
     hasher: RandomState,
     shards: [Mutex<NameMap<T>>; SHARDS],
@@ -141,12 +141,12 @@ impl<T> Default for ShardedMap<T> {
 }
 
 impl<T> ShardedMap<T> {
-    /// The part of the table that this name is in, or would be.
+    /// Locks the shard that this name belongs to.
     pub fn lock(&self, name: &str) -> MutexGuard<'_, NameMap<T>> {
         self.shards[self.hasher.hash_one(name) as usize % SHARDS].lock()
     }
 
-    /// All parts, one after the other.
+    /// Locks all shards, one after the other.
     pub fn lock_each(&self) -> impl Iterator<Item = MutexGuard<'_, NameMap<T>>> {
         self.shards.iter().map(|shard| shard.lock())
     }
@@ -157,7 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_as_new_takes_no_room() {
+    fn empty_value_is_not_stored() {
         let table = ClientTable::<BTreeSet<u8>>::default();
         let (one, other) = (ConnId::random(), ConnId::random());
         table.update(one, |value| value.insert(1));

@@ -1,69 +1,87 @@
-//! NodeCalls of methods on nodes: under way until the node answers, or can't any more, or its time is over.
+//! Calls of methods on nodes. A call is pending until the node answers or disconnects, the call times out or is cancelled, or
+//! the gateway drains.
 //!
-//! Whoever takes a call out of its node's table answers it, so it is answered once. No lock is held over another, nor
-//! while anything is sent.
+//! Whatever ends a call takes it out of its node's table first, so each call is answered exactly once. The tables are locked
+//! one at a time, and no lock is held while a message is sent.
+
+mod counts;
+
+pub use counts::CallCounts;
+use counts::CallEnd;
 
 use super::protocol::message;
 use crate::client::{ConnId, GatewayClient, SendError};
 use crate::config;
 use crate::heartbeat::{Heartbeat, TimerGuard};
-use crate::metrics::{Counter, Gauge, LabelledCounters};
 use crate::registry::{ClientTable, ShardedMap};
 use crate::rpc::protocol::error::{ErrorKind, RpcError};
 use crate::rpc::protocol::message::Response;
 use crate::rpc::protocol::responder::{CallResult, Responder};
-use serde::ser::{Serialize, SerializeStruct, Serializer};
+use serde::Serialize;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Identity calls, for the bound.
+/// The caller to which a call is charged (`calls.max_per_caller`).
 #[derive(Clone)]
 pub(crate) enum Caller {
     Client(ConnId),
-    /// Over HTTP: all requests with a credential together, by its presence key.
+    /// All HTTP requests with one credential, identified by its presence key.
     Credential(Arc<str>),
 }
 
-/// Names one call.
+/// Identifies a call.
 #[derive(Clone, Copy)]
 pub(crate) struct NodeCallId {
     node: ConnId,
+    /// The ID of the request to the node, unique in this process.
     id: u64,
 }
 
-/// A call that waits for its answer.
+/// A call that waits for the node's response.
 struct PendingCall {
     caller: Caller,
-    reply: Responder,
-    /// Ends it when its time is over.
-    deadline: Option<TimerGuard>,
+    responder: Responder,
+    /// Ends the call when it times out.
+    timeout: Option<TimerGuard>,
 }
 
-/// What is called: a method, as JSON, and its params.
+/// A request to a node.
 pub(crate) struct NodeRequest<'a> {
+    /// The method, as a JSON string with its quotes.
     pub(crate) method: &'a str,
+    /// The params, as JSON.
     pub(crate) params: Option<&'a str>,
     pub(crate) timeout: Duration,
 }
 
-/// All calls under way.
+/// The pending calls of one client.
+#[derive(Serialize)]
+pub(crate) struct ClientCalls {
+    /// Calls that this node is to answer.
+    to_answer: usize,
+    /// Calls that this client has made.
+    made: usize,
+}
+
+/// All pending calls.
 pub(crate) struct NodeCalls {
     heartbeat: Arc<Heartbeat>,
     limits: config::CallLimits,
     last_id: AtomicU64,
     is_draining: AtomicBool,
-    /// By the node that is to answer.
+    /// Each node's calls by ID.
     by_node: ClientTable<HashMap<u64, PendingCall>>,
-    /// By the client that has called: which node.
+    /// The node of each call by ID, for the client that made it.
     by_caller: ClientTable<HashMap<u64, ConnId>>,
-    /// Those over HTTP.
+    /// The number of calls over HTTP by presence key.
     by_credential: ShardedMap<usize>,
     pub(crate) counts: CallCounts,
 }
 
 impl NodeCalls {
+    /// No calls. Timeouts run on the heartbeat's wheel.
     pub(crate) fn new(limits: config::CallLimits, heartbeat: Arc<Heartbeat>) -> Arc<Self> {
         Arc::new(NodeCalls {
             heartbeat,
@@ -77,144 +95,148 @@ impl NodeCalls {
         })
     }
 
-    /// How long a call may take unless its caller says.
+    /// The timeout of a call whose caller sets none.
     pub(crate) fn default_timeout(&self) -> Duration {
         self.limits.timeout
     }
 
-    /// That the gateway doesn't drain. While it does, a node that is closed already isn't one that was never there.
+    /// Fails with `draining` during shutdown, so that a node just closed isn't reported as not found.
     pub(crate) fn check_open(&self) -> Result<(), RpcError> {
         if self.is_draining.load(Ordering::SeqCst) { Err(RpcError::draining()) } else { Ok(()) }
     }
 
-    /// Sends a request to a node. The answer, or why there is none, goes to `reply`.
+    /// Sends a request to a node. The result, or the reason for a failure, goes to `responder`.
     pub(crate) fn start(
         self: &Arc<Self>,
         node: &Arc<GatewayClient>,
         request: &NodeRequest<'_>,
         caller: Caller,
-        reply: Responder,
+        responder: Responder,
     ) -> NodeCallId {
-        let key = NodeCallId { node: node.conn_id, id: self.last_id.fetch_add(1, Ordering::Relaxed) + 1 };
+        let call_id = NodeCallId { node: node.conn_id, id: self.last_id.fetch_add(1, Ordering::Relaxed) + 1 };
         self.counts.started.add(1);
-        if let Err((kind, reply)) = self.register(key, caller, reply) {
-            self.counts.ended.add(kind.reason());
-            reply.send(self.failure(kind));
-            return key;
+        if let Err((end, responder)) = self.register(call_id, caller, responder) {
+            self.counts.ended.add(end);
+            responder.send(self.error(end));
+            return call_id;
         }
-        let calls = Arc::downgrade(self);
-        let expire = move || {
-            if let Some(calls) = calls.upgrade() {
-                calls.fail_by_id(key, ErrorKind::Timeout);
-            }
-        };
-        let mut deadline = Some(self.heartbeat.schedule(request.timeout, expire));
-        self.by_node.update(key.node, |pending| {
-            if let Some(pending) = pending.get_mut(&key.id) {
-                pending.deadline = deadline.take();
-            }
-        });
-        // Whoever drains or ends the node from here on finds the call; whoever has done so already is seen here.
+        self.schedule_timeout(call_id, request.timeout);
+        // After the registration: a drain or a disconnect from here on finds the call; an earlier one is noticed here.
         if self.is_draining.load(Ordering::SeqCst) {
-            self.fail_by_id(key, ErrorKind::Draining);
-            return key;
+            self.fail_by_id(call_id, CallEnd::Draining);
+            return call_id;
         }
-        match node.try_send(message::request(key.id, request.method, request.params)) {
+        match node.try_send(message::request(call_id.id, request.method, request.params)) {
             Ok(()) => {}
-            Err(SendError::Full) => self.fail_by_id(key, ErrorKind::NodeOutboxFull),
-            Err(SendError::Closed) => self.fail_by_id(key, ErrorKind::NodeDisconnected),
+            Err(SendError::Full) => self.fail_by_id(call_id, CallEnd::NodeOutboxFull),
+            Err(SendError::Closed) => self.fail_by_id(call_id, CallEnd::NodeDisconnected),
         }
-        key
+        call_id
     }
 
-    /// Takes in a call, within the limits.
-    fn register(&self, key: NodeCallId, caller: Caller, reply: Responder) -> Result<(), (ErrorKind, Responder)> {
-        if !self.acquire(key, &caller) {
-            return Err((ErrorKind::CallerBusy, reply));
+    /// Adds a call. Returns the responder with the error if the caller or the node has reached its limit.
+    fn register(&self, call_id: NodeCallId, caller: Caller, responder: Responder) -> Result<(), (CallEnd, Responder)> {
+        if !self.acquire(call_id, &caller) {
+            return Err((CallEnd::CallerBusy, responder));
         }
-        let pending = PendingCall { caller, reply, deadline: None };
-        let refused = self.by_node.update(key.node, |calls| {
+        let call = PendingCall { caller, responder, timeout: None };
+        let rejected = self.by_node.update(call_id.node, |calls| {
             if calls.len() >= self.limits.max_per_node {
-                return Some(pending);
+                return Some(call);
             }
             self.counts.in_flight.add(1);
-            calls.insert(key.id, pending);
+            calls.insert(call_id.id, call);
             None
         });
-        match refused {
+        match rejected {
             None => Ok(()),
-            Some(pending) => {
-                self.release(key, &pending.caller);
-                Err((ErrorKind::NodeBusy, pending.reply))
+            Some(call) => {
+                self.release(call_id, &call.caller);
+                Err((CallEnd::NodeBusy, call.responder))
             }
         }
     }
 
-    /// Counts one more call of a caller, if it may have one more.
-    fn acquire(&self, key: NodeCallId, caller: &Caller) -> bool {
-        let most = self.limits.max_per_caller;
+    /// Charges a call to its caller. Returns false if the caller has reached its limit.
+    fn acquire(&self, call_id: NodeCallId, caller: &Caller) -> bool {
+        let limit = self.limits.max_per_caller;
         match caller {
             Caller::Client(conn_id) => self.by_caller.update(*conn_id, |calls| {
-                let may = calls.len() < most;
-                if may {
-                    calls.insert(key.id, key.node);
+                let has_room = calls.len() < limit;
+                if has_room {
+                    calls.insert(call_id.id, call_id.node);
                 }
-                may
+                has_room
             }),
-            Caller::Credential(name) => {
-                let mut counts = self.by_credential.lock(name);
-                let count = counts.entry(name.clone()).or_default();
-                let may = *count < most;
-                *count += usize::from(may);
-                may
+            Caller::Credential(presence_key) => {
+                let mut counts = self.by_credential.lock(presence_key);
+                let count = counts.entry(presence_key.clone()).or_default();
+                let has_room = *count < limit;
+                *count += usize::from(has_room);
+                has_room
             }
         }
     }
 
-    fn release(&self, key: NodeCallId, caller: &Caller) {
+    /// Ends the charge of [`acquire`](Self::acquire).
+    fn release(&self, call_id: NodeCallId, caller: &Caller) {
         match caller {
-            Caller::Client(conn_id) => drop(self.by_caller.update(*conn_id, |calls| calls.remove(&key.id))),
-            Caller::Credential(name) => {
-                let mut counts = self.by_credential.lock(name);
-                if let Some(count) = counts.get_mut(name) {
+            Caller::Client(conn_id) => drop(self.by_caller.update(*conn_id, |calls| calls.remove(&call_id.id))),
+            Caller::Credential(presence_key) => {
+                let mut counts = self.by_credential.lock(presence_key);
+                if let Some(count) = counts.get_mut(presence_key) {
                     *count -= 1;
                     if *count == 0 {
-                        counts.remove(name);
+                        counts.remove(presence_key);
                     }
                 }
             }
         }
     }
 
-    /// A node has answered something. What isn't the answer to a call of its own is ignored; says whether it was one, or
-    /// looks like one.
+    fn schedule_timeout(self: &Arc<Self>, call_id: NodeCallId, timeout: Duration) {
+        let calls = Arc::downgrade(self);
+        let mut guard = Some(self.heartbeat.schedule(timeout, move || {
+            if let Some(calls) = calls.upgrade() {
+                calls.fail_by_id(call_id, CallEnd::Timeout);
+            }
+        }));
+        self.by_node.update(call_id.node, |calls| {
+            if let Some(call) = calls.get_mut(&call_id.id) {
+                call.timeout = guard.take();
+            }
+        });
+    }
+
+    /// A client has sent a response. Returns whether it is consumed: it ended a call to this node, or it is a response to
+    /// nothing, which is counted and ignored. Otherwise the message may be a request without a method.
     pub(crate) fn on_response(&self, node: ConnId, id: Option<u64>, response: Response<'_>) -> bool {
-        let key = id.map(|id| NodeCallId { node, id });
-        let Some((key, pending)) = key.and_then(|key| Some((key, self.take(key)?))) else {
+        let call_id = id.map(|id| NodeCallId { node, id });
+        let Some((call_id, call)) = call_id.and_then(|call_id| Some((call_id, self.take(call_id)?))) else {
             let is_response = response != Response::Neither;
             self.counts.unmatched_responses.add(is_response.into());
             return is_response;
         };
         match response {
             Response::Result(result) => {
-                self.finish(key, pending, CallCounts::ANSWERED).send(CallResult::Success(result.into()));
+                self.finish(call_id, call, CallEnd::Answered).send(CallResult::Success(result.into()));
             }
             Response::Error(error) => {
-                self.finish(key, pending, CallCounts::NODE_ERROR).send(CallResult::NodeError(error.into()));
+                self.finish(call_id, call, CallEnd::NodeError).send(CallResult::NodeError(error.into()));
             }
-            Response::Invalid | Response::Neither => self.finish_failed(key, pending, ErrorKind::InvalidAnswer),
+            Response::Invalid | Response::Neither => self.fail(call_id, call, CallEnd::InvalidAnswer),
         }
         true
     }
 
-    /// A client is going: what it may still answer isn't read.
+    /// A client is closing: fails the calls to it, since its responses aren't read any more.
     pub(crate) fn fail_node(&self, conn_id: ConnId) {
-        for (id, pending) in self.by_node.take(conn_id) {
-            self.finish_failed(NodeCallId { node: conn_id, id }, pending, ErrorKind::NodeDisconnected);
+        for (id, call) in self.by_node.take(conn_id) {
+            self.fail(NodeCallId { node: conn_id, id }, call, CallEnd::NodeDisconnected);
         }
     }
 
-    /// A client has gone: nothing waits for its answers any more, nor for answers to it.
+    /// A client has disconnected: fails the calls to it, and cancels the calls that it has made.
     pub(crate) fn remove_client(&self, conn_id: ConnId) {
         self.fail_node(conn_id);
         for (id, node) in self.by_caller.take(conn_id) {
@@ -222,121 +244,87 @@ impl NodeCalls {
         }
     }
 
-    /// The caller doesn't wait any more.
-    pub(crate) fn cancel(&self, key: NodeCallId) {
-        if let Some(pending) = self.take(key) {
-            self.finish(key, pending, CallCounts::CANCELLED).cancel();
+    /// Ends a call without a response, because its caller has disconnected.
+    pub(crate) fn cancel(&self, call_id: NodeCallId) {
+        if let Some(call) = self.take(call_id) {
+            self.finish(call_id, call, CallEnd::Cancelled).cancel();
         }
     }
 
-    /// From here on there are no calls.
+    /// Fails all calls, and from here on every new one.
     pub(crate) fn drain(&self) {
         self.is_draining.store(true, Ordering::SeqCst);
         for (node, calls) in self.by_node.take_all() {
-            for (id, pending) in calls {
-                self.finish_failed(NodeCallId { node, id }, pending, ErrorKind::Draining);
+            for (id, call) in calls {
+                self.fail(NodeCallId { node, id }, call, CallEnd::Draining);
             }
         }
     }
 
-    /// NodeCalls that wait for this client's answers, and those that it waits for.
-    pub(crate) fn counts_of(&self, conn_id: ConnId) -> (usize, usize) {
-        (self.by_node.read(conn_id, HashMap::len), self.by_caller.read(conn_id, HashMap::len))
-    }
-
-    fn fail_by_id(&self, key: NodeCallId, kind: ErrorKind) {
-        if let Some(pending) = self.take(key) {
-            self.finish_failed(key, pending, kind);
+    /// The numbers of pending calls to and from this client.
+    pub(crate) fn client_calls(&self, conn_id: ConnId) -> ClientCalls {
+        ClientCalls {
+            to_answer: self.by_node.read(conn_id, HashMap::len),
+            made: self.by_caller.read(conn_id, HashMap::len),
         }
     }
 
-    /// Whoever takes it ends it.
-    fn take(&self, key: NodeCallId) -> Option<PendingCall> {
-        self.by_node.update(key.node, |calls| calls.remove(&key.id))
+    /// Removes a call from its node's table; `None` if it has ended already.
+    fn take(&self, call_id: NodeCallId) -> Option<PendingCall> {
+        self.by_node.update(call_id.node, |calls| calls.remove(&call_id.id))
     }
 
-    /// Counts a call that was taken, and gives its caller's place to another call.
-    fn finish(&self, key: NodeCallId, pending: PendingCall, how: &'static str) -> Responder {
-        // In this order: whoever waits until none is under way matches to know how all have ended.
-        self.counts.ended.add(how);
+    /// Counts the end of a call that was taken, releases its caller, and returns its responder.
+    fn finish(&self, call_id: NodeCallId, call: PendingCall, end: CallEnd) -> Responder {
+        // `ended` first: when no call is in flight, all of them are counted there.
+        self.counts.ended.add(end);
         self.counts.in_flight.sub(1);
-        self.release(key, &pending.caller);
-        pending.reply
+        self.release(call_id, &call.caller);
+        call.responder
     }
 
-    fn finish_failed(&self, key: NodeCallId, pending: PendingCall, kind: ErrorKind) {
-        self.finish(key, pending, kind.reason()).send(self.failure(kind));
+    fn fail(&self, call_id: NodeCallId, call: PendingCall, end: CallEnd) {
+        self.finish(call_id, call, end).send(self.error(end));
     }
 
-    fn failure(&self, kind: ErrorKind) -> CallResult<'static> {
-        let (message, most) = match kind {
-            ErrorKind::CallerBusy => {
-                ("as many calls under way as one caller may have", Some(self.limits.max_per_caller))
+    /// Fails a call unless it has ended already.
+    fn fail_by_id(&self, call_id: NodeCallId, end: CallEnd) {
+        if let Some(call) = self.take(call_id) {
+            self.fail(call_id, call, end);
+        }
+    }
+
+    fn error(&self, end: CallEnd) -> CallResult<'static> {
+        CallResult::Failed(match end {
+            CallEnd::CallerBusy => {
+                let message = "the caller has reached its limit of calls in flight";
+                RpcError::new(ErrorKind::CallerBusy, message).with("most", self.limits.max_per_caller)
             }
-            ErrorKind::NodeBusy => ("as many calls under way as one node takes", Some(self.limits.max_per_node)),
-            ErrorKind::NodeOutboxFull => ("as much waits for the node as its outbox holds", None),
-            ErrorKind::Timeout => ("the node didn't answer in time", None),
-            ErrorKind::NodeDisconnected => ("the node went away before it answered", None),
-            ErrorKind::InvalidAnswer => ("the node's answer is neither a result nor an error", None),
-            _ => return CallResult::Failed(RpcError::draining()),
-        };
-        let error = RpcError::new(kind, message);
-        CallResult::Failed(match most {
-            Some(most) => error.with("most", most),
-            None => error,
+            CallEnd::NodeBusy => {
+                let message = "the node has reached its limit of calls in flight";
+                RpcError::new(ErrorKind::NodeBusy, message).with("most", self.limits.max_per_node)
+            }
+            CallEnd::NodeOutboxFull => RpcError::new(ErrorKind::NodeOutboxFull, "the node's outbox is full"),
+            CallEnd::Timeout => RpcError::new(ErrorKind::Timeout, "the node didn't answer in time"),
+            CallEnd::NodeDisconnected => {
+                RpcError::new(ErrorKind::NodeDisconnected, "the node disconnected before it answered")
+            }
+            CallEnd::InvalidAnswer => {
+                let message = "the node's answer is neither a result nor an error object";
+                RpcError::new(ErrorKind::InvalidAnswer, message)
+            }
+            CallEnd::Draining => RpcError::draining(),
+            // These calls haven't failed.
+            CallEnd::Answered | CallEnd::NodeError | CallEnd::Cancelled => RpcError::internal_error(),
         })
     }
 
-    /// Whether no table holds anything.
+    /// Whether all tables are empty.
     #[cfg(test)]
     pub(crate) fn is_empty(&self) -> bool {
         self.by_node.len() == 0
             && self.by_caller.len() == 0
-            && self.by_credential.lock_each().all(|part| part.is_empty())
-    }
-}
-
-/// What became of all calls.
-pub struct CallCounts {
-    in_flight: Gauge,
-    started: Counter,
-    ended: LabelledCounters,
-    unmatched_responses: Counter,
-}
-
-impl CallCounts {
-    const ANSWERED: &'static str = "answered";
-    const NODE_ERROR: &'static str = "node_error";
-    const CANCELLED: &'static str = "cancelled";
-    const LABELS: &'static [&'static str] = &[
-        Self::ANSWERED,
-        Self::NODE_ERROR,
-        Self::CANCELLED,
-        ErrorKind::Timeout.reason(),
-        ErrorKind::NodeDisconnected.reason(),
-        ErrorKind::Draining.reason(),
-        ErrorKind::InvalidAnswer.reason(),
-        ErrorKind::CallerBusy.reason(),
-        ErrorKind::NodeBusy.reason(),
-        ErrorKind::NodeOutboxFull.reason(),
-    ];
-}
-
-impl Default for CallCounts {
-    fn default() -> Self {
-        let (in_flight, ended) = (Gauge::default(), LabelledCounters::new(Self::LABELS));
-        CallCounts { in_flight, started: Counter::default(), ended, unmatched_responses: Counter::default() }
-    }
-}
-
-impl Serialize for CallCounts {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut fields = serializer.serialize_struct("CallCounts", 4)?;
-        fields.serialize_field("in_flight", &self.in_flight.get())?;
-        fields.serialize_field("started", &self.started)?;
-        fields.serialize_field("ended", &self.ended)?;
-        fields.serialize_field("answers_ignored", &self.unmatched_responses)?;
-        fields.end()
+            && self.by_credential.lock_each().all(|shard| shard.is_empty())
     }
 }
 

@@ -1,18 +1,18 @@
 //! One accepted connection: silent, then HTTP, then a client or nothing.
 //!
-//! One deadline from accept until the session has the stream. Each stage is boxed or over before the next begins, so
-//! that a waiting connection is as small as its stage.
+//! One deadline holds from the accept until the session has the stream. Each stage is boxed, or has finished before the next
+//! begins, so that a connection is as small as its stage.
 
 use super::admission::Slot;
 use super::handshake_stats::{HandshakeStage, InProgressGuard};
-use super::http_state::{HttpIo, HttpState};
+use super::http_state::HttpState;
 use super::lifecycle::Phase;
+use super::service;
 use super::state::ServerState;
 use crate::client::{CloseReason, GatewayClient, Outbox, RemoteAddr};
 use crate::heartbeat::TimerGuard;
-use crate::http::error::HttpError;
+use crate::http::error::{HandshakeFailure, HttpError};
 use crate::http::handshake::AcceptedHandshake;
-use crate::server::service;
 use crate::session::Session;
 use crate::ws::Stream;
 use hyper::body::{Bytes, Incoming};
@@ -30,32 +30,28 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::futures::Notified;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
-/// An upgraded stream with what the peer sent behind its request.
-struct Upgraded {
-    stream: Stream,
-    early: Bytes,
-    accepted: AcceptedHandshake,
-    /// The handshake is in progress until the client is registered.
-    _exchange: Arc<HttpState>,
-}
+/// How a connection of HTTP/2 with prior knowledge begins (RFC 9113, section 3.4).
+const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2";
 
 /// A connection that is served to its end: a future as small as the client that it becomes.
-pub(crate) enum Connection {
-    Handshaking(Pin<Box<dyn Future<Output = Option<Client>> + Send>>),
-    Client(Client),
+pub enum Connection {
+    /// Not a client yet.
+    Handshaking(Pin<Box<dyn Future<Output = Option<ActiveClient>> + Send>>),
+    /// A client.
+    Active(ActiveClient),
 }
 
 /// All that a client's connection consists of.
-pub(crate) struct Client {
+pub struct ActiveClient {
     session: Session,
-    _watch: TimerGuard,
-    _place: OwnedSemaphorePermit,
+    _pings: TimerGuard,
+    _permit: OwnedSemaphorePermit,
 }
 
 impl Connection {
     /// A connection that was accepted.
-    pub(crate) fn new(gateway: Arc<ServerState>, stream: Stream, remote_addr: RemoteAddr, slot: Slot) -> Self {
-        Connection::Handshaking(Box::pin(handshake(gateway, stream, remote_addr, slot)))
+    pub fn new(server: Arc<ServerState>, stream: Stream, remote_addr: RemoteAddr, slot: Slot) -> Self {
+        Connection::Handshaking(Box::pin(handshake(server, stream, remote_addr, slot)))
     }
 }
 
@@ -64,143 +60,162 @@ impl Future for Connection {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
-        if let Connection::Handshaking(establishing) = this {
-            match ready!(establishing.as_mut().poll(cx)) {
-                Some(client) => *this = Connection::Client(client),
+        if let Connection::Handshaking(handshake) = this {
+            match ready!(handshake.as_mut().poll(cx)) {
+                Some(client) => *this = Connection::Active(client),
                 None => return Poll::Ready(()),
             }
         }
         match this {
-            Connection::Client(client) => Pin::new(&mut client.session).poll(cx),
-            Connection::Handshaking(_) => unreachable!("established above"),
+            Connection::Active(client) => Pin::new(&mut client.session).poll(cx),
+            Connection::Handshaking(_) => unreachable!("the handshake has finished above"),
         }
     }
 }
 
-/// Brings a connection to where it is a client's, if that is what it becomes.
+/// Serves a connection until it is a client's; `None` if it doesn't become one.
 ///
-/// Not an `async fn`, which would keep room for each argument twice.
+/// Not an `async fn`, which would reserve memory for each argument twice.
 fn handshake(
-    gateway: Arc<ServerState>,
+    server: Arc<ServerState>,
     stream: Stream,
     remote_addr: RemoteAddr,
     slot: Slot,
-) -> impl Future<Output = Option<Client>> {
-    let in_progress = InProgressGuard::begin(&gateway.handshakes);
+) -> impl Future<Output = Option<ActiveClient>> {
+    let in_progress = InProgressGuard::begin(&server.handshakes);
     async move {
-        let (spoken, deadline) = {
-            let mut sleep = pin!(sleep_until(Instant::now() + gateway.config.handshake.timeout));
-            let mut changed = pin!(gateway.lifecycle.changed());
-            let spoken = poll_fn(|cx| poll_spoken(cx, &gateway, &stream, changed.as_mut(), sleep.as_mut())).await;
-            (spoken, sleep.deadline())
+        let (first_byte, deadline) = {
+            let mut sleep = pin!(sleep_until(Instant::now() + server.config.handshake.timeout));
+            let mut phase_change = pin!(server.lifecycle.changed());
+            let poll =
+                |cx: &mut Context<'_>| poll_first_byte(cx, &server, &stream, phase_change.as_mut(), sleep.as_mut());
+            (poll_fn(poll).await, sleep.deadline())
         };
-        match spoken {
+        match first_byte {
             Ok(()) => {}
             Err(EarlyEnd::TimedOut) => {
-                record_timeout(&gateway, remote_addr, HandshakeStage::NothingSent);
+                record_timeout(&server, remote_addr, HandshakeStage::NothingSent);
                 return None;
             }
             Err(EarlyEnd::Failed(cause)) => {
-                gateway.handshakes.failed.add(cause);
+                server.handshakes.failed.add(cause);
                 return None;
             }
         }
-        let http = HttpState::new(deadline, gateway.handshakes.clone(), in_progress);
-        let upgraded = Box::pin(serve_http(&gateway, stream, remote_addr, &slot, http)).await?;
-        gateway.handshakes.completed.add(1);
-        let (session, watch) = connect(&gateway, upgraded, remote_addr);
-        Some(Client { session, _watch: watch, _place: slot.into_permit() })
+        let http = HttpState::new(deadline, server.handshakes.clone(), in_progress);
+        let upgraded = Box::pin(serve_http(&server, stream, remote_addr, &slot, http)).await?;
+        server.handshakes.completed.add(1);
+        let (session, pings) = register(&server, upgraded, remote_addr);
+        Some(ActiveClient { session, _pings: pings, _permit: slot.into_permit() })
     }
 }
 
-/// Takes a client in.
-fn connect(gateway: &ServerState, upgraded: Upgraded, remote_addr: RemoteAddr) -> (Session, TimerGuard) {
-    let outbox = Outbox::new(gateway.outboxes.clone());
+/// An upgraded stream.
+struct Upgraded {
+    stream: Stream,
+    /// What the peer sent right after its request.
+    early: Bytes,
+    accepted: AcceptedHandshake,
+    /// Keeps the handshake in progress until the client is registered.
+    _http: Arc<HttpState>,
+}
+
+/// Registers a client with the registry and the heartbeat, and starts its session.
+fn register(server: &ServerState, upgraded: Upgraded, remote_addr: RemoteAddr) -> (Session, TimerGuard) {
+    let outbox = Outbox::new(server.outboxes.clone());
     let AcceptedHandshake { conn_id, auth, reservation: _reservation } = upgraded.accepted;
     let client = Arc::new(GatewayClient::new(conn_id, outbox, remote_addr, auth));
-    let registration = gateway.registry.on_connect(client.clone());
-    let watch = gateway.heartbeat.register(&client);
+    let registration = server.registry.on_connect(client.clone());
+    let pings = server.heartbeat.register(&client);
     debug!("connected conn_id={conn_id} presence_key={} remote_addr={remote_addr}", client.auth.presence_key);
-    // After the registration: either the drain finds this client in the registry, or the client finds the drain.
-    match gateway.lifecycle.phase() {
+    // After the registration: either the drain sees this client in the registry, or the client sees the drain here.
+    match server.lifecycle.phase() {
         Phase::Aborting => client.outbox.abort(CloseReason::Draining),
-        Phase::Draining => drop(client.close(CloseReason::Draining)),
+        Phase::Draining => _ = client.close(CloseReason::Draining),
         Phase::Starting | Phase::Running => {}
     }
-    (Session::new(upgraded.stream, &upgraded.early, registration, gateway.sessions.clone()), watch)
+    (Session::new(upgraded.stream, &upgraded.early, registration, server.sessions.clone()), pings)
 }
 
-/// Why a connection has come to nothing before its first byte.
+/// Why a connection ended before its first byte.
 enum EarlyEnd {
     TimedOut,
-    Failed(&'static str),
+    Failed(HandshakeFailure),
 }
 
-/// Ready with the first byte. Until then nothing of HTTP exists for the connection.
-fn poll_spoken(
+/// Ready with the first byte, which stays in the socket. Until then no HTTP state exists for the connection.
+fn poll_first_byte(
     cx: &mut Context<'_>,
-    gateway: &ServerState,
+    server: &ServerState,
     stream: &Stream,
-    changed: Pin<&mut Notified<'_>>,
-    sleep: Pin<&mut Sleep>,
+    phase_change: Pin<&mut Notified<'_>>,
+    timeout: Pin<&mut Sleep>,
 ) -> Poll<Result<(), EarlyEnd>> {
-    if let Poll::Ready(spoken) = stream.poll_first_byte(cx) {
-        let has_spoken = spoken.unwrap_or_default();
-        return Poll::Ready(has_spoken.then_some(()).ok_or(EarlyEnd::Failed(HttpError::DISCONNECTED)));
+    if let Poll::Ready(result) = stream.poll_first_byte(cx) {
+        let has_byte = result.unwrap_or(false);
+        return Poll::Ready(if has_byte { Ok(()) } else { Err(EarlyEnd::Failed(HandshakeFailure::Disconnected)) });
     }
-    if gateway.lifecycle.phase() > Phase::Running || changed.poll(cx).is_ready() {
-        return Poll::Ready(Err(EarlyEnd::Failed(HttpError::DRAINING)));
+    if server.lifecycle.phase() > Phase::Running || phase_change.poll(cx).is_ready() {
+        return Poll::Ready(Err(EarlyEnd::Failed(HandshakeFailure::Draining)));
     }
-    sleep.poll(cx).map(|()| Err(EarlyEnd::TimedOut))
+    timeout.poll(cx).map(|()| Err(EarlyEnd::TimedOut))
 }
 
-/// Speaks HTTP until the connection ends or is upgraded.
+/// Serves HTTP until the connection ends or is upgraded.
 async fn serve_http(
-    gateway: &Arc<ServerState>,
+    server: &Arc<ServerState>,
     stream: Stream,
     remote_addr: RemoteAddr,
     slot: &Slot,
     http: Arc<HttpState>,
 ) -> Option<Upgraded> {
-    let io = TokioIo::new(HttpIo::new(stream, http.clone()));
-    let answer = |request| service::answer(gateway, &http, slot, remote_addr, request);
+    let handle = |request| service::handle(server, &http, slot, remote_addr, request);
     let mut connection = http1::Builder::new()
-        .max_buf_size(gateway.config.handshake.max_header_bytes)
+        .max_buf_size(server.config.handshake.max_header_bytes)
         // The buffer alone is no limit: it grows by doubling.
-        .max_header_size(gateway.config.handshake.max_header_bytes)
+        .max_header_size(server.config.handshake.max_header_bytes)
         .header_read_timeout(None)
-        .serve_connection(io, service_fn(answer));
-    let Some(result) = drive(&mut connection, gateway, &http).await else {
-        if !http.is_plain() && gateway.lifecycle.phase() < Phase::Aborting {
-            record_timeout(gateway, remote_addr, http.step());
+        // A client that shuts down its direction after a request gets its response.
+        .half_close(true)
+        .serve_connection(TokioIo::new(stream), service_fn(handle));
+    let Some(result) = poll_until_deadline(&mut connection, server, &http).await else {
+        if let Some(stage) = http.timed_out_stage().filter(|_| server.lifecycle.phase() < Phase::Aborting) {
+            record_timeout(server, remote_addr, stage);
         }
         return None;
     };
     let parts = connection.into_parts();
-    let stream = parts.io.into_inner().into_stream();
+    let stream = parts.io.into_inner();
     if result.is_ok()
         && let Some(accepted) = http.take_accepted()
     {
-        return Some(Upgraded { stream, early: parts.read_buf, accepted, _exchange: http });
+        return Some(Upgraded { stream, early: parts.read_buf, accepted, _http: http });
     }
-    if let Some(mut cause) = http.failure() {
-        // To the preface of HTTP/2 hyper answers nothing.
-        if cause == HttpError::DISCONNECTED && result.is_err_and(|error| error.is_parse()) {
-            let error = HttpError::from_parse_error(b"400");
-            stream.write_best_effort(error.to_bytes().as_bytes());
-            cause = error.code;
-        }
+    if parts.read_buf.starts_with(HTTP2_PREFACE) {
+        // hyper answers other bytes that aren't HTTP/1.1 with 400 or 431, but not these.
+        stream.write_best_effort(HttpError::bad_request("HTTP/2 isn't supported: use HTTP/1.1").to_bytes().as_bytes());
+    }
+    if let Some(cause) = failure_cause(result, &http) {
         debug!("handshake failed remote_addr={remote_addr} cause={cause}");
-        gateway.handshakes.failed.add(cause);
+        server.handshakes.failed.add(cause);
     }
-    linger(gateway, stream).await;
+    linger(server, stream).await;
     None
 }
 
-/// Polls the connection to its end. `None` when its time was over first, or the drain's.
-async fn drive<S>(
-    connection: &mut http1::Connection<TokioIo<HttpIo>, S>,
-    gateway: &ServerState,
+/// Why a connection was of no use; `None` if it was, or if that was counted when its request was answered.
+fn failure_cause(result: hyper::Result<()>, http: &HttpState) -> Option<HandshakeFailure> {
+    match result {
+        Err(error) if error.is_parse_too_large() => Some(HandshakeFailure::HeaderTooLarge),
+        Err(error) if error.is_parse() => Some(HandshakeFailure::BadRequest),
+        _ => http.is_unanswered().then_some(HandshakeFailure::Disconnected),
+    }
+}
+
+/// Polls the connection to its end. `None` if its deadline, or the drain's, was first.
+async fn poll_until_deadline<S>(
+    connection: &mut http1::Connection<TokioIo<Stream>, S>,
+    server: &ServerState,
     http: &HttpState,
 ) -> Option<hyper::Result<()>>
 where
@@ -208,8 +223,8 @@ where
     S::Future: Unpin,
 {
     let mut sleep = pin!(sleep_until(http.deadline()));
-    // While the gateway drains, monitoring that is connected still sees it.
-    let mut cut = pin!(gateway.lifecycle.wait_past(Phase::Draining));
+    // While the gateway drains, connections of monitoring systems are still served.
+    let mut aborting = pin!(server.lifecycle.wait_past(Phase::Draining));
     poll_fn(|cx| {
         if let Poll::Ready(result) = connection.poll_without_shutdown(cx) {
             return Poll::Ready(Some(result));
@@ -217,27 +232,27 @@ where
         if sleep.deadline() != http.deadline() {
             sleep.as_mut().reset(http.deadline());
         }
-        let over = sleep.as_mut().poll(cx).is_ready() || cut.as_mut().poll(cx).is_ready();
-        if over { Poll::Ready(None) } else { Poll::Pending }
+        let is_over = sleep.as_mut().poll(cx).is_ready() || aborting.as_mut().poll(cx).is_ready();
+        if is_over { Poll::Ready(None) } else { Poll::Pending }
     })
     .await
 }
 
-/// Ends our direction and reads on until the peer ends its own: closing over unread bytes would reset the connection,
-/// and the peer could lose our answer.
-async fn linger(gateway: &ServerState, mut stream: Stream) {
+/// Shuts down our direction and discards what the peer still sends, until it ends or `close_timeout`: closing a socket with
+/// unread bytes resets the connection, and the peer could lose our response.
+async fn linger(server: &ServerState, mut stream: Stream) {
     let discard = async {
         stream.shutdown().await?;
         tokio::io::copy(&mut stream, &mut tokio::io::sink()).await
     };
-    // Neither a broken connection nor one that goes on for too long matters any more.
+    // Errors don't matter: the connection is dropped next.
     tokio::select! {
-        _ = timeout(gateway.config.limits.close_timeout, discard) => {}
-        () = gateway.lifecycle.wait_past(Phase::Draining) => {}
+        _ = timeout(server.config.limits.close_timeout, discard) => {}
+        () = server.lifecycle.wait_past(Phase::Draining) => {}
     }
 }
 
-fn record_timeout(gateway: &ServerState, remote_addr: RemoteAddr, step: HandshakeStage) {
-    gateway.handshakes.timed_out.add(step.label());
-    info!("handshake timed out remote_addr={remote_addr} step={}", step.label());
+fn record_timeout(server: &ServerState, remote_addr: RemoteAddr, stage: HandshakeStage) {
+    server.handshakes.timed_out.add(stage);
+    info!("handshake timed out remote_addr={remote_addr} stage={stage}");
 }

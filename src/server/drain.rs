@@ -1,4 +1,4 @@
-//! The end of a gateway: its clients are asked to leave, not all at once.
+//! The drain: closes all clients at shutdown, paced, and aborts those that don't close in time.
 
 use super::lifecycle::Phase;
 use super::state::ServerState;
@@ -7,71 +7,73 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
-/// What a running gateway is told from outside.
+/// What is requested of a running gateway. A request is never taken back: a less urgent one after it is ignored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Shutdown {
-    /// Go on.
+    /// Keep running.
     No,
-    /// Close every client, paced, and end.
+    /// Close every client, paced over `shutdown.drain_timeout`, and end.
     Drain,
-    /// End at once.
+    /// Abort every connection and end at once.
     Now,
 }
 
-/// Between two groups of close frames.
+/// The time between two batches of close frames.
 const BATCH_INTERVAL: Duration = Duration::from_millis(10);
-/// Close frames in a step at least: few clients are not kept waiting.
+/// The least number of close frames in a batch, so that few clients are closed quickly.
 const MIN_BATCH: usize = 10;
-/// How long tasks that were cut may take to end; they have nothing left to wait for.
+/// How long the tasks of aborted connections may take to end. They wait for nothing any more.
 const ABORT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How the clients ended that were there when the drain began, or came while it did.
+/// How the clients were closed that were connected when the drain began, or connected during it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DrainReport {
-    /// They answered the close frame.
+    /// Clients that completed the close handshake.
     pub closed: u64,
-    /// They did not, and were dropped.
+    /// Clients whose connection was dropped without it.
     pub aborted: u64,
 }
 
-/// Closes all clients, and returns when no connection is left.
-pub(crate) async fn drain(gateway: &ServerState, mut shutdown: watch::Receiver<Shutdown>) -> DrainReport {
-    let stats = &gateway.stats;
+/// Closes all clients, and returns when no connection is open, or `ABORT_TIMEOUT` after the rest were aborted.
+pub(crate) async fn drain(server: &ServerState, mut shutdown: watch::Receiver<Shutdown>) -> DrainReport {
+    let stats = &server.stats;
     let before = DrainReport { closed: stats.closed_cleanly.get(), aborted: stats.closed_uncleanly.get() };
-    let deadline = Instant::now() + gateway.config.shutdown.drain_timeout;
-    gateway.handler.on_drain();
-    let graceful = async {
-        close_paced(gateway).await;
-        // Plain connections don't count: they go with the last client. HandshakeStats first: what ends one meanwhile is in the
-        // registry when that is looked at.
-        while gateway.handshakes.in_progress.get() > 0 || !gateway.registry.is_empty() {
-            sleep(BATCH_INTERVAL).await;
-        }
-    };
+    let deadline = Instant::now() + server.config.shutdown.drain_timeout;
+    server.handler.on_drain();
     tokio::select! {
-        _ = timeout_at(deadline, graceful) => {}
-        // Without anybody to tell it to hurry, it takes its time.
-        Ok(_) = shutdown.wait_for(|told| *told == Shutdown::Now) => {}
+        _ = timeout_at(deadline, close_all(server)) => {}
+        // If the sender was dropped, this branch is disabled, and the drain takes its full time.
+        Ok(_) = shutdown.wait_for(|requested| *requested == Shutdown::Now) => {}
     }
-    gateway.lifecycle.set(Phase::Aborting);
-    for client in gateway.registry.list() {
+    server.lifecycle.set(Phase::Aborting);
+    for client in server.registry.list() {
         client.outbox.abort(CloseReason::Draining);
     }
-    let _ = timeout_at(Instant::now() + ABORT_TIMEOUT, gateway.connections.wait_empty()).await;
+    let _ = timeout_at(Instant::now() + ABORT_TIMEOUT, server.connections.wait_empty()).await;
     DrainReport {
         closed: stats.closed_cleanly.get() - before.closed,
         aborted: stats.closed_uncleanly.get() - before.aborted,
     }
 }
 
-/// Asks every client to leave, over three quarters of the drain's time or less: the last ones need some to answer.
-async fn close_paced(gateway: &ServerState) {
-    let clients = gateway.registry.list();
-    let steps = gateway.config.shutdown.drain_timeout.as_millis() * 3 / 4 / BATCH_INTERVAL.as_millis();
-    let per_step = clients.len().div_ceil(steps.max(1) as usize).max(MIN_BATCH);
+/// Closes all clients and waits until they are disconnected. Doesn't wait for plain HTTP connections.
+async fn close_all(server: &ServerState) {
+    send_close_frames(server).await;
+    // Handshakes are checked first: one that completes in between is found in the registry.
+    while server.handshakes.in_progress.get() > 0 || !server.registry.is_empty() {
+        sleep(BATCH_INTERVAL).await;
+    }
+}
+
+/// Requests the close of every client in batches, spread over at most three quarters of the drain timeout, so that the last
+/// clients have time to answer.
+async fn send_close_frames(server: &ServerState) {
+    let clients = server.registry.list();
+    let batches = server.config.shutdown.drain_timeout.as_millis() * 3 / 4 / BATCH_INTERVAL.as_millis();
+    let batch_size = clients.len().div_ceil(batches.max(1) as usize).max(MIN_BATCH);
     let mut next = Instant::now();
-    for group in clients.chunks(per_step) {
-        for client in group {
+    for batch in clients.chunks(batch_size) {
+        for client in batch {
             client.close(CloseReason::Draining);
         }
         next += BATCH_INTERVAL;

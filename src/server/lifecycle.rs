@@ -1,51 +1,56 @@
-//! How far in its life a gateway is, and who waits for the next part of it.
+//! The lifecycle of a gateway: its current phase, and waiting for a later one.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
-/// How far in its life a gateway is.
+/// A phase of a gateway's life. Phases only ever advance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Phase {
     Starting,
+    /// New clients are accepted.
     Running,
-    /// Nobody new; those there are asked to leave.
+    /// No new clients are accepted; those connected are being closed.
     Draining,
-    /// Whoever is still there is dropped.
+    /// The remaining connections are aborted.
     Aborting,
 }
 
-/// The phase of a gateway. Every connection that is no client yet waits for it, in half of what a watch channel takes.
+/// The current phase of a gateway. Every connection in its handshake waits for a change: a [`Notify`] takes half of the memory
+/// that a watch channel would.
 pub(crate) struct Lifecycle {
-    now: AtomicU8,
+    phase: AtomicU8,
     changed: Notify,
 }
 
 impl Lifecycle {
     const ALL: [Phase; 4] = [Phase::Starting, Phase::Running, Phase::Draining, Phase::Aborting];
 
+    /// A lifecycle in [`Phase::Starting`].
     pub(crate) fn new() -> Self {
-        Lifecycle { now: AtomicU8::new(Phase::Starting as u8), changed: Notify::new() }
+        Lifecycle { phase: AtomicU8::new(Phase::Starting as u8), changed: Notify::new() }
     }
 
+    /// Enters a phase, and wakes everything that waits for a change.
     pub(crate) fn set(&self, phase: Phase) {
-        self.now.store(phase as u8, Ordering::SeqCst);
+        self.phase.store(phase as u8, Ordering::SeqCst);
         self.changed.notify_waiters();
     }
 
+    /// The current phase.
     pub(crate) fn phase(&self) -> Phase {
-        Self::ALL[usize::from(self.now.load(Ordering::SeqCst))]
+        Self::ALL[usize::from(self.phase.load(Ordering::SeqCst))]
     }
 
-    /// Waits until the next phase begins after this call.
+    /// Completes at the next change of the phase after this call.
     pub(crate) fn changed(&self) -> Notified<'_> {
         self.changed.notified()
     }
 
-    /// Waits until a later phase than this one has begun.
+    /// Waits until the gateway is in a later phase than this one.
     pub(crate) async fn wait_past(&self, phase: Phase) {
         loop {
-            // Before the look: what is entered from here on is heard.
+            // Created before the phase is read, so that no change in between is missed.
             let changed = self.changed();
             if self.phase() > phase {
                 return;
@@ -60,7 +65,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn who_waits_hears_of_a_later_phase_only() {
+    async fn wait_past_completes_at_a_later_phase_only() {
         let lifecycle = std::sync::Arc::new(Lifecycle::new());
         let waiting = tokio::spawn({
             let lifecycle = lifecycle.clone();

@@ -1,4 +1,4 @@
-//! Bound sockets: TCP over IPv4 and IPv6, and Unix socket paths.
+//! Listeners: bound TCP sockets over IPv4 and IPv6, and Unix sockets.
 
 use super::admission::ListenerRole;
 use crate::client::RemoteAddr;
@@ -13,17 +13,18 @@ use std::os::unix::net::UnixStream as BlockingUnixStream;
 use std::path::{Path, PathBuf};
 use tokio::net::{TcpListener, TcpSocket, UnixListener};
 
-/// Connections that may wait to be accepted; the kernel caps it at `net.core.somaxconn`.
+/// Connections that may wait in the kernel to be accepted. The kernel caps it at `net.core.somaxconn`.
 const BACKLOG: u32 = 4096;
 
-/// Bytes of a connection that the kernel may hold before it has sent them. Less shows a slow reader sooner, and keeps
-/// a ping from waiting behind megabytes; what is on its way to a fast reader isn't counted.
+/// Unsent bytes in the kernel's send buffer above which a socket isn't writable (`TCP_NOTSENT_LOWAT`). With a low value a
+/// slow reader is noticed sooner, and a ping doesn't wait for megabytes. Bytes in flight don't count, so fast readers
+/// aren't slowed down.
 const NOTSENT_LOWAT: u32 = 16 * 1024;
 
-/// A Unix socket is for its owner and group, as a reverse proxy's.
+/// The file mode of a Unix socket: owner and group, such as a reverse proxy's group, may connect.
 const UNIX_MODE: u32 = 0o660;
 
-/// A socket that accepts connections; a Unix socket's path goes with it.
+/// A socket that accepts connections. Dropping it removes the path of a Unix socket.
 pub struct Listener {
     socket: Socket,
     addr: ListenAddr,
@@ -36,13 +37,13 @@ enum Socket {
 }
 
 impl Listener {
-    /// Binds an address; one with port 0 gets a free one. Must be called in a tokio runtime.
+    /// Binds an address. Port 0 selects a free port. Must be called in a tokio runtime.
     ///
-    /// With `reuse_port` a TCP address may be bound by several sockets of one user that all ask for it; the kernel gives
-    /// each connection to one of them. A Unix socket's path is taken over if nobody listens there any more.
+    /// With `reuse_port`, several sockets of one user that all set it may bind the same TCP address; the kernel distributes
+    /// the connections among them. A Unix socket's path is replaced if no process listens on it.
     ///
     /// # Errors
-    /// What the operating system says.
+    /// The operating system's error, such as an address in use.
     pub fn bind(addr: &ListenAddr, reuse_port: bool) -> io::Result<Self> {
         match addr {
             ListenAddr::Tcp(addr) => bind_tcp(*addr, reuse_port),
@@ -50,12 +51,13 @@ impl Listener {
         }
     }
 
-    /// The same for operators single, who are then served by no other: all but `/ws`.
+    /// Makes this an admin listener: it serves all paths but `/ws`, and the other listeners of the gateway serve only `/ws`
+    /// and the health checks.
     pub fn admin_only(self) -> Self {
         Listener { role: ListenerRole::Admin, ..self }
     }
 
-    /// The address, with the port that was chosen.
+    /// The bound address, with the port that the kernel chose.
     pub fn addr(&self) -> &ListenAddr {
         &self.addr
     }
@@ -78,7 +80,7 @@ fn bind_tcp(addr: SocketAddr, reuse_port: bool) -> io::Result<Listener> {
     let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.set_reuseaddr(true)?;
     socket.set_reuseport(reuse_port)?;
-    // On Linux accepted sockets inherit both: no system call for each.
+    // On Linux accepted sockets inherit both options, which saves two system calls for each.
     socket.set_nodelay(true)?;
     SockRef::from(&socket).set_tcp_notsent_lowat(NOTSENT_LOWAT)?;
     socket.bind(addr)?;
@@ -98,13 +100,13 @@ fn bind_unix(path: &Path) -> io::Result<Listener> {
     Ok(Listener { socket, addr, role: ListenerRole::All })
 }
 
-/// Whether a path is a socket that was left behind: there, and nobody answers.
+/// Returns whether a path is a socket on which no process listens.
 fn is_stale(path: &Path) -> bool {
     let is_socket = fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket());
     is_socket && BlockingUnixStream::connect(path).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
 }
 
-/// A socket's path, removed with the socket unless somebody else has taken it over.
+/// A Unix socket's path. Dropping it removes the file, unless another process has replaced it.
 struct BoundPath {
     path: PathBuf,
     inode: u64,
@@ -113,7 +115,7 @@ struct BoundPath {
 impl Drop for BoundPath {
     fn drop(&mut self) {
         if fs::symlink_metadata(&self.path).is_ok_and(|metadata| metadata.ino() == self.inode) {
-            // A path that can't be removed is taken over by the next start.
+            // If this fails, the next start replaces the path.
             let _ = fs::remove_file(&self.path);
         }
     }
@@ -125,7 +127,7 @@ mod tests {
     use std::net::{Ipv4Addr, TcpStream};
 
     #[tokio::test]
-    async fn accepted_connections_send_at_once_and_hold_little_unsent() {
+    async fn accepted_socket_has_nodelay_and_notsent_lowat() {
         let listener = Listener::bind(&ListenAddr::Tcp((Ipv4Addr::LOCALHOST, 0).into()), false).unwrap();
         let ListenAddr::Tcp(addr) = *listener.addr() else { unreachable!() };
         let client = TcpStream::connect(addr).unwrap();
@@ -137,17 +139,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_path_is_taken_over_only_from_the_dead() {
+    async fn unix_path_is_replaced_only_if_no_process_listens() {
         let dir = tempfile::tempdir().unwrap();
         let addr = ListenAddr::Unix(dir.path().join("socket"));
         let first = Listener::bind(&addr, false).unwrap();
         let ListenAddr::Unix(path) = &addr else { unreachable!() };
         assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, UNIX_MODE);
-        assert!(Listener::bind(&addr, true).is_err(), "somebody listens there");
+        assert!(Listener::bind(&addr, true).is_err(), "another listener is bound");
         drop(first);
         assert!(!path.exists());
         fs::write(path, "a file, not a socket").unwrap();
         assert!(Listener::bind(&addr, false).is_err());
-        assert!(path.exists(), "nothing but a socket is taken over");
+        assert!(path.exists(), "only a socket is replaced");
     }
 }

@@ -1,17 +1,15 @@
-//! The hyper service: which path is answered by what.
+//! The hyper service: routes requests to `/ws`, `/status`, the health checks and the admin API.
 
-use super::admin::AdminRequest;
+use super::admin::routes::{Route, RouteError, route};
+use super::admin::{self, AdminRequest};
 use super::admission::Slot;
 use super::http_state::HttpState;
 use super::state::ServerState;
 use crate::client::RemoteAddr;
 use crate::http::error::HttpError;
-use crate::http::handshake;
-use crate::http::handshake::AcceptedHandshake;
+use crate::http::handshake::{self, AcceptedHandshake};
 use crate::http::response::{json, with_close};
 use crate::rpc::router::Router;
-use crate::server::admin;
-use crate::server::admin::routes::{Route, RouteError, route};
 use hyper::body::Incoming;
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode};
@@ -23,75 +21,78 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::time::Instant;
 
-/// What plain paths take.
+/// The methods of every path outside the admin API.
 const READ_ONLY: &str = "GET, HEAD";
 
-/// An answer that is there, but for those of operators' requests, which may have bodies, take several turns or wait for a node.
-pub(crate) enum Answer {
-    Now(Option<Response<String>>),
-    Later(Pin<Box<dyn Future<Output = Response<String>> + Send>>),
+/// A response. Those of the admin API are futures: they may read a body, or wait for a node.
+pub enum ServiceFuture {
+    /// `None` once it was returned.
+    Ready(Option<Response<String>>),
+    Boxed(Pin<Box<dyn Future<Output = Response<String>> + Send>>),
 }
 
-impl Future for Answer {
+impl Future for ServiceFuture {
     type Output = Result<Response<String>, Infallible>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.get_mut() {
-            Answer::Now(response) => Poll::Ready(Ok(response.take().expect("a future isn't polled once it is ready"))),
-            Answer::Later(response) => response.as_mut().poll(cx).map(Ok),
+            ServiceFuture::Ready(response) => {
+                Poll::Ready(Ok(response.take().expect("a future isn't polled after it was ready")))
+            }
+            ServiceFuture::Boxed(response) => response.as_mut().poll(cx).map(Ok),
         }
     }
 }
 
-/// Answers one request.
-pub(crate) fn answer(
-    gateway: &Arc<ServerState>,
+/// Handles one request.
+pub fn handle(
+    server: &Arc<ServerState>,
     http: &Arc<HttpState>,
     slot: &Slot,
     remote_addr: RemoteAddr,
     request: Request<Incoming>,
-) -> Answer {
+) -> ServiceFuture {
     let (parts, body) = request.into_parts();
     if parts.uri.path() == "/ws" && slot.role.serves_clients() {
-        let result = handshake(gateway, slot, &parts);
-        return Answer::Now(Some(answer_handshake(gateway, http, remote_addr, result)));
+        let result = accept_handshake(server, slot, &parts);
+        return ServiceFuture::Ready(Some(finish_handshake(server, http, remote_addr, result)));
     }
-    let may_stay = slot.may_upgrade;
-    // First: what is answered isn't a handshake in progress.
-    let stays = stays_open(gateway, http, may_stay);
-    let response = match find(gateway, slot, &parts) {
-        Ok(Found::Plain(response)) => response,
-        Err(error) => error.into_response(),
-        Ok(Found::AdminRequest(route, router)) => {
-            let operation = AdminRequest { route, headers: parts.headers, body, remote_addr };
-            return Answer::Later(Box::pin(operate(gateway.clone(), http.clone(), router, operation, may_stay)));
+    // Before `/status` is rendered: this connection isn't a handshake in progress any more.
+    let may_stay = finish_plain(server, http, slot.may_upgrade);
+    let response = match find_target(server, slot, &parts) {
+        Ok(Target::Plain(response)) => response,
+        Ok(Target::Admin(route, router)) => {
+            let request = AdminRequest { route, headers: parts.headers, body, remote_addr };
+            let response = serve_admin(server.clone(), http.clone(), router, request, slot.may_upgrade);
+            return ServiceFuture::Boxed(Box::pin(response));
         }
+        Err(error) => error.into_response(),
     };
-    Answer::Now(Some(if stays { response } else { with_close(response) }))
+    ServiceFuture::Ready(Some(if may_stay { response } else { with_close(response) }))
 }
 
-async fn operate(
-    gateway: Arc<ServerState>,
+async fn serve_admin(
+    server: Arc<ServerState>,
     http: Arc<HttpState>,
     router: Arc<Router>,
-    operation: AdminRequest,
+    request: AdminRequest,
     may_stay: bool,
 ) -> Response<String> {
-    let settings = &gateway.config.handshake;
+    let settings = &server.config.handshake;
     http.on_admin_request(Instant::now() + settings.timeout + settings.idle_timeout);
-    let response = admin::serve_admin(&gateway, &router, &http, operation).await;
-    if stays_open(&gateway, &http, may_stay) { response } else { with_close(response) }
+    let response = admin::serve(&server, &router, &http, request).await;
+    if finish_plain(&server, &http, may_stay) { response } else { with_close(response) }
 }
 
-/// A plain request is answered: lets the connection live on for a next one, if there is room for that.
-fn stays_open(gateway: &ServerState, http: &HttpState, may_stay: bool) -> bool {
-    let deadline = Instant::now() + gateway.config.handshake.idle_timeout;
-    let keep_alive = || may_stay.then(|| gateway.connections.try_keep_alive()).flatten();
+/// A plain request is answered: returns whether the connection may stay open for the next.
+fn finish_plain(server: &ServerState, http: &HttpState, may_stay: bool) -> bool {
+    let deadline = Instant::now() + server.config.handshake.idle_timeout;
+    let keep_alive = || may_stay.then(|| server.connections.try_keep_alive()).flatten();
     http.on_plain_response(deadline, keep_alive)
 }
 
-fn answer_handshake(
-    gateway: &ServerState,
+fn finish_handshake(
+    server: &ServerState,
     http: &HttpState,
     remote_addr: RemoteAddr,
     result: Result<(AcceptedHandshake, Response<String>), HttpError>,
@@ -99,54 +100,56 @@ fn answer_handshake(
     let (accepted, response) = match result {
         Ok((accepted, response)) => (Some(accepted), response),
         Err(error) => {
-            let (status, cause) = (error.status.as_u16(), error.code);
+            let (status, cause) = (error.status.as_u16(), error.handshake_failure());
             debug!("handshake refused remote_addr={remote_addr} status={status} cause={cause}");
-            gateway.handshakes.failed.add(error.code);
+            server.handshakes.failed.add(cause);
             (None, with_close(error.into_response()))
         }
     };
-    http.on_handshake_response(Instant::now() + gateway.config.handshake.timeout, accepted);
+    http.on_handshake_response(Instant::now() + server.config.handshake.timeout, accepted);
     response
 }
 
-fn handshake(
-    gateway: &ServerState,
+fn accept_handshake(
+    server: &ServerState,
     slot: &Slot,
     request: &Parts,
 ) -> Result<(AcceptedHandshake, Response<String>), HttpError> {
     handshake::check_target(request)?;
     check_method(request)?;
-    let accepted = handshake::accept(request, &gateway.config, &gateway.presence)?;
-    match (gateway.is_ready(), slot.may_upgrade) {
-        (false, _) => Err(HttpError::draining()),
-        (true, false) => Err(HttpError::full()),
-        (true, true) => Ok(accepted),
+    let accepted = handshake::accept(request, &server.config, &server.presence)?;
+    if !server.is_ready() {
+        Err(HttpError::draining())
+    } else if !slot.may_upgrade {
+        Err(HttpError::full())
+    } else {
+        Ok(accepted)
     }
 }
 
-/// What is at a path.
-enum Found {
+/// What a request outside `/ws` is for.
+enum Target {
     Plain(Response<String>),
-    AdminRequest(Route, Arc<Router>),
+    Admin(Route, Arc<Router>),
 }
 
-fn find(gateway: &ServerState, slot: &Slot, request: &Parts) -> Result<Found, HttpError> {
+fn find_target(server: &ServerState, slot: &Slot, request: &Parts) -> Result<Target, HttpError> {
     handshake::check_target(request)?;
     let body = match request.uri.path() {
         "/healthz" => r#"{"status":"ok"}"#.to_owned(),
-        "/readyz" if gateway.is_ready() => r#"{"status":"ready"}"#.to_owned(),
+        "/readyz" if server.is_ready() => r#"{"status":"ready"}"#.to_owned(),
         "/readyz" => return check_method(request).and(Err(HttpError::draining())),
-        "/status" if slot.role.serves_admin() => gateway.status(),
-        _ => return find_operation(gateway, slot, request),
+        "/status" if slot.role.serves_admin() => server.status(),
+        _ => return find_admin_route(server, slot, request),
     };
     check_method(request)?;
-    Ok(Found::Plain(json(StatusCode::OK, body)))
+    Ok(Target::Plain(json(StatusCode::OK, body)))
 }
 
-fn find_operation(gateway: &ServerState, slot: &Slot, request: &Parts) -> Result<Found, HttpError> {
-    let router = gateway.router.as_ref().filter(|_| slot.role.serves_admin()).ok_or(HttpError::not_found())?;
+fn find_admin_route(server: &ServerState, slot: &Slot, request: &Parts) -> Result<Target, HttpError> {
+    let router = server.router.as_ref().filter(|_| slot.role.serves_admin()).ok_or(HttpError::not_found())?;
     match route(&request.method, request.uri.path(), request.uri.query().unwrap_or_default()) {
-        Ok(route) => Ok(Found::AdminRequest(route, router.clone())),
+        Ok(route) => Ok(Target::Admin(route, router.clone())),
         Err(RouteError::NotFound) => Err(HttpError::not_found()),
         Err(RouteError::NotAllowed(allow)) => Err(HttpError::method_not_allowed(allow)),
         Err(RouteError::Malformed(message)) => Err(HttpError::bad_request(message)),
@@ -154,8 +157,9 @@ fn find_operation(gateway: &ServerState, slot: &Slot, request: &Parts) -> Result
 }
 
 fn check_method(request: &Parts) -> Result<(), HttpError> {
-    match request.method {
-        Method::GET | Method::HEAD => Ok(()),
-        _ => Err(HttpError::method_not_allowed(READ_ONLY)),
+    if matches!(request.method, Method::GET | Method::HEAD) {
+        Ok(())
+    } else {
+        Err(HttpError::method_not_allowed(READ_ONLY))
     }
 }

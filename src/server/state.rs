@@ -10,7 +10,6 @@ use crate::client::{Handler, OutboxContext, SessionStats};
 use crate::config::Config;
 use crate::heartbeat::Heartbeat;
 use crate::http::auth_limiter::AuthLimiter;
-use crate::http::error::HttpError;
 use crate::registry::{ClientRegistry, Presence};
 use crate::rpc::router::Router;
 use crate::session::SessionContext;
@@ -88,7 +87,7 @@ impl ServerState {
             heartbeat,
             sessions: Arc::new(sessions),
             outboxes: Arc::new(OutboxContext { limits, stats: stats.clone() }),
-            handshakes: Arc::new(HandshakeStats::new(HttpError::CODES)),
+            handshakes: Arc::new(HandshakeStats::default()),
             connections: ConnectionLimits::new(config.limits.max_connections),
             auth_limiter: AuthLimiter::new(config.ops.max_failures_per_minute),
             admin: AdminStats::default(),

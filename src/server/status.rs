@@ -1,10 +1,9 @@
-//! The JSON of `/status`. Every number in it is a counter that is kept anyway: it costs the same with any number of
-//! clients, and names none.
+//! The JSON of `/status`. It is made of counters only: its cost doesn't depend on the number of clients, and it names
+//! none of them.
 
 use super::admin::AdminStats;
 use super::handshake_stats::HandshakeStats;
-use super::process::Process;
-use super::process::ProcessProbe;
+use super::process::{Process, ProcessProbe};
 use crate::client::{CloseReason, SessionStats};
 use crate::config::Config;
 use crate::heartbeat::Heartbeat;
@@ -16,30 +15,31 @@ use crate::rpc::router::Router;
 use serde::Serialize;
 use std::time::Duration;
 
-/// Where the report's figures come from.
+/// The sources of the report.
 pub struct StatusSources<'a> {
-    /// For the limits and intervals.
+    /// Limits and intervals.
     pub config: &'a Config,
-    /// For who is there.
+    /// The numbers of clients.
     pub registry: &'a ClientRegistry,
-    /// What sessions count.
+    /// Totals of all sessions.
     pub stats: &'a SessionStats,
-    /// What comes before them.
+    /// Connections before they become clients.
     pub handshakes: &'a HandshakeStats,
-    /// For clients that didn't answer.
+    /// Clients that didn't answer a ping.
     pub heartbeat: &'a Heartbeat,
-    /// Operators' requests.
+    /// Requests to the admin API.
     pub admin: &'a AdminStats,
-    /// For calls and events, where there are any.
+    /// Calls and events; `None` for a gateway with an embedder's handler.
     pub router: Option<&'a Router>,
-    /// For what the kernel says.
+    /// Memory and descriptors.
     pub process: &'a ProcessProbe,
-    /// Since the start.
+    /// The time since the start.
     pub uptime: Duration,
     /// Whether the gateway is shutting down.
     pub draining: bool,
 }
 
+/// The keys are an interface to monitoring systems: they may be added to, but not renamed.
 #[derive(Serialize)]
 struct Report<'a> {
     status: &'static str,
@@ -97,7 +97,7 @@ struct OutboxReport {
     largest_bytes: u64,
 }
 
-/// The report as JSON text.
+/// Renders the report as JSON text.
 pub fn render(sources: &StatusSources<'_>) -> String {
     let StatusSources { config, stats, .. } = sources;
     let report = Report {

@@ -1,7 +1,7 @@
-//! A program on the library that isn't JSON-RPC: what a client sends comes back, and what begins with `!` goes to
-//! everybody. The benchmark compares it with other servers that do the same.
+//! A gateway with another handler than JSON-RPC: it echoes each message and sends a message that starts with `!` to all
+//! clients. The benchmark compares it with other servers that do the same.
 //!
-//! Prints one line, `listening ADDRESS`, once it accepts, and ends on SIGTERM.
+//! Prints one line, `listening ADDRESS`, once it accepts connections, and exits on SIGTERM.
 
 use aisopod_gateway::auth::{AuthInfo, Authenticator, Credential, Role, SecretDigest};
 use aisopod_gateway::config::{Config, ListenAddr};
@@ -18,7 +18,7 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-/// As the daemon's.
+/// The allocator of the daemon.
 #[cfg(feature = "jemalloc")]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
@@ -28,7 +28,7 @@ const USAGE: &str = "usage: echo --listen IP:PORT [--token TOKEN] [--ping-interv
 /// `EX_USAGE` of sysexits(3).
 const EX_USAGE: u8 = 64;
 
-/// A text message that begins with this goes to everybody.
+/// The first character of a message to all clients.
 const BROADCAST: char = '!';
 
 struct Echo {
@@ -40,7 +40,7 @@ impl Handler for Echo {
         if text.starts_with(BROADCAST) {
             broadcast(self.registry.list(), text);
         } else {
-            // Who is full or gone is closed by the session.
+            // A client that can't be sent to is closed by its session.
             let _ = client.send(text);
         }
         None
@@ -67,12 +67,12 @@ fn main() -> ExitCode {
 fn config() -> Result<Config, lexopt::Error> {
     let (mut listen, mut parser) = (None, lexopt::Parser::from_env());
     let mut config = Config::new(descriptor_limit());
-    // Practically never.
+    // An hour: in practice no ping during a benchmark.
     (config.heartbeat.interval, config.heartbeat.timeout) = (Duration::from_secs(3600), Duration::from_secs(3600));
     while let Some(argument) = parser.next()? {
         match argument {
             Long("listen") => listen = Some(parser.value()?.parse::<SocketAddr>()?),
-            Long("token") => config.auth = only(&parser.value()?.string()?),
+            Long("token") => config.auth = single_token(&parser.value()?.string()?),
             Long("ping-interval") => {
                 let interval = parser.value()?.parse_with(seconds)?;
                 (config.heartbeat.interval, config.heartbeat.timeout) = (interval, interval);
@@ -87,8 +87,8 @@ fn config() -> Result<Config, lexopt::Error> {
     }
 }
 
-/// Lets in whoever shows this token, as an operator, of whom there may be many.
-fn only(token: &str) -> Authenticator {
+/// Accepts one token, for any number of operators.
+fn single_token(token: &str) -> Authenticator {
     let info = Arc::new(AuthInfo::new("echo", Role::Operator, []));
     Authenticator::Token(vec![Credential { info, digest: SecretDigest::of(token.as_bytes()) }])
 }
@@ -109,7 +109,7 @@ async fn serve(config: Config) -> io::Result<()> {
     let stop_on_signal = async move {
         terminate.recv().await;
         stop.send_replace(Shutdown::Now);
-        // Keeps the channel open: the end may still be on its way.
+        // Keeps the channel open: a closed one means shutdown as well.
         std::future::pending::<()>().await;
     };
     tokio::spawn(stop_on_signal);

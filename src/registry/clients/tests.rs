@@ -15,7 +15,7 @@ fn role(index: usize) -> Role {
 }
 
 #[test]
-fn a_client_is_there_until_its_registration_is_dropped() {
+fn client_is_registered_until_its_registration_is_dropped() {
     let registry = ClientRegistry::new();
     let client = client(&Role::Node);
     let registration = registry.on_connect(client.clone());
@@ -28,7 +28,7 @@ fn a_client_is_there_until_its_registration_is_dropped() {
 }
 
 #[test]
-fn an_unknown_client_is_not_removed() {
+fn unknown_client_is_not_removed() {
     let registry = ClientRegistry::new();
     let _registration = registry.on_connect(client(&Role::Operator));
     let unknown = client(&Role::Operator);
@@ -37,7 +37,7 @@ fn an_unknown_client_is_not_removed() {
 }
 
 #[test]
-fn a_second_client_of_the_same_id_is_not_removed_with_the_first() {
+fn second_client_of_the_same_id_is_not_removed_with_the_first() {
     let registry = ClientRegistry::new();
     let first = client(&Role::Operator);
     let mut second = Arc::into_inner(client(&Role::Node)).unwrap();
@@ -52,7 +52,7 @@ fn a_second_client_of_the_same_id_is_not_removed_with_the_first() {
 }
 
 #[test]
-fn a_panic_forgets_the_client() {
+fn panic_removes_the_client() {
     let registry = ClientRegistry::new();
     let registration = registry.on_connect(client(&Role::Operator));
     let panicking = thread::spawn(move || {
@@ -76,23 +76,23 @@ const WRITERS: usize = 4;
 const HELD: usize = 16;
 const ROUNDS: usize = 2_000;
 
-/// Connects clients and lets older ones go; returns those that are left.
-fn come_and_go(registry: &ClientRegistry, writer: usize) -> Vec<Registration> {
+/// Connects clients and disconnects older ones; returns the remaining registrations.
+fn connect_and_disconnect(registry: &ClientRegistry, writer: usize) -> Vec<Registration> {
     let mut held = Vec::new();
     for round in 0..ROUNDS {
         held.push(registry.on_connect(client(&role(writer + round))));
         if held.len() > HELD {
-            let gone = held.swap_remove(round % HELD);
-            let id = gone.conn_id;
-            drop(gone);
+            let removed = held.swap_remove(round % HELD);
+            let id = removed.conn_id;
+            drop(removed);
             assert!(registry.get(id).is_none());
         }
     }
     held
 }
 
-/// One look while others move: they may be counted twice or not at all.
-fn look(registry: &ClientRegistry) {
+/// Checks a snapshot and a list while other threads connect and disconnect: moving clients may be counted or not.
+fn check_bounds(registry: &ClientRegistry) {
     let now = registry.health_snapshot();
     assert!(now.operators + now.nodes <= now.total_connections, "{now:?}");
     assert!(now.total_connections <= WRITERS * ROUNDS, "{now:?}");
@@ -100,21 +100,22 @@ fn look(registry: &ClientRegistry) {
     let listed = ids.len();
     ids.sort_unstable();
     ids.dedup();
-    assert_eq!(ids.len(), listed, "nobody twice");
+    assert_eq!(ids.len(), listed, "a client is listed twice");
 }
 
-/// Threads come and go while another looks: no count is ever below zero, and the end is exact.
+/// While threads connect and disconnect clients, no count falls below zero; afterwards the counts are exact.
 #[test]
-fn snapshots_hold_together_under_concurrent_change() {
+fn snapshot_is_consistent_under_concurrent_change() {
     let registry = ClientRegistry::new();
-    let (done, looks) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let (done, checks) = (AtomicBool::new(false), AtomicUsize::new(0));
     thread::scope(|scope| {
         let registry = &registry;
-        let writers: Vec<_> = (0..WRITERS).map(|writer| scope.spawn(move || come_and_go(registry, writer))).collect();
+        let writers: Vec<_> =
+            (0..WRITERS).map(|writer| scope.spawn(move || connect_and_disconnect(registry, writer))).collect();
         scope.spawn(|| {
-            // Once at least.
-            while looks.fetch_add(1, SeqCst) == 0 || !done.load(SeqCst) {
-                look(registry);
+            // At least once.
+            while checks.fetch_add(1, SeqCst) == 0 || !done.load(SeqCst) {
+                check_bounds(registry);
             }
         });
         let ended: Vec<_> = writers.into_iter().map(|writer| writer.join()).collect();
@@ -135,7 +136,7 @@ fn snapshots_hold_together_under_concurrent_change() {
 #[derive(Clone, Debug)]
 enum Step {
     Connect(usize),
-    /// Drops one of those that are connected.
+    /// Drops one of the registrations.
     Disconnect(usize),
     Get(usize),
 }
@@ -150,9 +151,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 proptest! {
-    /// The registry does what a plain map does.
     #[test]
-    fn it_behaves_like_a_plain_map(steps in steps()) {
+    fn registry_behaves_like_a_plain_map(steps in steps()) {
         let registry = ClientRegistry::new();
         let mut model: HashMap<String, Role> = HashMap::new();
         let mut held: Vec<Registration> = Vec::new();
@@ -164,8 +164,8 @@ proptest! {
                     held.push(registration);
                 }
                 Step::Disconnect(index) if !held.is_empty() => {
-                    let gone = held.swap_remove(index % held.len());
-                    prop_assert!(model.remove(&gone.conn_id.to_string()).is_some());
+                    let removed = held.swap_remove(index % held.len());
+                    prop_assert!(model.remove(&removed.conn_id.to_string()).is_some());
                 }
                 Step::Get(index) if !held.is_empty() => {
                     let wanted = &held[index % held.len()];

@@ -10,7 +10,7 @@ use crate::rpc::protocol::params::{Params, required};
 use crate::rpc::query::filter::Filter;
 use crate::rpc::query::page::{Page, take_limit, truncate};
 use crate::rpc::query::scan::{Collect, scan};
-use crate::rpc::query::view::{CallsView, ClientDetails, ClientView, ClosedView};
+use crate::rpc::query::view::{ClientDetails, ClientView, ClosedView};
 use log::info;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -31,12 +31,11 @@ pub(crate) fn get<'a>(context: Context<'a>) -> MethodResult<'a> {
     params.finish()?;
     let client = context.state.registry.get(conn_id).ok_or_else(RpcError::no_client)?;
     let subscriptions = context.state.topics.subscriptions(conn_id);
-    let (to_answer, made) = context.state.calls.counts_of(conn_id);
     ready(&ClientDetails {
         client: ClientView::of(&client),
         scopes: &client.auth.scopes,
         subscriptions: subscriptions.iter().map(|topic| &**topic).collect(),
-        calls: CallsView { to_answer, made },
+        calls: context.state.calls.client_calls(conn_id),
     })
 }
 

@@ -21,57 +21,57 @@ fn client() -> Arc<GatewayClient> {
 
 #[derive(Clone, Debug)]
 enum Step {
-    Call {
+    Start {
         caller: usize,
         node: usize,
     },
-    /// By a node of its own or of somebody else's.
-    Answer {
+    /// The called node answers, or another client does.
+    Respond {
         call: usize,
-        is_reserved: bool,
+        by_called_node: bool,
     },
-    Expire(usize),
+    TimeOut(usize),
     Cancel(usize),
-    /// A node or a caller goes, and another comes in its place.
-    Leave(usize),
+    /// A client disconnects and is replaced by a new one.
+    Disconnect(usize),
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
-        6 => (0..5usize, 0..3usize).prop_map(|(caller, node)| Step::Call { caller, node }),
-        3 => (any::<usize>(), any::<bool>()).prop_map(|(call, is_reserved)| Step::Answer { call, is_reserved }),
-        1 => any::<usize>().prop_map(Step::Expire),
+        6 => (0..5usize, 0..3usize).prop_map(|(caller, node)| Step::Start { caller, node }),
+        3 => (any::<usize>(), any::<bool>()).prop_map(|(call, by_called_node)| Step::Respond { call, by_called_node }),
+        1 => any::<usize>().prop_map(Step::TimeOut),
         1 => any::<usize>().prop_map(Step::Cancel),
-        1 => (0..6usize).prop_map(Step::Leave),
+        1 => (0..6usize).prop_map(Step::Disconnect),
     ];
     prop::collection::vec(step, 0..150)
 }
 
-/// A call as its caller knows it.
-struct Asked {
-    key: NodeCallId,
-    /// 3 and 4 are over HTTP.
+/// A call from its caller's view.
+struct TestCall {
+    id: NodeCallId,
+    /// The index that [`caller`] takes.
     caller: usize,
-    answer: Receiver<CallResult<'static>>,
-    allows_anonymous: bool,
+    result: Receiver<CallResult<'static>>,
+    is_pending: bool,
 }
 
-impl Asked {
-    /// Notes an end that must have come now.
+impl TestCall {
+    /// Returns the result, which must have arrived since the last check.
     fn finish(&mut self) -> CallResult<'static> {
-        assert!(std::mem::take(&mut self.allows_anonymous), "it had ended before");
-        self.answer.try_recv().expect("an answer")
+        assert!(std::mem::take(&mut self.is_pending), "the call had ended before");
+        self.result.try_recv().expect("the call has a result")
     }
 }
 
-fn kind_of(outcome: &CallResult<'_>) -> Option<ErrorKind> {
-    match outcome {
+fn error_kind(result: &CallResult<'_>) -> Option<ErrorKind> {
+    match result {
         CallResult::Failed(error) => Some(error.kind),
         _ => None,
     }
 }
 
-/// Nodes are 0 to 2, callers over WebSockets 3 to 5.
+/// Callers 0 to 2 are the clients 3 to 5; callers 3 and 4 call over HTTP. The clients 0 to 2 are nodes.
 fn caller(clients: &[Arc<GatewayClient>], index: usize) -> Caller {
     match index {
         0..=2 => Caller::Client(clients[3 + index].conn_id),
@@ -79,133 +79,133 @@ fn caller(clients: &[Arc<GatewayClient>], index: usize) -> Caller {
     }
 }
 
-fn ask(calls: &Arc<NodeCalls>, clients: &[Arc<GatewayClient>], who: usize, node: usize) -> Asked {
-    let (reply, answer) = Responder::to_http();
+fn start(calls: &Arc<NodeCalls>, clients: &[Arc<GatewayClient>], from: usize, node: usize) -> TestCall {
+    let (responder, result) = Responder::to_http();
     let request = NodeRequest { method: r#""x""#, params: None, timeout: Duration::from_secs(3600) };
-    let key = calls.start(&clients[node], &request, caller(clients, who), reply);
-    Asked { key, caller: who, answer, allows_anonymous: true }
+    let id = calls.start(&clients[node], &request, caller(clients, from), responder);
+    TestCall { id, caller: from, result, is_pending: true }
 }
 
-/// All that was asked, and by whom of whom.
+/// The calls, and a model of what they should be.
 struct World {
     calls: Arc<NodeCalls>,
     clients: Vec<Arc<GatewayClient>>,
-    all: Vec<Asked>,
+    all: Vec<TestCall>,
 }
 
 impl World {
-    fn open(&self, fits: impl Fn(&Asked) -> bool) -> usize {
-        self.all.iter().filter(|asked| asked.allows_anonymous && fits(asked)).count()
+    fn pending(&self, matches: impl Fn(&TestCall) -> bool) -> usize {
+        self.all.iter().filter(|call| call.is_pending && matches(call)).count()
     }
 
     fn step(&mut self, step: Step) {
         match step {
-            Step::Call { caller, node } => self.call(caller, node),
-            Step::Leave(index) => self.leave(index),
+            Step::Start { caller, node } => self.start(caller, node),
+            Step::Disconnect(index) => self.disconnect(index),
             _ if self.all.is_empty() => {}
-            Step::Answer { call, is_reserved } => {
+            Step::Respond { call, by_called_node } => {
                 let index = call % self.all.len();
-                let asked = &mut self.all[index];
-                let node = if is_reserved { asked.key.node } else { self.clients[5].conn_id };
-                self.calls.on_response(node, Some(asked.key.id), Response::Result("7"));
-                if is_reserved && asked.allows_anonymous {
-                    assert!(matches!(asked.finish(), CallResult::Success(result) if result == "7"));
+                let call = &mut self.all[index];
+                let node = if by_called_node { call.id.node } else { self.clients[5].conn_id };
+                self.calls.on_response(node, Some(call.id.id), Response::Result("7"));
+                if by_called_node && call.is_pending {
+                    assert!(matches!(call.finish(), CallResult::Success(result) if result == "7"));
                 }
             }
-            Step::Expire(call) => {
+            Step::TimeOut(call) => {
                 let index = call % self.all.len();
-                let asked = &mut self.all[index];
-                self.calls.fail_by_id(asked.key, ErrorKind::Timeout);
-                if asked.allows_anonymous {
-                    assert_eq!(kind_of(&asked.finish()), Some(ErrorKind::Timeout));
+                let call = &mut self.all[index];
+                self.calls.fail_by_id(call.id, CallEnd::Timeout);
+                if call.is_pending {
+                    assert_eq!(error_kind(&call.finish()), Some(ErrorKind::Timeout));
                 }
             }
             Step::Cancel(call) => {
                 let index = call % self.all.len();
-                let asked = &mut self.all[index];
-                self.calls.cancel(asked.key);
-                if std::mem::take(&mut asked.allows_anonymous) {
-                    assert_eq!(asked.answer.try_recv().unwrap_err(), TryRecvError::Closed);
+                let call = &mut self.all[index];
+                self.calls.cancel(call.id);
+                if std::mem::take(&mut call.is_pending) {
+                    assert_eq!(call.result.try_recv().unwrap_err(), TryRecvError::Closed);
                 }
             }
         }
     }
 
-    fn call(&mut self, caller: usize, node: usize) {
-        let of_caller = self.open(|asked| asked.caller == caller);
-        let of_node = self.open(|asked| asked.key.node == self.clients[node].conn_id);
-        let mut asked = ask(&self.calls, &self.clients, caller, node);
+    fn start(&mut self, caller: usize, node: usize) {
+        let of_caller = self.pending(|call| call.caller == caller);
+        let of_node = self.pending(|call| call.id.node == self.clients[node].conn_id);
+        let mut call = start(&self.calls, &self.clients, caller, node);
         if of_caller == PER_CALLER {
-            assert_eq!(kind_of(&asked.finish()), Some(ErrorKind::CallerBusy));
+            assert_eq!(error_kind(&call.finish()), Some(ErrorKind::CallerBusy));
         } else if of_node == PER_NODE {
-            assert_eq!(kind_of(&asked.finish()), Some(ErrorKind::NodeBusy));
+            assert_eq!(error_kind(&call.finish()), Some(ErrorKind::NodeBusy));
         }
-        self.all.push(asked);
+        self.all.push(call);
     }
 
-    fn leave(&mut self, index: usize) {
-        let gone = std::mem::replace(&mut self.clients[index], client());
-        gone.close(CloseReason::Normal);
-        self.calls.remove_client(gone.conn_id);
-        for asked in self.all.iter_mut().filter(|asked| asked.allows_anonymous) {
-            if asked.key.node == gone.conn_id {
-                assert_eq!(kind_of(&asked.finish()), Some(ErrorKind::NodeDisconnected));
-            } else if index >= 3 && asked.caller == index - 3 {
-                asked.allows_anonymous = false;
+    fn disconnect(&mut self, index: usize) {
+        let disconnected = std::mem::replace(&mut self.clients[index], client());
+        disconnected.close(CloseReason::Normal);
+        self.calls.remove_client(disconnected.conn_id);
+        for call in self.all.iter_mut().filter(|call| call.is_pending) {
+            if call.id.node == disconnected.conn_id {
+                assert_eq!(error_kind(&call.finish()), Some(ErrorKind::NodeDisconnected));
+            } else if index >= 3 && call.caller == index - 3 {
+                call.is_pending = false;
             }
         }
     }
 
-    /// What is under way is counted, and has no answer yet.
+    /// Pending calls are counted, and have no result yet.
     fn check(&mut self) {
-        assert_eq!(self.calls.counts.in_flight.get(), self.open(|_| true) as u64);
-        for asked in self.all.iter_mut().filter(|asked| asked.allows_anonymous) {
-            assert_eq!(asked.answer.try_recv().unwrap_err(), TryRecvError::Empty);
+        assert_eq!(self.calls.counts.in_flight.get(), self.pending(|_| true) as u64);
+        for call in self.all.iter_mut().filter(|call| call.is_pending) {
+            assert_eq!(call.result.try_recv().unwrap_err(), TryRecvError::Empty);
         }
     }
 }
 
 proptest! {
-    /// Whatever happens, in whatever order: each call is answered once, limits hold, and nothing is left.
+    /// After any sequence of steps each call has ended once, within the limits, and the tables are empty.
     #[test]
-    fn every_call_ends_once(steps in steps()) {
+    fn each_call_ends_once_after_any_steps(steps in steps()) {
         let mut world = World { calls: calls(), clients: (0..6).map(|_| client()).collect(), all: Vec::new() };
         for step in steps {
             world.step(step);
             world.check();
         }
         world.calls.drain();
-        for asked in world.all.iter_mut().filter(|asked| asked.allows_anonymous) {
-            prop_assert_eq!(kind_of(&asked.finish()), Some(ErrorKind::Draining));
+        for call in world.all.iter_mut().filter(|call| call.is_pending) {
+            prop_assert_eq!(error_kind(&call.finish()), Some(ErrorKind::Draining));
         }
         prop_assert!(world.calls.is_empty());
-        prop_assert_eq!(kind_of(&ask(&world.calls, &world.clients, 0, 0).finish()), Some(ErrorKind::Draining));
+        prop_assert_eq!(error_kind(&start(&world.calls, &world.clients, 0, 0).finish()), Some(ErrorKind::Draining));
         prop_assert!(world.calls.is_empty());
     }
 }
 
 #[test]
-fn a_node_whose_outbox_is_full_stays_and_its_caller_is_told() {
+fn full_outbox_fails_the_call_and_keeps_the_node_open() {
     let (calls, clients) = (calls(), (0..6).map(|_| client()).collect::<Vec<_>>());
-    let (reply, mut answer) = Responder::to_http();
+    let (responder, mut result) = Responder::to_http();
     let params = format!("[{:?}]", "x".repeat(1_000_000));
     let request = NodeRequest { method: r#""x""#, params: Some(&params), timeout: Duration::from_secs(3600) };
-    calls.start(&clients[0], &request, caller(&clients, 0), reply);
-    assert_eq!(kind_of(&answer.try_recv().unwrap()), Some(ErrorKind::NodeOutboxFull));
+    calls.start(&clients[0], &request, caller(&clients, 0), responder);
+    assert_eq!(error_kind(&result.try_recv().unwrap()), Some(ErrorKind::NodeOutboxFull));
     assert!(clients[0].close_reason().is_none() && calls.is_empty());
 }
 
 #[test]
-fn a_node_that_has_gone_is_told_at_once() {
+fn call_to_a_disconnected_node_fails_at_once() {
     let (calls, clients) = (calls(), (0..6).map(|_| client()).collect::<Vec<_>>());
     clients[0].close(CloseReason::Normal);
     calls.remove_client(clients[0].conn_id);
-    assert_eq!(kind_of(&ask(&calls, &clients, 0, 0).finish()), Some(ErrorKind::NodeDisconnected));
+    assert_eq!(error_kind(&start(&calls, &clients, 0, 0).finish()), Some(ErrorKind::NodeDisconnected));
     assert!(calls.is_empty());
 }
 
 #[test]
-fn many_threads_end_each_call_once() {
+fn concurrent_ends_end_each_call_once() {
     let limits =
         config::CallLimits { timeout: Duration::from_secs(3600), max_per_caller: 100_000, max_per_node: 100_000 };
     let calls = Arc::new(NodeCalls { limits, ..Arc::into_inner(calls()).unwrap() });
@@ -215,15 +215,15 @@ fn many_threads_end_each_call_once() {
             let (calls, clients) = (&calls, &clients);
             scope.spawn(move || {
                 for _ in 0..500 {
-                    let asked = ask(calls, clients, thread, thread % 3);
+                    let call = start(calls, clients, thread, thread % 3);
                     std::thread::scope(|scope| {
-                        let key = asked.key;
-                        scope.spawn(move || calls.on_response(key.node, Some(key.id), Response::Result("1")));
-                        scope.spawn(move || calls.fail_by_id(key, ErrorKind::Timeout));
-                        scope.spawn(move || calls.remove_client(key.node));
+                        let id = call.id;
+                        scope.spawn(move || calls.on_response(id.node, Some(id.id), Response::Result("1")));
+                        scope.spawn(move || calls.fail_by_id(id, CallEnd::Timeout));
+                        scope.spawn(move || calls.remove_client(id.node));
                     });
-                    // Another thread may be about to give it.
-                    asked.answer.blocking_recv().expect("an answer");
+                    // The thread that ended the call may not have sent the result yet.
+                    call.result.blocking_recv().expect("the call has a result");
                 }
             });
         }

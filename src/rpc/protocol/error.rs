@@ -1,71 +1,51 @@
 //! The errors that a call can fail with: the only list of them.
 
 use super::message;
+use crate::labels::labels;
 use serde_json::Value;
 use std::borrow::Cow;
 use std::fmt::Write;
 
-macro_rules! error_kinds {
-    ($($(#[$doc:meta])* $variant:ident = $code:literal, $reason:literal;)*) => {
-        /// The kinds of error, each with its code (JSON-RPC 2.0, section 5.1) and its word for `data.reason`.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum ErrorKind {
-            $($(#[$doc])* $variant,)*
-        }
-
-        impl ErrorKind {
-            /// All kinds.
-            #[cfg(test)]
-            pub const ALL: &'static [ErrorKind] = &[$(ErrorKind::$variant),*];
-
-            /// The code.
-            pub const fn code(self) -> i32 {
-                match self { $(ErrorKind::$variant => $code),* }
-            }
-
-            /// The word in `data.reason` and in metrics.
-            pub const fn reason(self) -> &'static str {
-                match self { $(ErrorKind::$variant => $reason),* }
-            }
-        }
-    };
-}
-
-error_kinds! {
-    /// Not JSON.
-    ParseError = -32700, "parse_error";
-    /// JSON, but not a request.
-    InvalidRequest = -32600, "invalid_request";
-    /// More requests in a batch than `limits.max_batch_requests`.
-    BatchTooLarge = -32600, "batch_too_large";
-    /// No such method.
-    MethodNotFound = -32601, "method_not_found";
-    /// Params that the method doesn't accept.
-    InvalidParams = -32602, "invalid_params";
-    /// The gateway's own fault.
-    InternalError = -32603, "internal_error";
-    /// The caller lacks a scope, or has the wrong role.
-    Forbidden = -32003, "forbidden";
-    /// No such client or node.
-    NotFound = -32004, "not_found";
-    /// The caller has reached its limit of calls, or of batches, in flight.
-    CallerBusy = -32005, "caller_busy";
-    /// The node has reached its limit of calls in flight.
-    NodeBusy = -32005, "node_busy";
-    /// The node's outbox is full.
-    NodeOutboxFull = -32005, "node_outbox_full";
-    /// More topics than `limits.max_subscriptions`.
-    TooManySubscriptions = -32005, "too_many_subscriptions";
-    /// The node didn't answer in time.
-    Timeout = -32006, "timeout";
-    /// The node disconnected before it answered.
-    NodeDisconnected = -32007, "node_disconnected";
-    /// The gateway is shutting down.
-    Draining = -32008, "draining";
-    /// The node's answer is neither a result nor an error object.
-    InvalidAnswer = -32009, "invalid_answer";
-    /// The response is larger than half of an outbox.
-    AnswerTooLarge = -32010, "answer_too_large";
+labels! {
+    /// The kinds of error, each with its code (JSON-RPC 2.0, section 5.1). The label is `data.reason`.
+    pub enum ErrorKind {
+        /// Not JSON.
+        ParseError = "parse_error" => -32700,
+        /// JSON, but not a request.
+        InvalidRequest = "invalid_request" => -32600,
+        /// More requests in a batch than `limits.max_batch_requests`.
+        BatchTooLarge = "batch_too_large" => -32600,
+        /// No such method.
+        MethodNotFound = "method_not_found" => -32601,
+        /// Params that the method doesn't accept.
+        InvalidParams = "invalid_params" => -32602,
+        /// The gateway's own fault.
+        InternalError = "internal_error" => -32603,
+        /// The caller lacks a scope, or has the wrong role.
+        Forbidden = "forbidden" => -32003,
+        /// No such client or node.
+        NotFound = "not_found" => -32004,
+        /// The caller has reached its limit of calls, or of batches, in flight.
+        CallerBusy = "caller_busy" => -32005,
+        /// The node has reached its limit of calls in flight.
+        NodeBusy = "node_busy" => -32005,
+        /// The node's outbox is full.
+        NodeOutboxFull = "node_outbox_full" => -32005,
+        /// More topics than `limits.max_subscriptions`.
+        TooManySubscriptions = "too_many_subscriptions" => -32005,
+        /// The node didn't answer in time.
+        Timeout = "timeout" => -32006,
+        /// The node disconnected before it answered.
+        NodeDisconnected = "node_disconnected" => -32007,
+        /// The gateway is shutting down.
+        Draining = "draining" => -32008,
+        /// The node's answer is neither a result nor an error object.
+        InvalidAnswer = "invalid_answer" => -32009,
+        /// The response is larger than half of an outbox.
+        AnswerTooLarge = "answer_too_large" => -32010,
+    }
+    /// The code.
+    fn code -> i32;
 }
 
 /// Bytes of a caller's text that an error repeats.
@@ -144,7 +124,7 @@ impl RpcError {
         if matches!(self.kind, ParseError | InvalidRequest | MethodNotFound) {
             return Value::Null;
         }
-        let reason = ("reason", self.kind.reason().into());
+        let reason = ("reason", self.kind.label().into());
         let members = [Some(reason), self.detail.clone()].into_iter().flatten();
         members.map(|(name, value): (&str, Value)| (name.to_owned(), value)).collect::<serde_json::Map<_, _>>().into()
     }
@@ -171,9 +151,9 @@ mod tests {
 
     #[test]
     fn readme_has_a_row_for_each_error_kind() {
-        let readme = include_str!("../../../README.md");
+        let readme = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/rpc/README.md"));
         for kind in ErrorKind::ALL {
-            let row = format!("| {} | `{}` |", kind.code(), kind.reason());
+            let row = format!("| {} | `{}` |", kind.code(), kind.label());
             assert!(readme.contains(&row), "README.md lacks {row}");
         }
     }

@@ -1,8 +1,8 @@
-//! Identity is subscribed to what, and events to them: numbered, in order, encoded once.
+//! Topics: the subscriptions of all clients, and the events published to them. The events of a topic are numbered, and each
+//! is encoded once.
 //!
-//! A topic's lock is held while an event is queued for its subscribers, and so are, one by one, those of their ways out:
-//! publishers of one topic take turns, so its numbers reach every subscriber in order. Nothing is written meanwhile, but to
-//! whoever's outbox has no room otherwise.
+//! An event is enqueued for all subscribers under the topic's lock, so that they receive the numbers in order, and written
+//! after the lock is released, unless an outbox is full. See [the lock order](crate::registry#lock-order).
 
 use crate::client::{ConnId, GatewayClient};
 use crate::metrics::Counter;
@@ -14,52 +14,54 @@ use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-/// Identity comes and who goes.
+/// The topic of events about presence keys: a key has got its first client, or lost its last one.
 pub(crate) const PRESENCE: &str = "presence";
-/// How many there are.
+/// The topic of events with the counts of clients.
 pub(crate) const HEALTH: &str = "health";
 
-/// What a topic's name may be.
+/// The syntax of a topic's name, for error messages.
 pub(crate) const TOPIC_SYNTAX: &str = "1 to 128 letters, digits and . _ @ - : /";
 
-/// Whether a text is a topic's name: it stands in JSON and in paths as it is.
+/// Returns whether a text is a valid topic name. Valid names need no escaping in JSON and in paths.
 pub(crate) fn is_topic(text: &str) -> bool {
     (1..=128).contains(&text.len()) && text.bytes().all(|c| c.is_ascii_alphanumeric() || b"._@-:/".contains(&c))
 }
 
-/// Whether only the gateway publishes on it.
+/// Returns whether a topic is reserved: only the gateway publishes on it.
 pub(crate) fn is_reserved(topic: &str) -> bool {
     topic == PRESENCE || topic == HEALTH
 }
 
-/// All topics, and what each client is subscribed to.
+/// All topics, and the subscriptions of each client.
 pub(crate) struct Topics {
     presence: Arc<Topic>,
     health: Arc<Topic>,
-    /// Each is there as long as somebody is subscribed.
+    /// The other topics. A topic exists while it has a subscriber.
     custom: ShardedMap<Arc<Topic>>,
-    /// Changed by the client's own session only.
+    /// The topics of each client. Changed only by the client's own session.
     subscribed: ClientTable<BTreeSet<Arc<str>>>,
     max_subscriptions: usize,
-    /// Events published, and how often they were queued for a subscriber.
+    /// Published events.
     pub(crate) published: Counter,
+    /// Events enqueued, counted once for each subscriber.
     pub(crate) queued: Counter,
 }
 
 /// One topic.
-pub(crate) struct Topic {
+struct Topic {
     name: Arc<str>,
-    state: Mutex<State>,
+    state: Mutex<TopicState>,
 }
 
 #[derive(Default)]
-struct State {
-    /// The number of the last event.
+struct TopicState {
+    /// The number of the last event; the first event is number 1.
     seq: u64,
     subscribers: IdMap<Arc<GatewayClient>>,
 }
 
 impl Topics {
+    /// Topics without subscribers, of which each client may subscribe to `max_subscriptions`.
     pub(crate) fn new(max_subscriptions: usize) -> Self {
         Topics {
             presence: Topic::new(PRESENCE.into()),
@@ -72,18 +74,23 @@ impl Topics {
         }
     }
 
-    /// Subscribes a client to these topics, or, if they are too many with those it has, to none of them.
+    /// Subscribes a client to all of these topics.
+    ///
+    /// # Errors
+    /// [`ErrorKind::TooManySubscriptions`] if the client would have more than `limits.max_subscriptions`; it is then
+    /// subscribed to none of them.
     pub(crate) fn subscribe(&self, client: &Arc<GatewayClient>, topics: &BTreeSet<Arc<str>>) -> Result<(), RpcError> {
-        let has = self.subscriptions(client.conn_id);
-        let all: BTreeSet<_> = has.union(topics).cloned().collect();
+        let current = self.subscriptions(client.conn_id);
+        let all: BTreeSet<_> = current.union(topics).cloned().collect();
         if all.len() > self.max_subscriptions {
-            let error = RpcError::new(ErrorKind::TooManySubscriptions, "more topics than one client may subscribe to");
+            let error =
+                RpcError::new(ErrorKind::TooManySubscriptions, "the client has reached its limit of subscriptions");
             return Err(error.with("most", self.max_subscriptions));
         }
-        for name in topics.difference(&has) {
+        for name in topics.difference(&current) {
             match self.reserved(name) {
                 Some(topic) => topic.subscribe(client),
-                // Under the table's lock, so that a topic that is found isn't one that is just being forgotten.
+                // Under the map's lock, so that the topic isn't removed in between.
                 None => self
                     .custom
                     .lock(name)
@@ -96,29 +103,24 @@ impl Topics {
         Ok(())
     }
 
-    /// Ends a client's subscriptions to these topics.
+    /// Unsubscribes a client from these topics. Topics to which it isn't subscribed are ignored.
     pub(crate) fn unsubscribe(&self, conn_id: ConnId, topics: &BTreeSet<Arc<str>>) {
         let ended: Vec<_> = self.subscriptions(conn_id).intersection(topics).cloned().collect();
         self.subscribed.update(conn_id, |subscribed| subscribed.retain(|name| !topics.contains(name)));
-        ended.iter().for_each(|name| self.leave(conn_id, name));
+        ended.iter().for_each(|name| self.remove_subscriber(conn_id, name));
     }
 
-    /// Ends all subscriptions of a client that has gone.
+    /// Ends all subscriptions of a disconnected client.
     pub(crate) fn remove_client(&self, conn_id: ConnId) {
-        self.subscribed.take(conn_id).iter().for_each(|name| self.leave(conn_id, name));
+        self.subscribed.take(conn_id).iter().for_each(|name| self.remove_subscriber(conn_id, name));
     }
 
-    /// What a client is subscribed to.
+    /// The topics to which a client is subscribed.
     pub(crate) fn subscriptions(&self, conn_id: ConnId) -> BTreeSet<Arc<str>> {
         self.subscribed.read(conn_id, Clone::clone)
     }
 
-    /// Whether a client is subscribed to a topic.
-    pub(crate) fn is_subscribed(&self, conn_id: ConnId, name: &str) -> bool {
-        self.subscribed.read(conn_id, |subscribed| subscribed.contains(name))
-    }
-
-    /// Publishes an event, which is JSON, and returns for how many it was queued.
+    /// Publishes an event on a topic that isn't reserved. `data` is JSON. Returns for how many subscribers it was enqueued.
     pub(crate) fn publish(&self, name: &str, data: &str) -> usize {
         let topic = self.custom.lock(name).get(name).cloned();
         self.published.add(1);
@@ -129,8 +131,7 @@ impl Topics {
         queued
     }
 
-    /// Publishes an event of the gateway's own. Nothing is written before this returns: the caller may hold a lock that keeps
-    /// the order.
+    /// Publishes an event on a reserved topic. Other tasks write it, so the caller may hold an ordering lock.
     pub(crate) fn publish_reserved(&self, name: &str, data: &str) {
         let Some(topic) = self.reserved(name).filter(|topic| topic.has_subscribers()) else { return };
         let (queued, pending) = topic.publish(data);
@@ -139,14 +140,9 @@ impl Topics {
         pending.flush_in_tasks();
     }
 
-    /// Whether anybody is subscribed to one of the gateway's own topics.
+    /// Returns whether a reserved topic has a subscriber.
     pub(crate) fn has_subscribers(&self, name: &str) -> bool {
         self.reserved(name).is_some_and(|topic| topic.has_subscribers())
-    }
-
-    /// How many are subscribed to one of the gateway's own topics.
-    pub(crate) fn subscribers(&self, name: &str) -> usize {
-        self.reserved(name).map_or(0, |topic| topic.state.lock().subscribers.len())
     }
 
     fn reserved(&self, name: &str) -> Option<&Arc<Topic>> {
@@ -157,7 +153,8 @@ impl Topics {
         }
     }
 
-    fn leave(&self, conn_id: ConnId, name: &Arc<str>) {
+    /// Removes a client from a topic, and the topic if it was the last subscriber.
+    fn remove_subscriber(&self, conn_id: ConnId, name: &Arc<str>) {
         if let Some(topic) = self.reserved(name) {
             return topic.unsubscribe(conn_id);
         }
@@ -183,8 +180,8 @@ impl Topic {
         let mut state = self.state.lock();
         state.subscribers.remove(&conn_id);
         if state.subscribers.is_empty() {
-            // A topic that nobody is subscribed to begins anew.
-            *state = State::default();
+            // A topic without subscribers starts again at event 1, as if it had been removed. This frees the map, too.
+            *state = TopicState::default();
         }
     }
 
@@ -192,19 +189,20 @@ impl Topic {
         !self.state.lock().subscribers.is_empty()
     }
 
+    /// Numbers an event and enqueues it for all subscribers; returns what [`enqueue_all`] does.
     fn publish(&self, data: &str) -> (usize, PendingFlush) {
         let mut state = self.state.lock();
         if state.subscribers.is_empty() {
-            // The last has just left: the next one's first event is number 1.
+            // The last one has just unsubscribed: no number is used up.
             return Default::default();
         }
         state.seq += 1;
-        let event = event(&self.name, state.seq, data);
+        let event = encode_event(&self.name, state.seq, data);
         enqueue_all(state.subscribers.values(), &event)
     }
 }
 
-fn event(topic: &str, seq: u64, data: &str) -> Utf8Bytes {
+fn encode_event(topic: &str, seq: u64, data: &str) -> Utf8Bytes {
     let start = r#"{"jsonrpc":"2.0","method":"gateway.event","params":{"topic":""#;
     let seq = seq.to_string();
     [start, topic, r#"","seq":"#, &seq, r#","data":"#, data, "}}"].concat().into()

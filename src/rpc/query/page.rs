@@ -3,6 +3,7 @@
 use super::scan::Visitor;
 use super::view::ClientView;
 use crate::client::{ConnId, GatewayClient};
+use crate::labels::{Label, labels};
 use crate::rpc::protocol::error::RpcError;
 use crate::rpc::protocol::message::to_json;
 use crate::rpc::protocol::params::Params;
@@ -29,30 +30,22 @@ pub(crate) fn truncate<T>(list: &mut Vec<T>, limit: usize) -> bool {
     has_more
 }
 
-/// In which order clients are listed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Sort {
-    Oldest,
-    Newest,
-    PresenceSnapshot,
+labels! {
+    /// The order of a list of clients.
+    enum Sort {
+        Oldest = "oldest",
+        Newest = "newest",
+        PresenceKey = "presence_key",
+    }
 }
 
 impl Sort {
-    fn parse(word: &str) -> Option<Self> {
-        match word {
-            "oldest" => Some(Sort::Oldest),
-            "newest" => Some(Sort::Newest),
-            "presence_key" => Some(Sort::PresenceSnapshot),
-            _ => None,
-        }
-    }
-
     /// Stands before its cursors.
     fn prefix(self) -> char {
         match self {
             Sort::Oldest => 'o',
             Sort::Newest => 'n',
-            Sort::PresenceSnapshot => 'p',
+            Sort::PresenceKey => 'p',
         }
     }
 }
@@ -76,7 +69,7 @@ impl<'a> Position<'a> {
         let order = match sort {
             Sort::Oldest => self.nanos.cmp(&other.nanos),
             Sort::Newest => other.nanos.cmp(&self.nanos),
-            Sort::PresenceSnapshot => self.presence_key.cmp(&other.presence_key),
+            Sort::PresenceKey => self.presence_key.cmp(&other.presence_key),
         };
         order.then_with(|| self.conn_id.cmp(&other.conn_id))
     }

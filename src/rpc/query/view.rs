@@ -1,12 +1,13 @@
-//! What is shown of clients and of ended connections.
+//! Clients and closed connections as methods show them, in JSON.
 
 use crate::auth::AuthInfo;
 use crate::client::{CloseRecord, ConnId, GatewayClient, Health, RemoteAddr};
 use crate::clock::rfc_3339;
+use crate::rpc::node_calls::ClientCalls;
 use serde::Serialize;
 use std::time::Duration;
 
-/// Whose connection it is, or was.
+/// The members that identify a connection.
 #[derive(Serialize)]
 struct Identity<'a> {
     conn_id: String,
@@ -28,11 +29,11 @@ impl<'a> Identity<'a> {
     }
 }
 
-/// One client as lists show it. Seconds are whole, bytes count frame headers except in the outbox.
+/// A client as `clients.list` shows it. Durations are in whole seconds. Bytes include frame headers, except in the outbox.
 #[derive(Serialize)]
 pub(crate) struct ClientView<'a> {
     #[serde(flatten)]
-    who: Identity<'a>,
+    identity: Identity<'a>,
     connected_at: String,
     connected_seconds: u64,
     idle_seconds: u64,
@@ -60,7 +61,7 @@ impl<'a> ClientView<'a> {
     pub(crate) fn of(client: &'a GatewayClient) -> Self {
         let (outbox, received) = (client.outbox.snapshot(), client.received());
         ClientView {
-            who: Identity::of(client.conn_id, &client.auth, client.remote_addr),
+            identity: Identity::of(client.conn_id, &client.auth, client.remote_addr),
             connected_at: rfc_3339(client.connected_at.to_system_time()),
             connected_seconds: client.connected_at.elapsed().as_secs(),
             idle_seconds: client.idle().as_secs(),
@@ -77,28 +78,21 @@ impl<'a> ClientView<'a> {
     }
 }
 
-/// One client with all that is known of it.
+/// A client as `clients.get` shows it.
 #[derive(Serialize)]
 pub(crate) struct ClientDetails<'a> {
     #[serde(flatten)]
     pub(crate) client: ClientView<'a>,
     pub(crate) scopes: &'a [Box<str>],
     pub(crate) subscriptions: Vec<&'a str>,
-    pub(crate) calls: CallsView,
+    pub(crate) calls: ClientCalls,
 }
 
-/// NodeCalls under way: those it is to answer, and those that it has made.
-#[derive(Serialize)]
-pub(crate) struct CallsView {
-    pub(crate) to_answer: usize,
-    pub(crate) made: usize,
-}
-
-/// One ended connection.
+/// A closed connection as `clients.closed` shows it.
 #[derive(Serialize)]
 pub(crate) struct ClosedView<'a> {
     #[serde(flatten)]
-    who: Identity<'a>,
+    identity: Identity<'a>,
     closed_at: String,
     connected_seconds: u64,
     idle_seconds: u64,
@@ -113,7 +107,7 @@ pub(crate) struct ClosedView<'a> {
 impl<'a> ClosedView<'a> {
     pub(crate) fn of(closed: &'a CloseRecord) -> Self {
         ClosedView {
-            who: Identity::of(closed.conn_id, &closed.auth, closed.remote_addr),
+            identity: Identity::of(closed.conn_id, &closed.auth, closed.remote_addr),
             closed_at: rfc_3339(closed.at),
             connected_seconds: closed.connected.as_secs(),
             idle_seconds: closed.idle.as_secs(),

@@ -48,23 +48,18 @@ pub(crate) struct AdminRequest {
 }
 
 /// Answers a request.
-pub(crate) async fn serve_admin(
-    gateway: &ServerState,
-    router: &Router,
-    http: &HttpState,
-    operation: AdminRequest,
-) -> Response<String> {
-    let AdminRequest { route, headers, body, remote_addr } = operation;
+pub async fn serve(server: &ServerState, router: &Router, http: &HttpState, request: AdminRequest) -> Response<String> {
+    let AdminRequest { route, headers, body, remote_addr } = request;
     let has_body = !body.is_end_stream();
-    let request = async {
-        let auth = authenticate(gateway, &headers, remote_addr)?;
+    let authenticated = async {
+        let auth = authenticate(server, &headers, remote_addr)?;
         if has_body && !route.has_body {
             return Err(HttpError::bad_request("this takes no body: the query says what is meant"));
         }
-        let body = if route.has_body { read_in_time(gateway, body).await? } else { Vec::new() };
+        let body = if route.has_body { read_in_time(server, body).await? } else { Vec::new() };
         Ok((auth, body))
     };
-    let call = match request.await {
+    let call = match authenticated.await {
         Ok((auth, body)) => call(router, &auth, &route, &body),
         // What is left of the body isn't read.
         Err(error) if has_body => return with_close(error.into_response()),
@@ -77,7 +72,7 @@ pub(crate) async fn serve_admin(
         Err(error) => return error.into_response(),
     };
     if let Some(timeout) = call.node_timeout {
-        http.extend_deadline(Instant::now() + timeout + gateway.config.handshake.idle_timeout);
+        http.extend_deadline(Instant::now() + timeout + server.config.handshake.idle_timeout);
     }
     respond(call.result.await)
 }
@@ -91,12 +86,12 @@ fn call(router: &Router, auth: &Arc<AuthInfo>, route: &Route, body: &[u8]) -> Re
 
 /// Who asks, by the same credentials as a client's. A web page needs to be one that may connect.
 fn authenticate(
-    gateway: &ServerState,
+    server: &ServerState,
     headers: &HeaderMap,
     remote_addr: RemoteAddr,
 ) -> Result<Arc<AuthInfo>, HttpError> {
-    gateway.admin.requests.add(1);
-    let config = &gateway.config;
+    server.admin.requests.add(1);
+    let config = &server.config;
     let (host, open) = (single(headers, HOST)?.unwrap_or_default(), config.auth.allows_anonymous());
     match single(headers, ORIGIN)? {
         Some(page) if !origin::is_allowed(page, host, &config.handshake.allowed_origins, open) => {
@@ -108,18 +103,18 @@ fn authenticate(
         }
         _ => {}
     }
-    if let Some(wait) = gateway.auth_limiter.retry_after(remote_addr) {
-        gateway.admin.too_many_failures.add(1);
+    if let Some(wait) = server.auth_limiter.retry_after(remote_addr) {
+        server.admin.too_many_failures.add(1);
         return Err(HttpError::too_many_failures(wait));
     }
     let credentials = RequestCredentials::from_headers(headers)?;
     config.auth.authenticate(&credentials.as_credentials()).ok_or_else(|| {
-        gateway.admin.unauthorized.add(1);
+        server.admin.unauthorized.add(1);
         // Who shows nothing guesses nothing.
         if !matches!(credentials, RequestCredentials::Nothing) {
             debug!("operator's request refused remote_addr={remote_addr} cause=unauthorized");
-            gateway.auth_limiter.record_failure(remote_addr);
-            if gateway.auth_limiter.retry_after(remote_addr).is_some() {
+            server.auth_limiter.record_failure(remote_addr);
+            if server.auth_limiter.retry_after(remote_addr).is_some() {
                 info!("operators' requests are refused after too many failures remote_addr={remote_addr}");
             }
         }
@@ -127,9 +122,9 @@ fn authenticate(
     })
 }
 
-async fn read_in_time(gateway: &ServerState, body: Incoming) -> Result<Vec<u8>, HttpError> {
-    let read = read(body, gateway.config.limits.max_message_bytes);
-    timeout(gateway.config.handshake.timeout, read).await.unwrap_or_else(|_| Err(HttpError::body_timeout()))
+async fn read_in_time(server: &ServerState, body: Incoming) -> Result<Vec<u8>, HttpError> {
+    let read = read(body, server.config.limits.max_message_bytes);
+    timeout(server.config.handshake.timeout, read).await.unwrap_or_else(|_| Err(HttpError::body_timeout()))
 }
 
 async fn read(mut body: Incoming, most: usize) -> Result<Vec<u8>, HttpError> {
@@ -157,7 +152,7 @@ fn respond(outcome: CallResult<'_>) -> Response<String> {
         }
         CallResult::Failed(error) => {
             let body = serde_json::json!({
-                "error": { "code": error.kind.reason(), "message": error.message, "data": error.data() }
+                "error": { "code": error.kind.label(), "message": error.message, "data": error.data() }
             });
             json(status_of(&error), body.to_string())
         }

@@ -1,0 +1,173 @@
+//! What all baselines share: the command line, the line that announces the address, SIGTERM, and JSON-RPC. Knows nothing of
+//! WebSocket: how a baseline implements it is what is compared.
+
+use lexopt::{Arg, Parser, ValueExt};
+use serde_json::{Value, json};
+use std::fmt::Display;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Builder;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Path of the WebSocket.
+pub const PATH: &str = "/ws";
+
+/// First byte of a text message that goes to all clients.
+pub const BROADCAST: u8 = b'!';
+
+/// Pings in a row that may stay unanswered; the next one closes the client.
+pub const MAX_UNANSWERED: u8 = 2;
+
+/// Practically never: for measurements without pings.
+const NO_PINGS: Duration = Duration::from_secs(1_000_000);
+
+/// Pause after a failed accept, which usually means that descriptors have run out.
+const ACCEPT_BACKOFF: Duration = Duration::from_millis(10);
+
+/// `EX_USAGE` of sysexits(3).
+const EX_USAGE: u8 = 64;
+
+/// The parsed command line.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Listen address; port 0 means any free one.
+    pub listen: SocketAddr,
+    /// Time between two pings to a client.
+    pub ping_interval: Duration,
+    /// Messages are JSON-RPC requests, not texts to be echoed.
+    pub rpc: bool,
+}
+
+impl Options {
+    fn parse(mut parser: Parser) -> Result<Self, lexopt::Error> {
+        let (mut listen, mut ping_interval, mut rpc) = (None, NO_PINGS, false);
+        while let Some(argument) = parser.next()? {
+            match argument {
+                Arg::Long("listen") => listen = Some(parser.value()?.parse()?),
+                Arg::Long("ping-interval") => ping_interval = parser.value()?.parse_with(parse_seconds)?,
+                Arg::Long("rpc") => rpc = true,
+                other => return Err(other.unexpected()),
+            }
+        }
+        let listen = listen.ok_or("--listen ADDRESS is missing, as in --listen 127.0.0.1:0")?;
+        Ok(Options { listen, ping_interval, rpc })
+    }
+}
+
+fn parse_seconds(text: &str) -> Result<Duration, &'static str> {
+    let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    seconds.filter(|seconds| !seconds.is_zero()).ok_or("a number of seconds above 0 is needed")
+}
+
+/// The response to a JSON-RPC 2.0 request; the only method is `gateway.echo`.
+pub fn rpc_response(text: &str) -> String {
+    let Ok(mut request) = serde_json::from_str::<Value>(text) else {
+        return rpc_error(-32700, "Parse error", Value::Null);
+    };
+    let id = request.get_mut("id").map(Value::take).unwrap_or_default();
+    if request.get("method").and_then(Value::as_str) != Some("gateway.echo") {
+        return rpc_error(-32601, "Method not found", id);
+    }
+    let params = request.get_mut("params").map(Value::take).unwrap_or_default();
+    json!({ "jsonrpc": "2.0", "result": params, "id": id }).to_string()
+}
+
+fn rpc_error(code: i32, message: &str, id: Value) -> String {
+    json!({ "jsonrpc": "2.0", "error": { "code": code, "message": message }, "id": id }).to_string()
+}
+
+/// tokio's defaults, which is how the libraries under comparison are used.
+pub fn default_runtime() -> Builder {
+    let mut builder = Builder::new_multi_thread();
+    builder.enable_all();
+    builder
+}
+
+/// The settings of the gateway's runtime (`src/runtime.rs`), for a comparison under equal conditions: they lower the
+/// latency of the slowest of many busy clients, and cost throughput.
+pub fn gateway_runtime() -> Builder {
+    let mut builder = default_runtime();
+    builder.max_io_events_per_tick(128).max_io_events_per_busy_tick(32);
+    builder
+}
+
+/// Runs a baseline until SIGTERM. `serve` gets the bound listener and the command line.
+pub fn run<F>(mut runtime: Builder, serve: impl FnOnce(TcpListener, Options) -> F) -> ExitCode
+where
+    F: Future<Output = ()>,
+{
+    let options = match Options::parse(Parser::from_env()) {
+        Ok(options) => options,
+        Err(error) => return fail(EX_USAGE, error),
+    };
+    let runtime = match runtime.build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(1, error),
+    };
+    let served = runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let listener = TcpListener::bind(options.listen).await?;
+        writeln!(std::io::stdout(), "listening {}", listener.local_addr()?)?;
+        tokio::select! {
+            _ = terminate.recv() => {}
+            () = serve(listener, options) => {}
+        }
+        std::io::Result::Ok(())
+    });
+    runtime.shutdown_background();
+    served.map_or_else(|error| fail(1, format!("{}: {error}", options.listen)), |()| ExitCode::SUCCESS)
+}
+
+/// Accepts the next connection, with `TCP_NODELAY`.
+pub async fn accept(listener: &TcpListener) -> TcpStream {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                // A connection works without it, more slowly.
+                let _ = stream.set_nodelay(true);
+                return stream;
+            }
+            Err(_) => tokio::time::sleep(ACCEPT_BACKOFF).await,
+        }
+    }
+}
+
+fn fail(code: u8, error: impl Display) -> ExitCode {
+    eprintln!("{error}");
+    ExitCode::from(code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(arguments: &[&str]) -> Result<Options, String> {
+        Options::parse(Parser::from_args(arguments)).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn invalid_arguments_are_named() {
+        let options = parse(&["--listen", "127.0.0.1:0", "--ping-interval", "0.5"]).unwrap();
+        assert_eq!((options.ping_interval, options.rpc), (Duration::from_millis(500), false));
+        for (arguments, named) in [
+            (&["--rpc"][..], "--listen"),
+            (&["--listen", "nowhere"], "nowhere"),
+            (&["--listen", "127.0.0.1:0", "--ping-interval", "0"], "above 0"),
+            (&["--listen", "127.0.0.1:0", "--quick"], "--quick"),
+        ] {
+            let error = parse(arguments).unwrap_err();
+            assert!(error.contains(named), "{arguments:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn rpc_response_has_params_and_id_of_its_request() {
+        let response = rpc_response(r#"{"jsonrpc":"2.0","id":7,"method":"gateway.echo","params":{"a":[1]}}"#);
+        let expected = json!({ "jsonrpc": "2.0", "result": { "a": [1] }, "id": 7 });
+        assert_eq!(serde_json::from_str::<Value>(&response).unwrap(), expected);
+        assert!(rpc_response("{").contains("-32700") && rpc_response(r#"{"id":1,"method":"x"}"#).contains("-32601"));
+    }
+}

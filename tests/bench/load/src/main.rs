@@ -1,0 +1,67 @@
+//! Loads a WebSocket server on this machine, and reports what that cost the server.
+//!
+//! One thread, raw epoll, frames built in advance, no allocation for a message: the server is the bottleneck.
+//!
+//! - `options`: the command line
+//! - `modes`: what is done to the server, one file for each mode
+//! - `connections`, `connection`, `peer`: all connections; receiving on one; sending on one
+//! - `dialect`, `payload`: what is published and echoed, and the check of what arrives
+//! - `handshake`: the opening handshake; frames are in the support crate
+//! - `socket`: system calls
+//! - `span`, `process`: what the server used meanwhile
+//! - `histogram`, `losses`, `watchdog`, `failure`: counting, giving up, reporting
+
+mod connection;
+mod connections;
+mod dialect;
+mod failure;
+mod handshake;
+mod histogram;
+mod losses;
+mod modes;
+mod options;
+mod payload;
+mod peer;
+mod process;
+mod socket;
+mod span;
+mod watchdog;
+
+use failure::Failure;
+use rustix::process::{Resource, getrlimit};
+use std::io::Write;
+use std::process::ExitCode;
+
+/// Descriptors beyond those of connections: standard streams, epoll, files under /proc.
+const OTHER_DESCRIPTORS: u64 = 32;
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("load: {failure}");
+            failure.exit_code().into()
+        }
+    }
+}
+
+fn run() -> Result<(), Failure> {
+    let Some(options) = options::parse(lexopt::Parser::from_env())? else { return print(options::HELP) };
+    check_descriptors(options.connections as u64)?;
+    let report = modes::run(&options)?;
+    print(&format!("{report}\n"))
+}
+
+fn check_descriptors(connections: u64) -> Result<(), Failure> {
+    let needed = connections + OTHER_DESCRIPTORS;
+    match getrlimit(Resource::Nofile).current {
+        Some(limit) if limit < needed => Err(Failure::Usage(format!(
+            "{connections} connections need {needed} descriptors, but the limit is {limit}: run ulimit -n {needed}"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+fn print(text: &str) -> Result<(), Failure> {
+    std::io::stdout().write_all(text.as_bytes()).map_err(|error| Failure::run("standard output", error))
+}

@@ -1,0 +1,128 @@
+//! Echo: each connection sends a batch of messages, and the next one when all have been answered.
+
+use crate::connection::Handler;
+use crate::connections::{Connections, HANDSHAKES_IN_FLIGHT, MAX_SLEEP};
+use crate::failure::Failure;
+use crate::histogram::Histogram;
+use crate::options::{Dialect, Options};
+use crate::payload::{Batch, FIRST_ID, Reassembly};
+use crate::peer::Peer;
+use crate::span::Span;
+use crate::watchdog::Watchdog;
+use serde_json::{Value, json};
+use std::time::Instant;
+use test_support::frames::Chunk;
+
+/// Opens, warms up, measures.
+pub fn run(options: &Options) -> Result<Value, Failure> {
+    let mut connections = Connections::new(options, options.connections)?;
+    let mut echo = Echo::new(options);
+    connections.open_all(0..options.connections, HANDSHAKES_IN_FLIGHT, &mut echo)?;
+    for id in 0..options.connections {
+        echo.send(&mut connections.peer(id)?)?;
+    }
+    echo.run_until(&mut connections, options, Instant::now() + options.warmup)?;
+    let span = Span::start(options)?;
+    echo.measured_from = Some(span.started_at());
+    echo.answered = 0;
+    let before = connections.counts;
+    echo.run_until(&mut connections, options, span.started_at() + options.seconds)?;
+    let measured = span.end()?;
+    if echo.answered == 0 {
+        return Err(Failure::Run(format!("no message was answered in {:?}", measured.elapsed)));
+    }
+    let (polls, empty) = (connections.counts.polls - before.polls, connections.counts.empty_polls - before.empty_polls);
+    let members = json!({
+        "size": options.size,
+        "depth": options.depth,
+        "latency_microseconds": echo.latencies.to_json(),
+        "client_empty_polls_percent": empty as f64 / polls as f64 * 100.0,
+    });
+    Ok(measured.report(options, "message", echo.answered, members))
+}
+
+/// What one connection waits for.
+struct Exchange {
+    sent: Instant,
+    outstanding: usize,
+    /// ID of the next reply: replies must arrive in the order of the requests.
+    next_id: u64,
+    /// A reply was compared with its request.
+    was_compared: bool,
+    reassembly: Reassembly,
+}
+
+struct Echo {
+    batch: Batch,
+    depth: usize,
+    exchanges: Vec<Exchange>,
+    next_id: u64,
+    /// Replies since the measured part started.
+    answered: u64,
+    latencies: Histogram,
+    /// Messages sent earlier are left out of the latencies.
+    measured_from: Option<Instant>,
+}
+
+impl Echo {
+    fn new(options: &Options) -> Echo {
+        let exchange = || Exchange {
+            sent: Instant::now(),
+            outstanding: 0,
+            next_id: FIRST_ID,
+            was_compared: false,
+            reassembly: Reassembly::default(),
+        };
+        Echo {
+            batch: match options.dialect {
+                Dialect::Rpc => Batch::of_requests(options.depth, options.size),
+                _ => Batch::of_texts(options.depth, options.size),
+            },
+            depth: options.depth,
+            exchanges: (0..options.connections).map(|_| exchange()).collect(),
+            next_id: FIRST_ID,
+            answered: 0,
+            latencies: Histogram::new(),
+            measured_from: None,
+        }
+    }
+
+    fn run_until(&mut self, connections: &mut Connections, options: &Options, end: Instant) -> Result<(), Failure> {
+        let mut watchdog = Watchdog::new(options.timeout);
+        while Instant::now() < end {
+            connections.step(MAX_SLEEP, self)?;
+            // Bytes count as progress: a large reply takes long.
+            watchdog
+                .check(connections.counts.bytes, || format!("replies on {} connections", connections.counts.open))?;
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, peer: &mut Peer<'_>) -> Result<(), Failure> {
+        let exchange = &mut self.exchanges[peer.id];
+        (exchange.sent, exchange.outstanding, exchange.next_id) = (peer.now, self.depth, self.next_id);
+        self.next_id += self.depth as u64;
+        peer.send(self.batch.frames(exchange.next_id))
+    }
+}
+
+impl Handler for Echo {
+    fn message(&mut self, peer: &mut Peer<'_>, chunk: Chunk<'_>) -> Result<(), Failure> {
+        let id = peer.id;
+        let exchange = &mut self.exchanges[id];
+        if !chunk.text || exchange.outstanding == 0 {
+            let what = if chunk.text { "an unexpected message" } else { "a binary message" };
+            return Err(Failure::Run(format!("connection {id}: {what}")));
+        }
+        let Some(reply) = exchange.reassembly.add(chunk) else { return Ok(()) };
+        let checked = self.batch.check(&reply, exchange.next_id, !exchange.was_compared);
+        checked.map_err(|failure| Failure::run(format!("connection {id}"), failure))?;
+        (exchange.was_compared, exchange.next_id) = (true, exchange.next_id + 1);
+        exchange.outstanding -= 1;
+        self.answered += 1;
+        if self.measured_from.is_some_and(|start| exchange.sent >= start) {
+            self.latencies.record(peer.now - exchange.sent);
+        }
+        if exchange.outstanding == 0 { self.send(peer) } else { Ok(()) }
+    }
+}

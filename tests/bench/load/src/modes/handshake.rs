@@ -1,0 +1,83 @@
+//! Handshake: connect, handshake, close frame, its answer, end of the stream; repeated. The server closes the TCP
+//! connection first (RFC 6455, section 7.1.1); no reset is sent.
+
+use crate::connection::Handler;
+use crate::connections::{Connections, MAX_SLEEP};
+use crate::failure::Failure;
+use crate::losses::{End, Losses};
+use crate::options::Options;
+use crate::peer::Peer;
+use crate::span::Span;
+use crate::watchdog::Watchdog;
+use serde_json::{Value, json};
+use std::time::Instant;
+use test_support::frames::Chunk;
+
+/// Warms up, measures, and waits for the handshakes in flight.
+pub fn run(options: &Options) -> Result<Value, Failure> {
+    let mut connections = Connections::new(options, options.connections)?;
+    let mut handshakes = Handshakes { free: (0..options.connections).collect(), ..Handshakes::default() };
+    handshakes.run_until(&mut connections, options, Instant::now() + options.warmup)?;
+    let (before, span) = (handshakes.done, Span::start(options)?);
+    handshakes.run_until(&mut connections, options, span.started_at() + options.seconds)?;
+    let measured = span.end()?;
+    let done = handshakes.done - before;
+    let mut watchdog = Watchdog::new(options.timeout);
+    while handshakes.free.len() < options.connections {
+        handshakes.step(&mut connections, &mut watchdog)?;
+    }
+    if handshakes.done == 0 {
+        return Err(Failure::Run(format!("no handshake in {:?}", measured.elapsed)));
+    }
+    let members = json!({ "lost": handshakes.losses.total(), "losses": handshakes.losses.to_json() });
+    Ok(measured.report(options, "handshake", done, members))
+}
+
+#[derive(Default)]
+struct Handshakes {
+    /// Indexes without a connection.
+    free: Vec<usize>,
+    done: u64,
+    losses: Losses,
+}
+
+impl Handshakes {
+    fn run_until(&mut self, connections: &mut Connections, options: &Options, end: Instant) -> Result<(), Failure> {
+        let mut watchdog = Watchdog::new(options.timeout);
+        while Instant::now() < end {
+            // An index whose connection fails at once is free again, and waits for the next step.
+            for id in std::mem::take(&mut self.free) {
+                connections.open(id, self)?;
+            }
+            self.step(connections, &mut watchdog)?;
+        }
+        Ok(())
+    }
+
+    fn step(&mut self, connections: &mut Connections, watchdog: &mut Watchdog) -> Result<(), Failure> {
+        connections.step(MAX_SLEEP, self)?;
+        let counts = connections.counts;
+        watchdog.check(self.done + self.losses.total(), || {
+            format!("{} handshakes, and the end of {} closed connections", counts.opening, counts.open)
+        })
+    }
+}
+
+impl Handler for Handshakes {
+    fn opened(&mut self, peer: &mut Peer<'_>) -> Result<(), Failure> {
+        peer.close()
+    }
+
+    fn message(&mut self, _peer: &mut Peer<'_>, _chunk: Chunk<'_>) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn ended(&mut self, id: usize, end: &End) -> Result<(), Failure> {
+        match end {
+            End::Finished => self.done += 1,
+            _ => self.losses.count(id, end),
+        }
+        self.free.push(id);
+        Ok(())
+    }
+}

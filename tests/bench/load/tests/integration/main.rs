@@ -1,0 +1,5 @@
+//! The load generator against small servers, correct and faulty ones.
+
+mod failures;
+mod modes;
+mod server;

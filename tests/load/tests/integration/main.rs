@@ -1,5 +1,0 @@
-//! The program against small servers in these tests, good ones and bad ones.
-
-mod common;
-mod modes;
-mod trouble;
