@@ -241,16 +241,19 @@ impl Session {
 
     /// Polls the future of the last message. `Ready` when it has finished.
     fn poll_in_flight(&mut self, cx: &mut Context<'_>, budget: &mut usize) -> Poll<()> {
-        // Nothing is read meanwhile, not even a pong, so count this as activity.
-        self.client.mark_active();
         let reader = self.reader.as_mut().expect("the future is kept in it");
         let Some(in_flight) = &mut reader.in_flight else { return Poll::Ready(()) };
         match catch_unwind(AssertUnwindSafe(|| in_flight.as_mut().poll(cx))) {
-            Ok(Poll::Pending) => return Poll::Pending,
+            Ok(Poll::Pending) => {
+                self.client.activity.set_busy(true);
+                return Poll::Pending;
+            }
             Ok(Poll::Ready(())) => {}
-            Err(_) => drop(self.client.close(CloseReason::InternalError)),
+            Err(_) => _ = self.client.close(CloseReason::InternalError),
         }
         reader.in_flight = None;
+        self.client.mark_active();
+        self.client.activity.set_busy(false);
         self.end_poll_if_spent(budget);
         Poll::Ready(())
     }

@@ -6,11 +6,11 @@ use super::health::Health;
 use super::outbox::{Outbox, SendError};
 use crate::auth::{AuthInfo, Role};
 use crate::clock::Timestamp;
+use crate::ws::Message;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio_tungstenite::tungstenite::Utf8Bytes;
 use uuid::Uuid;
 
 /// A connection's unique ID, a UUIDv4, new for every connection.
@@ -89,24 +89,24 @@ impl GatewayClient {
         GatewayClient { conn_id, outbox, auth, remote_addr, connected_at, activity: Activity::new(connected_at) }
     }
 
-    /// Sends a text message after those that are queued: writes it if the socket accepts it, otherwise queues it. Never
+    /// Sends a message after those that are queued: writes it if the socket accepts it, otherwise queues it. Never
     /// waits for the peer. While another thread writes to this client, waits for that one system call.
     ///
-    /// To send one text to many clients, clone the [`Utf8Bytes`]: the clones share it.
+    /// To send one message to many clients, clone the [`Message`]: the clones share its data.
     ///
     /// # Errors
     /// [`SendError::Full`] if the outbox has no room; the client is then closed as [`CloseReason::SlowConsumer`].
     /// [`SendError::Closed`] if it is closing or disconnected.
-    pub fn send(&self, text: impl Into<Utf8Bytes>) -> Result<(), SendError> {
-        self.outbox.send(text.into())
+    pub fn send(&self, message: impl Into<Message>) -> Result<(), SendError> {
+        self.outbox.send(message.into())
     }
 
     /// As [`send`](Self::send), but a full outbox doesn't close the client.
     ///
     /// # Errors
     /// [`SendError::Full`] if the outbox has no room. [`SendError::Closed`] if the client is closing or disconnected.
-    pub fn try_send(&self, text: impl Into<Utf8Bytes>) -> Result<(), SendError> {
-        self.outbox.try_send(text.into())
+    pub fn try_send(&self, message: impl Into<Message>) -> Result<(), SendError> {
+        self.outbox.try_send(message.into())
     }
 
     /// Requests a close. Returns the reason that counts: the first one given.

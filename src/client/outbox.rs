@@ -11,14 +11,13 @@ use super::close_reason::CloseReason;
 use super::stats::SessionStats;
 use crate::budget;
 use crate::clock::Timestamp;
-use crate::ws::{QueueLimits, Stream};
+use crate::ws::{Message, QueueLimits, Stream};
 use parking_lot::Mutex;
 use state::{OutboxState, Ping};
 use std::fmt;
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
-use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 /// Why a message was not queued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,39 +93,39 @@ impl Outbox {
     }
 
     /// See [`GatewayClient::send`](super::GatewayClient::send).
-    pub(crate) fn send(&self, text: Utf8Bytes) -> Result<(), SendError> {
-        self.update(|state| self.push(state, text))
+    pub(crate) fn send(&self, message: Message) -> Result<(), SendError> {
+        self.update(|state| self.push(state, message))
     }
 
     /// As [`send`](Self::send), but a full outbox doesn't close the client.
-    pub(crate) fn try_send(&self, text: Utf8Bytes) -> Result<(), SendError> {
+    pub(crate) fn try_send(&self, message: Message) -> Result<(), SendError> {
         self.update(|state| {
-            if state.close.is_none() && !state.try_make_room(text.len(), &self.context) {
+            if state.close.is_none() && !state.try_make_room(message.payload().len(), &self.context) {
                 return Err(SendError::Full);
             }
-            self.push(state, text)
+            self.push(state, message)
         })
     }
 
-    fn push(&self, state: &mut OutboxState, text: Utf8Bytes) -> Result<(), SendError> {
+    fn push(&self, state: &mut OutboxState, message: Message) -> Result<(), SendError> {
         if state.close.is_some() {
             return Err(SendError::Closed);
         }
-        let pushed = state.push(text, &self.context);
+        let pushed = state.push(message, &self.context);
         self.maybe_flush(state);
         pushed
     }
 
     /// Queues a message without writing, unless the outbox is full. Returns whether the caller has to
     /// [`flush`](Self::flush); otherwise another task is about to.
-    pub(crate) fn enqueue(&self, text: Utf8Bytes) -> Result<bool, SendError> {
+    pub(crate) fn enqueue(&self, message: Message) -> Result<bool, SendError> {
         let mut state = self.state.lock();
-        if state.close.is_none() && state.has_room(text.len(), &self.context.limits) {
-            state.push(text, &self.context)?;
+        if state.close.is_none() && state.has_room(message.payload().len(), &self.context.limits) {
+            state.push(message, &self.context)?;
             return Ok(!std::mem::replace(&mut state.has_writer, true));
         }
         drop(state);
-        self.send(text).map(|()| false)
+        self.send(message).map(|()| false)
     }
 
     /// Writes what is queued, or wakes the session to write it.
@@ -301,7 +300,7 @@ impl fmt::Debug for Outbox {
 #[cfg(test)]
 impl Outbox {
     /// The queued messages, the oldest first, for tests of clients without a socket.
-    pub(crate) fn queued(&self) -> Vec<Utf8Bytes> {
+    pub(crate) fn queued(&self) -> Vec<Message> {
         self.state.lock().queued()
     }
 }

@@ -2,9 +2,9 @@
 
 use crate::budget;
 use crate::client::GatewayClient;
+use crate::ws::Message;
 use std::sync::Arc;
 use tokio::runtime::Handle;
-use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 /// Clients that one task writes to, at most. Each of them may cost a system call.
 const CLIENTS_PER_TASK: usize = 128;
@@ -13,36 +13,36 @@ const CLIENTS_PER_TASK: usize = 128;
 /// before they run is written together.
 const INLINE_MAX: usize = 16;
 
-/// Sends a text to each of these clients, after the messages in its outbox. Never waits.
+/// Sends a message to each of these clients, after the messages in its outbox. Never waits.
 ///
-/// The text is shared. Until it is written, each client beyond the first 128 takes about 200 bytes more. The text is enqueued
+/// Its data is shared. Until it is written, each client beyond the first 128 takes about 200 bytes more. The message is enqueued
 /// for all clients before this returns, so messages sent later arrive later; the writing is spread over the runtime's
 /// workers. A client whose outbox is full is closed with [`CloseReason::SlowConsumer`](crate::client::CloseReason::SlowConsumer);
 /// closed clients are skipped.
-pub fn broadcast(mut clients: Vec<Arc<GatewayClient>>, text: Utf8Bytes) {
+pub fn broadcast(mut clients: Vec<Arc<GatewayClient>>, message: Message) {
     let others = clients.split_off(clients.len().min(CLIENTS_PER_TASK));
-    let (_, pending) = enqueue_all(&others, &text);
+    let (_, pending) = enqueue_all(&others, &message);
     pending.flush_in_tasks();
     for client in clients {
         // An error means that the client is closed, or is being closed for its full outbox.
-        let _ = client.send(text.clone());
+        let _ = client.send(message.clone());
     }
 }
 
-/// Enqueues `text` for each client without writing, unless an outbox is full, so the caller may hold an ordering lock.
+/// Enqueues `message` for each client without writing, unless an outbox is full, so the caller may hold an ordering lock.
 /// Returns how many accepted it, and the clients to flush after the lock is released.
 pub fn enqueue_all<'a>(
     clients: impl IntoIterator<Item = &'a Arc<GatewayClient>>,
-    text: &Utf8Bytes,
+    message: &Message,
 ) -> (usize, PendingFlush) {
     let (mut accepted, mut pending) = (0, Vec::new());
     let mut visits = 0;
     for client in clients {
         visits += 1;
         // An error means that the client is closed, or is being closed for its full outbox.
-        let Ok(needs_flush) = client.outbox.enqueue(text.clone()) else { continue };
+        let Ok(needs_flush) = client.outbox.enqueue(message.clone()) else { continue };
         accepted += 1;
-        // Otherwise a task that is going to flush this client takes the text too. That bounds the number of such tasks by
+        // Otherwise a task that is going to flush this client takes the message too. That bounds the number of such tasks by
         // the number of clients.
         if needs_flush {
             pending.push(client.clone());

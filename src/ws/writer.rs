@@ -3,10 +3,10 @@
 //! Frames to clients are not masked (RFC 6455, section 5.1), so clients that get the same message share its payload.
 //! Has no lock and no waker, and knows no socket.
 
+use super::message::Message;
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::io;
-use tokio_tungstenite::tungstenite::Utf8Bytes;
 use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 
@@ -36,8 +36,8 @@ pub struct QueueLimits {
 /// Messages and control frames that the socket has not accepted yet.
 #[derive(Debug, Default)]
 pub(crate) struct WriteBuffer {
-    /// Text messages, the oldest first. A message stays until the socket has accepted its whole frame.
-    messages: VecDeque<Utf8Bytes>,
+    /// The messages, the oldest first. A message stays until the socket has accepted its whole frame.
+    messages: VecDeque<Message>,
     /// Payload bytes of `messages`.
     message_bytes: usize,
     /// Bytes of the oldest message's frame that the socket has accepted. The remainder is written ahead of all else.
@@ -74,9 +74,9 @@ impl WriteBuffer {
     }
 
     /// Queues a message. The caller has checked that it [has room](Self::has_room).
-    pub(crate) fn push(&mut self, text: Utf8Bytes) {
-        self.message_bytes += text.len();
-        self.messages.push_back(text);
+    pub(crate) fn push(&mut self, message: Message) {
+        self.message_bytes += message.payload().len();
+        self.messages.push_back(message);
     }
 
     /// Queues whole control frames, ahead of the messages.
@@ -123,7 +123,7 @@ impl WriteBuffer {
     pub(crate) fn discard_unsent(&mut self) -> usize {
         let before = self.message_bytes;
         self.messages.truncate(usize::from(self.partial > 0));
-        self.message_bytes = self.messages.front().map_or(0, |text| text.len());
+        self.message_bytes = self.messages.front().map_or(0, |message| message.payload().len());
         self.shrink();
         before - self.message_bytes
     }
@@ -166,10 +166,10 @@ impl WriteBuffer {
         if partial == 0 {
             scratch.extend_from_slice(&self.control);
         }
-        for text in &self.messages {
-            let (header, length) = header_bytes(text.len());
+        for message in &self.messages {
+            let (header, length) = header_bytes(message);
             scratch.extend_from_slice(&header[partial.min(length)..length]);
-            let payload = &text.as_bytes()[partial.saturating_sub(length)..];
+            let payload = &message.payload()[partial.saturating_sub(length)..];
             if payload.len() >= COPY_LIMIT {
                 return payload;
             }
@@ -194,8 +194,8 @@ impl WriteBuffer {
                 self.control.drain(..control);
                 bytes -= control;
             }
-            let Some(payload) = self.messages.front().map(|text| text.len()) else { return };
-            let frame = text_header().len(payload as u64) + payload;
+            let Some(payload) = self.messages.front().map(|message| message.payload().len()) else { return };
+            let frame = FrameHeader::default().len(payload as u64) + payload;
             let n = bytes.min(frame - self.partial);
             self.partial += n;
             bytes -= n;
@@ -210,21 +210,22 @@ impl WriteBuffer {
     }
 }
 
-/// The header of an unmasked text frame in an array, and its length (RFC 6455, section 5.2).
-fn header_bytes(payload: usize) -> ([u8; MAX_HEADER], usize) {
-    let (header, mut bytes) = (text_header(), [0; MAX_HEADER]);
-    header.format(payload as u64, &mut &mut bytes[..]).expect("an unmasked header has at most ten bytes");
-    (bytes, header.len(payload as u64))
-}
-
-fn text_header() -> FrameHeader {
-    FrameHeader { is_final: true, opcode: OpCode::Data(Data::Text), ..FrameHeader::default() }
+/// The header of a message's unmasked frame in an array, and its length (RFC 6455, section 5.2).
+fn header_bytes(message: &Message) -> ([u8; MAX_HEADER], usize) {
+    let opcode = OpCode::Data(match message {
+        Message::Text(_) => Data::Text,
+        Message::Binary(_) => Data::Binary,
+    });
+    let header = FrameHeader { is_final: true, opcode, ..FrameHeader::default() };
+    let (payload, mut bytes) = (message.payload().len() as u64, [0; MAX_HEADER]);
+    header.format(payload, &mut &mut bytes[..]).expect("an unmasked header has at most ten bytes");
+    (bytes, header.len(payload))
 }
 
 #[cfg(test)]
 impl WriteBuffer {
     /// The queued messages, the oldest first.
-    pub(crate) fn queued(&self) -> Vec<Utf8Bytes> {
+    pub(crate) fn queued(&self) -> Vec<Message> {
         self.messages.iter().cloned().collect()
     }
 }

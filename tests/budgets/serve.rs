@@ -6,7 +6,7 @@
 use aisopod_gateway::auth::{AuthInfo, Authenticator, Credential, Role, SecretDigest};
 use aisopod_gateway::config::{Config, ListenAddr};
 use aisopod_gateway::{
-    ClientRegistry, Gateway, GatewayClient, Handler, Listener, Rest, Shutdown, Utf8Bytes, broadcast, build_runtime,
+    BoxFuture, ClientRegistry, Gateway, GatewayClient, Handler, Listener, Message, Shutdown, broadcast, build_runtime,
     descriptor_limit,
 };
 use serde::{Deserialize, Serialize};
@@ -138,12 +138,12 @@ struct Echo {
 }
 
 impl Handler for Echo {
-    fn on_message(&self, client: &Arc<GatewayClient>, text: Utf8Bytes) -> Option<Rest> {
-        if text.as_bytes().first() == Some(&BROADCAST) {
-            broadcast(self.registry.list(), text);
+    fn on_message(&self, client: &Arc<GatewayClient>, message: Message) -> Option<BoxFuture<'static, ()>> {
+        if message.payload().first() == Some(&BROADCAST) {
+            broadcast(self.registry.list(), message);
         } else {
-            // A client that can't be sent to is closed by its session, which the tests notice.
-            let _ = client.send(text);
+            // A client that can't be sent to is closed by its session, and the tests notice that.
+            let _ = client.send(message);
         }
         None
     }

@@ -1,7 +1,7 @@
 //! Credentials: what goes into the configuration and what a client sends.
 
 use super::Gateway;
-use aisopod_gateway::SecretDigest;
+use aisopod_gateway::auth::SecretDigest;
 use std::process::Command;
 
 /// A token made by `aisopod-gateway token`.

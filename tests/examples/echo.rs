@@ -6,7 +6,7 @@
 use aisopod_gateway::auth::{AuthInfo, Authenticator, Credential, Role, SecretDigest};
 use aisopod_gateway::config::{Config, ListenAddr};
 use aisopod_gateway::{
-    ClientRegistry, Gateway, GatewayClient, Handler, Listener, Rest, Shutdown, Utf8Bytes, broadcast, build_runtime,
+    BoxFuture, ClientRegistry, Gateway, GatewayClient, Handler, Listener, Message, Shutdown, broadcast, build_runtime,
     descriptor_limit,
 };
 use lexopt::prelude::*;
@@ -28,20 +28,20 @@ const USAGE: &str = "usage: echo --listen IP:PORT [--token TOKEN] [--ping-interv
 /// `EX_USAGE` of sysexits(3).
 const EX_USAGE: u8 = 64;
 
-/// The first character of a message to all clients.
-const BROADCAST: char = '!';
+/// The first byte of a message to all clients.
+const BROADCAST: u8 = b'!';
 
 struct Echo {
     registry: Arc<ClientRegistry>,
 }
 
 impl Handler for Echo {
-    fn on_message(&self, client: &Arc<GatewayClient>, text: Utf8Bytes) -> Option<Rest> {
-        if text.starts_with(BROADCAST) {
-            broadcast(self.registry.list(), text);
+    fn on_message(&self, client: &Arc<GatewayClient>, message: Message) -> Option<BoxFuture<'static, ()>> {
+        if message.payload().first() == Some(&BROADCAST) {
+            broadcast(self.registry.list(), message);
         } else {
             // A client that can't be sent to is closed by its session.
-            let _ = client.send(text);
+            let _ = client.send(message);
         }
         None
     }

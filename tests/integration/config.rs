@@ -26,8 +26,9 @@ const LISTEN: &str = "allowed: an IP address with a port, as \"127.0.0.1:8080\" 
 const LEVELS: &str = "allowed: \"off\", \"error\", \"warn\", \"info\", \"debug\", \"trace\"";
 const TIME: &str = "allowed: \"10ms\" to \"1h\", a whole number with ms, s, m or h";
 const ORIGIN: &str = "allowed: \"*\", \"null\", or scheme and host, as \"https://example.com\"";
-const INSECURE: &str = "would let anybody in; allowed while auth.mode is \"none\": 127.0.0.1, [::1], unix: paths, \
-                        or auth.allow_insecure = true";
+const INSECURE: &str = "can be reached from other machines and needs credentials: set auth.mode = \"token\" and create them \
+                        with: aisopod-gateway token --name NAME --role ROLE; allowed without credentials: \
+                        127.0.0.1, [::1], unix: paths, or auth.allow_insecure = true";
 const DESCRIPTORS: &str = "allowed: 1 to 400, the descriptor limit of 500 less 100 in reserve; LimitNOFILE= or ulimit \
                            -n raises it";
 
@@ -40,12 +41,12 @@ const INVALID: &[(&str, &[&str])] = &[
     ("listen = \"unix:gateway.sock\"",        &["1: listen = \"unix:gateway.sock\"; LISTEN"]),
     ("listen = []",                           &["1: listen = []; LISTEN"]),
     ("listen = [\n\"127.0.0.1:0\",\n80,\n\"x\"]", &["3: listen = 80; LISTEN", "4: listen = \"x\"; LISTEN"]),
-    ("listen = [\"127.0.0.1:80\",\n\"127.0.0.1:80\", \"127.0.0.1:0\", \"127.0.0.1:0\"]", &["2: listen = \"127.0.0.1:80\"; it stands there twice; allowed: once"]),
+    ("listen = [\"127.0.0.1:80\",\n\"127.0.0.1:80\", \"127.0.0.1:0\", \"127.0.0.1:0\"]", &["2: listen: duplicate address \"127.0.0.1:80\""]),
     ("listen_reuse_port = 1",                 &["1: listen_reuse_port = 1; allowed: true, false"]),
     ("\nlog_level = \"loud\"",                &["2: log_level = \"loud\"; LEVELS"]),
     ("log_level = \"INFO\"",                  &["1: log_level = \"INFO\"; LEVELS"]),
     ("log_level = 3",                         &["1: log_level = 3; LEVELS"]),
-    ("\n\nlisten_on = \"127.0.0.1:0\"",       &["3: unknown key listen_on; allowed here: listen, listen_reuse_port, log_level, handshake, heartbeat, limits, auth, presence, calls, ops, shutdown"]),
+    ("\n\nlisten_on = \"127.0.0.1:0\"",       &["3: unknown key listen_on (did you mean listen?); allowed here: listen, listen_reuse_port, log_level, handshake, heartbeat, limits, auth, presence, calls, ops, shutdown"]),
     ("handshake = 5",                         &["1: handshake = 5; allowed: a table, [handshake]"]),
     ("[[limits]]\n",                          &["1: limits = [[limits]]; allowed: a table, [limits]"]),
     // Addresses that others can reach.
@@ -69,13 +70,13 @@ const INVALID: &[(&str, &[&str])] = &[
         "4: handshake.allowed_origins = \"https://example.com/\"; ORIGIN",
         "5: handshake.allowed_origins = 1; ORIGIN",
     ]),
-    ("[handshake]\n\ntime_out = \"5s\"",      &["3: unknown key handshake.time_out; allowed here: timeout, idle_timeout, max_header_bytes, allowed_origins"]),
+    ("[handshake]\n\ntime_out = \"5s\"",      &["3: unknown key handshake.time_out (did you mean timeout?); allowed here: timeout, idle_timeout, max_header_bytes, allowed_origins"]),
     // [heartbeat]
     ("[heartbeat]\ninterval = \"soon\"",      &["2: heartbeat.interval = \"soon\"; TIME"]),
     ("[heartbeat]\ninterval = \"5s\"\ntimeout = \"6s\"", &["3: heartbeat.timeout = \"6s\"; allowed: at most heartbeat.interval, \"5s\""]),
-    ("[heartbeat]\ntimeout = \"31s\"",        &["2: heartbeat.timeout = \"31s\"; allowed: at most heartbeat.interval, \"30s\""]),
-    ("[heartbeat]\ninterval = \"5s\"",        &["2: heartbeat.timeout = \"10s\"; allowed: at most heartbeat.interval, \"5s\""]),
-    ("[heartbeat]\nintervall = \"5s\"",       &["2: unknown key heartbeat.intervall; allowed here: interval, timeout"]),
+    ("[heartbeat]\ntimeout = \"31s\"",        &["2: heartbeat.timeout = \"31s\"; allowed: at most heartbeat.interval, \"30s\" (the default)"]),
+    ("[heartbeat]\ninterval = \"5s\"",        &["2: heartbeat.timeout = \"10s\" (the default); allowed: at most heartbeat.interval, \"5s\""]),
+    ("[heartbeat]\nintervall = \"5s\"",       &["2: unknown key heartbeat.intervall (did you mean interval?); allowed here: interval, timeout"]),
     // [limits]
     ("[limits]\nmax_connections = 401",       &["2: limits.max_connections = 401; DESCRIPTORS"]),
     ("[limits]\nmax_connections = 0",         &["2: limits.max_connections = 0; DESCRIPTORS"]),
@@ -87,23 +88,23 @@ const INVALID: &[(&str, &[&str])] = &[
     ("[limits]\nmax_batch_requests = 10001",  &["2: limits.max_batch_requests = 10001; allowed: 1 to 10000"]),
     ("[limits]\noutbox_max_messages = 1",     &["2: limits.outbox_max_messages = 1; allowed: 2 to 1000000"]),
     ("[limits]\noutbox_max_bytes = 1023",     &["2: limits.outbox_max_bytes = 1023; allowed: 1024 to 1073741824"]),
-    ("[limits]\noutbox_max_bytes = 2097151",  &["2: limits.outbox_max_bytes = 2097151; allowed: at least twice limits.max_message_bytes, 2097152"]),
-    ("[limits]\n\nmax_message_bytes = 2097153", &["3: limits.outbox_max_bytes = 4194304; allowed: at least twice limits.max_message_bytes, 4194306"]),
+    ("[limits]\noutbox_max_bytes = 2097151",  &["2: limits.outbox_max_bytes = 2097151; allowed: at least 2097152, twice limits.max_message_bytes (the default)"]),
+    ("[limits]\n\nmax_message_bytes = 2097153", &["3: limits.outbox_max_bytes = 4194304 (the default); allowed: at least 4194306, twice limits.max_message_bytes"]),
     ("[limits]\nwrite_timeout = \"2h\"",      &["2: limits.write_timeout = \"2h\"; TIME"]),
     ("[limits]\nclose_timeout = true",        &["2: limits.close_timeout = true; TIME"]),
     ("[limits]\nmax_clients = 5",             &["2: unknown key limits.max_clients; allowed here: max_connections, max_message_bytes, max_batch_requests, max_subscriptions, closed_connections, outbox_max_messages, outbox_max_bytes, write_timeout, close_timeout"]),
     // [presence], [calls], [ops]
     ("[presence]\nnode = \"keep\"",          &["2: presence.node = \"keep\"; allowed: \"allow\", \"replace\", \"reject\""]),
     ("[presence]\noperator = true",          &["2: presence.operator = true; allowed: \"allow\", \"replace\", \"reject\""]),
-    ("[presence]\n\"a b\" = \"allow\"",      &["2: presence.a b; a role is 1 to 64 letters, digits and . _ @ -"]),
+    ("[presence]\n\"a b\" = \"allow\"",      &["2: presence.a b: a role is 1 to 64 letters, digits and . _ @ -"]),
     ("[calls]\ntimeout = 5",                 &["2: calls.timeout = 5; allowed: \"10ms\" to \"1h\", a whole number with ms, s, m or h"]),
     ("[calls]\nmax_per_node = 0",            &["2: calls.max_per_node = 0; allowed: 1 to 1000000"]),
     ("[calls]\nlimit = 1",                   &["2: unknown key calls.limit; allowed here: timeout, max_per_caller, max_per_node"]),
     ("[ops]\nmax_failures_per_minute = 0",   &["2: ops.max_failures_per_minute = 0; allowed: 1 to 1000000"]),
     ("[ops]\nlisten = \"nowhere\"",          &["2: ops.listen = \"nowhere\"; allowed: an IP address with a port, as \"127.0.0.1:8080\" or \"[::1]:8080\", or a Unix socket, as \"unix:/run/aisopod-gateway/gateway.sock\""]),
-    ("[ops]\nlisten = \"0.0.0.0:81\"",       &["2: ops.listen \"0.0.0.0:81\" would let anybody in; allowed while auth.mode is \"none\": 127.0.0.1, [::1], unix: paths, or auth.allow_insecure = true"]),
-    ("listen = \"127.0.0.1:81\"\n[ops]\nlisten = \"127.0.0.1:81\"", &["3: ops.listen \"127.0.0.1:81\" is served to clients by listen \"127.0.0.1:81\"; allowed: another address or port"]),
-    ("[ops]\nlisten = \"127.0.0.1:8080\"",   &["2: ops.listen \"127.0.0.1:8080\" is served to clients by listen \"127.0.0.1:8080\"; allowed: another address or port"]),
+    ("[ops]\nlisten = \"0.0.0.0:81\"",       &["2: ops.listen \"0.0.0.0:81\" INSECURE"]),
+    ("listen = \"127.0.0.1:81\"\n[ops]\nlisten = \"127.0.0.1:81\"", &["3: ops.listen \"127.0.0.1:81\" is taken by listen \"127.0.0.1:81\"; allowed: another address or port"]),
+    ("[ops]\nlisten = \"127.0.0.1:8080\"",   &["2: ops.listen \"127.0.0.1:8080\" is taken by listen \"127.0.0.1:8080\" (the default); allowed: another address or port"]),
     // [shutdown]
     ("[shutdown]\ndrain_timeout = \"0s\"",    &["2: shutdown.drain_timeout = \"0s\"; allowed: \"1ms\" to \"1h\", a whole number with ms, s, m or h"]),
     ("[shutdown]\ntimeout = \"1s\"",          &["2: unknown key shutdown.timeout; allowed here: drain_timeout"]),
@@ -183,7 +184,7 @@ const FLAGS: &[(&[&str], i32, &str)] = &[
     (&["--listen"],          EX_USAGE, "aisopod-gateway: missing argument for option '--listen'; --help shows what is allowed\n"),
     (&["--check=yes"],       EX_USAGE, "aisopod-gateway: unexpected argument for option '--check': \"yes\"; --help shows what is allowed\n"),
     (&["--listen=[::1]:80", "--listen=[::1]:80", "--listen=[::1]:0", "--listen=[::1]:0"], EX_CONFIG, "\
---listen: \"[::1]:80\"; it stands there twice; allowed: once
+--listen: duplicate address \"[::1]:80\"
 config.toml:2: log_level = \"x\"; LEVELS
 "),
     (&["token"],             EX_USAGE, "aisopod-gateway: unexpected argument \"token\"; --help shows what is allowed\n"),

@@ -2,9 +2,9 @@
 
 use crate::common::raw_client::RawClient;
 use crate::common::{TIMEOUT, wait_until};
+use aisopod_gateway::config::{Config, ListenAddr};
 use aisopod_gateway::{
-    CloseReason, Config, Drained, Gateway, GatewayClient, Handler, ListenAddr, Listener, Rest, Shutdown, Utf8Bytes,
-    broadcast,
+    BoxFuture, CloseReason, DrainReport, Gateway, GatewayClient, Handler, Listener, Message, Shutdown, broadcast,
 };
 use serde_json::Value;
 use socket2::SockRef;
@@ -12,7 +12,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
-use test_support::frames::{CLOSE, FIN, TEXT, client_frame};
+use test_support::frames::{BINARY, CLOSE, FIN, TEXT, client_frame};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -21,7 +21,8 @@ use tokio::task::JoinHandle;
 struct Call<F>(F);
 
 impl<F: Fn(&Arc<GatewayClient>, &str) + Send + Sync + 'static> Handler for Call<F> {
-    fn on_message(&self, client: &Arc<GatewayClient>, text: Utf8Bytes) -> Option<Rest> {
+    fn on_message(&self, client: &Arc<GatewayClient>, message: Message) -> Option<BoxFuture<'static, ()>> {
+        let Message::Text(text) = message else { panic!("no test sends a binary message here") };
         (self.0)(client, &text);
         None
     }
@@ -52,10 +53,10 @@ fn assert_logged_once(conn_id: impl std::fmt::Display, reason: &str) {
 
 /// A gateway with a runtime.
 struct Embedded {
-    gateway: Arc<Gateway>,
+    gateway: Gateway,
     addr: SocketAddr,
     stop: watch::Sender<Shutdown>,
-    running: JoinHandle<Drained>,
+    running: JoinHandle<DrainReport>,
     runtime: Runtime,
 }
 
@@ -123,7 +124,8 @@ fn panic_in_handler_closes_only_its_client() {
     assert_logged_once(conn_id, "internal_error");
 }
 
-/// A handler whose `work` message takes many steps, until it receives `stop` or `deadline` is over.
+/// A handler whose `work` message takes many steps, until it receives `stop` or the deadline is over. Other messages are
+/// echoed.
 #[derive(Default)]
 struct Worker(Arc<Work>);
 
@@ -134,26 +136,58 @@ struct Work {
 }
 
 impl Handler for Worker {
-    fn on_message(&self, client: &Arc<GatewayClient>, text: Utf8Bytes) -> Option<Rest> {
-        match &*text {
-            "work" => return work(self.0.clone(), client.clone(), Instant::now() + TIMEOUT),
-            "stop" => self.0.is_stopped.store(true, Relaxed),
-            "panic" => return Some(Rest::new(|| panic!("on purpose"))),
+    fn on_message(&self, client: &Arc<GatewayClient>, message: Message) -> Option<BoxFuture<'static, ()>> {
+        match message.payload() {
+            b"work" => return Some(Box::pin(work(self.0.clone(), client.clone()))),
+            b"stop" => self.0.is_stopped.store(true, Relaxed),
+            b"panic" => return Some(Box::pin(async { panic!("on purpose") })),
+            b"wait" => return Some(Box::pin(std::future::pending())),
             _ => {}
         }
-        client.send(text).unwrap();
+        client.send(message).unwrap();
         None
     }
 }
 
-/// One step; the rest follows when other clients have been served.
-fn work(work: Arc<Work>, client: Arc<GatewayClient>, deadline: Instant) -> Option<Rest> {
-    work.steps.fetch_add(1, Relaxed);
-    if work.is_stopped.load(Relaxed) || Instant::now() > deadline {
-        let _ = client.send("done");
-        return None;
+async fn work(work: Arc<Work>, client: Arc<GatewayClient>) {
+    let deadline = Instant::now() + TIMEOUT;
+    while !work.is_stopped.load(Relaxed) && Instant::now() < deadline {
+        work.steps.fetch_add(1, Relaxed);
+        tokio::task::consume_budget().await;
     }
-    Some(Rest::new(move || self::work(work, client, deadline)))
+    let _ = client.send("done");
+}
+
+#[test]
+fn binary_and_text_messages_are_echoed_as_what_they_are() {
+    let embedded = Embedded::start_on(1, |_| {}, Worker::default());
+    let mut client = embedded.connect();
+    for opcode in [TEXT, BINARY] {
+        client.send(&client_frame(FIN | opcode, b"same"));
+        assert_eq!(client.receive(), Some((FIN | opcode, b"same".to_vec())));
+    }
+}
+
+#[test]
+fn client_whose_message_is_being_handled_counts_as_active() {
+    let embedded = Embedded::start_on(
+        1,
+        |config| {
+            config.heartbeat.interval = std::time::Duration::from_secs(2);
+            config.heartbeat.timeout = std::time::Duration::from_secs(2);
+        },
+        Worker::default(),
+    );
+    let (mut waiting, silent) = (embedded.connect(), embedded.connect());
+    waiting.send(&client_frame(FIN | TEXT, b"wait"));
+    // Neither client answers a ping. Only the one whose message isn't being handled is closed for that, and the other
+    // one has had more pings than it by then.
+    wait_until("the close of the silent client", || embedded.status()["closed_total"]["pong_timeout"] == 1);
+    let pings = || embedded.status()["heartbeat"]["pings_sent"].as_u64().unwrap();
+    let before = pings();
+    wait_until("more pings", || pings() > before + 1);
+    assert_eq!(embedded.gateway.registry().len(), 1);
+    drop((waiting, silent));
 }
 
 #[test]
@@ -271,7 +305,7 @@ fn messages_queued_ahead_of_a_close_are_delivered_in_order() {
 fn gateway_ends_when_the_shutdown_sender_is_dropped() {
     let Embedded { stop, running, runtime, .. } = Embedded::start(|_| {}, |_, _| {});
     drop(stop);
-    assert_eq!(runtime.block_on(running).unwrap(), Drained { closed: 0, cut: 0 });
+    assert_eq!(runtime.block_on(running).unwrap(), DrainReport { closed: 0, aborted: 0 });
 }
 
 #[test]

@@ -4,12 +4,11 @@ use super::{OutboxContext, OutboxSnapshot, SendError, Signals};
 use crate::client::close_reason::CloseReason;
 use crate::client::stats::SessionStats;
 use crate::clock::Timestamp;
-use crate::ws::{QueueLimits, Stream, WriteBuffer, Written};
+use crate::ws::{Message, QueueLimits, Stream, WriteBuffer, Written};
 use std::io::ErrorKind;
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
-use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 /// A ping's header: final, opcode 9, four bytes of payload (RFC 6455, section 5.5.2).
 const PING_HEADER: [u8; 2] = [0x89, 4];
@@ -107,14 +106,14 @@ impl OutboxState {
 
     /// Queues a message. If there is no room, not even after a write, requests a close as
     /// [`CloseReason::SlowConsumer`].
-    pub(crate) fn push(&mut self, text: Utf8Bytes, context: &OutboxContext) -> Result<(), SendError> {
-        let (stats, bytes) = (&context.stats, text.len());
+    pub(crate) fn push(&mut self, message: Message, context: &OutboxContext) -> Result<(), SendError> {
+        let (stats, bytes) = (&context.stats, message.payload().len());
         if !self.try_make_room(bytes, context) {
             self.close.get_or_insert(CloseReason::SlowConsumer);
             return Err(SendError::Full);
         }
         let buffer = self.buffer();
-        buffer.push(text);
+        buffer.push(message);
         let queued_bytes = buffer.message_bytes();
         // The configuration limits an outbox to far less than 4 GiB.
         self.peak_bytes = self.peak_bytes.max(queued_bytes as u32);
@@ -246,7 +245,7 @@ fn is_half_full(buffer: &WriteBuffer, limits: &QueueLimits) -> bool {
 
 #[cfg(test)]
 impl OutboxState {
-    pub(super) fn queued(&self) -> Vec<Utf8Bytes> {
+    pub(super) fn queued(&self) -> Vec<Message> {
         self.buffer.as_ref().map(|buffer| buffer.queued()).unwrap_or_default()
     }
 }

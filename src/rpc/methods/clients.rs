@@ -65,9 +65,9 @@ pub(crate) fn send<'a>(context: Context<'a>) -> MethodResult<'a> {
     let filter = Filter::take_target(&mut params, conn_id.is_none())?;
     let (method, data) = (take_method(&mut params)?, take_params(&mut params)?);
     params.finish()?;
-    let text = notification(method, data).into();
+    let message = notification(method, data).into();
     let all = Collect::then(move |clients| {
-        let (queued, pending) = enqueue_all(&clients, &text);
+        let (queued, pending) = enqueue_all(&clients, &message);
         pending.flush();
         to_json(&Queued { queued })
     });

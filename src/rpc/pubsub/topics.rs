@@ -8,11 +8,11 @@ use crate::client::{ConnId, GatewayClient};
 use crate::metrics::Counter;
 use crate::registry::{ClientTable, IdMap, PendingFlush, ShardedMap, enqueue_all};
 use crate::rpc::protocol::error::{ErrorKind, RpcError};
+use crate::ws::Message;
 use parking_lot::Mutex;
 use std::collections::BTreeSet;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
-use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 /// The topic of events about presence keys: a key has got its first client, or lost its last one.
 pub(crate) const PRESENCE: &str = "presence";
@@ -202,7 +202,7 @@ impl Topic {
     }
 }
 
-fn encode_event(topic: &str, seq: u64, data: &str) -> Utf8Bytes {
+fn encode_event(topic: &str, seq: u64, data: &str) -> Message {
     let start = r#"{"jsonrpc":"2.0","method":"gateway.event","params":{"topic":""#;
     let seq = seq.to_string();
     [start, topic, r#"","seq":"#, &seq, r#","data":"#, data, "}}"].concat().into()

@@ -27,7 +27,11 @@ fn response_of(router: &Router, text: &str) -> Option<String> {
     }
     let mut sent = client.outbox.queued();
     assert!(sent.len() <= 1, "{sent:?}");
-    sent.pop().map(|text| text.to_string())
+    sent.pop().map(|message| text_of(&message))
+}
+
+fn text_of(message: &Message) -> String {
+    String::from_utf8(message.payload().to_vec()).unwrap()
 }
 
 fn poll_once<F: Future + ?Sized>(future: Pin<&mut F>) -> Poll<F::Output> {
@@ -246,14 +250,14 @@ fn only_one_batch_of_a_client_waits_for_nodes() {
     run(invoke_batch(1, 2));
     assert_eq!((caller.outbox.queued().len(), node.outbox.queued().len()), (0, 2));
     run(invoke_batch(3, 1));
-    let refused: Value = serde_json::from_str(&caller.outbox.queued()[0]).unwrap();
+    let refused: Value = serde_json::from_str(&text_of(&caller.outbox.queued()[0])).unwrap();
     assert_eq!((&refused[0]["id"], &refused[0]["error"]["data"]["reason"]), (&json!(3), &json!("caller_busy")));
     for request in node.outbox.queued() {
-        let request: Value = serde_json::from_str(&request).unwrap();
+        let request: Value = serde_json::from_str(&text_of(&request)).unwrap();
         let answer = format!(r#"{{"jsonrpc":"2.0","id":{},"result":7}}"#, request["id"]);
         assert!(router.on_message(&node, Message::Text(answer.into())).is_none());
     }
-    let done: Value = serde_json::from_str(&caller.outbox.queued()[1]).unwrap();
+    let done: Value = serde_json::from_str(&text_of(&caller.outbox.queued()[1])).unwrap();
     assert_eq!((&done[0]["result"], &done[1]["result"], done.as_array().unwrap().len()), (&json!(7), &json!(7), 2));
     // The next may wait again.
     run(invoke_batch(4, 1));

@@ -12,11 +12,11 @@ fn filled() -> (Box<WriteBuffer>, Vec<u8>) {
     let mut expected = PONG.to_vec();
     buffer.push_control(PONG);
     for length in LENGTHS {
-        let text = "x".repeat(length);
-        let (header, header_length) = header_bytes(length);
+        let message = Message::from("x".repeat(length));
+        let (header, header_length) = header_bytes(&message);
         expected.extend(&header[..header_length]);
-        expected.extend(text.as_bytes());
-        buffer.push(text.into());
+        expected.extend(message.payload());
+        buffer.push(message);
     }
     (buffer, expected)
 }
@@ -72,16 +72,22 @@ fn control_frames_are_written_ahead_of_every_message_that_is_not_partial() {
 
 #[test]
 fn long_payload_is_written_without_a_copy() {
-    let text = Utf8Bytes::from("x".repeat(COPY_LIMIT));
+    let message = Message::from("x".repeat(COPY_LIMIT));
     let mut buffer = WriteBuffer::default();
-    buffer.push(text.clone());
+    buffer.push(message.clone());
     let mut address = std::ptr::null();
     let write = |first: &[u8], second: &[u8]| {
         address = second.as_ptr();
         Ok(first.len() + second.len())
     };
     buffer.write(&mut Written::default(), write).unwrap();
-    assert_eq!(address, text.as_str().as_ptr());
+    assert_eq!(address, message.payload().as_ptr());
+}
+
+#[test]
+fn text_and_binary_messages_have_their_opcodes() {
+    let first_byte = |message: Message| header_bytes(&message).0[0];
+    assert_eq!((first_byte("x".into()), first_byte(Message::Binary("x".into()))), (0x81, 0x82));
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use super::{OPERATION, PROTOCOL, blocks, section};
 use crate::common::process::Process;
 use crate::common::{Gateway, tools};
-use aisopod_gateway::SecretDigest;
+use aisopod_gateway::auth::SecretDigest;
 use std::path::Path;
 use std::process::Command;
 

@@ -4,7 +4,7 @@ use super::{PROTOCOL, blocks, section};
 use crate::common::http::exchange;
 use crate::common::process::Process;
 use crate::common::{Gateway, tools, wait_until};
-use aisopod_gateway::SecretDigest;
+use aisopod_gateway::auth::SecretDigest;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -1,7 +1,7 @@
 //! `systemd/config.toml` is the reference of all settings. That it parses and equals the defaults is a test of the unit's.
 
 use super::{README, SETTINGS, table};
-use aisopod_gateway::Config;
+use aisopod_gateway::config::Config;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The settings of the reference with their defaults.
