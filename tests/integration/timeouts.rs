@@ -41,7 +41,7 @@ fn wait_for_descriptors(gateway: &Gateway, descriptors: &Value) {
 /// Checks that the timeout of one peer is counted and logged once, at its step only.
 fn assert_timed_out(gateway: &Gateway, step: &str, peer: SocketAddr) {
     gateway.wait_for_status(step, |status| timed_out(status, step) == 1);
-    gateway.wait_for_line(step, |line| line.ends_with(&format!(" step={step}")));
+    gateway.wait_for_line(step, |line| line.ends_with(&format!(" stage={step}")));
     let status = gateway.wait_for_status("no handshake", |status| status["handshakes"]["in_progress"] == 0);
     let total: u64 =
         ["nothing_sent", "header_unfinished", "response_not_read"].map(|step| timed_out(&status, step)).iter().sum();
@@ -49,7 +49,7 @@ fn assert_timed_out(gateway: &Gateway, step: &str, peer: SocketAddr) {
     assert_eq!(status["handshakes"]["completed"], 0, "{status:#}");
     let lines: Vec<String> = gateway.log().into_iter().filter(|line| line.contains("timed out")).collect();
     assert_eq!(lines.len(), 1, "{lines:#?}");
-    assert!(lines[0].ends_with(&format!("handshake timed out remote_addr={peer} step={step}")), "{lines:#?}");
+    assert!(lines[0].ends_with(&format!("handshake timed out remote_addr={peer} stage={step}")), "{lines:#?}");
 }
 
 #[test]
@@ -111,7 +111,7 @@ fn peer_that_never_reads_its_101_times_out() {
     assert!(status["handshakes"]["completed"].as_u64().is_some_and(|completed| completed > 0), "{status:#}");
     let logged = || gateway.log().into_iter().filter(|line| line.contains("timed out")).collect::<Vec<_>>();
     wait_until("one log line for each", || logged().len() as u64 == timed_out(&gateway.status(), STEP));
-    let end = format!("handshake timed out remote_addr=unix step={STEP}");
+    let end = format!("handshake timed out remote_addr=unix stage={STEP}");
     assert!(logged().iter().all(|line| line.ends_with(&end)), "{:#?}", logged());
     let status = gateway.status();
     assert_eq!((timed_out(&status, "nothing_sent"), timed_out(&status, "header_unfinished")), (0, 0), "{status:#}");
