@@ -106,7 +106,7 @@ fn valid_handshake_opens_a_websocket() {
     });
 }
 
-/// Checks the headers that every 101 has, and that it has no others that matter.
+/// Checks the headers of a 101, and that it has no body and no extension.
 fn assert_switched(response: &Response, what: &str) {
     assert_eq!(response.header("sec-websocket-accept"), Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="), "{what}: {response:?}");
     assert_eq!(response.header("upgrade"), Some("websocket"), "{what}: {response:?}");

@@ -53,7 +53,7 @@ fn only_the_first_answer_of_the_called_node_counts() {
     let (mut other, mut bob) = (gateway.connect("hall-pi"), gateway.connect("bob"));
     let id = alice.invoke(json!({}));
     let request = node.next_message();
-    // Answers of another node, of an operator, and with other ids.
+    // Answers of another node and of an operator, then answers with other ids.
     other.respond(&request, json!("forged"));
     bob.respond(&request, json!("forged"));
     for wrong in [json!(999), json!("1"), json!(1.5), json!(null)] {
