@@ -13,7 +13,7 @@ const THREADS: usize = 8;
 
 /// A connection without a request.
 pub fn connect_silent(server: &Server) -> TcpStream {
-    let stream = TcpStream::connect(server.addr).expect("a connection; `ulimit -n` must allow 1,100 of them");
+    let stream = TcpStream::connect(server.addr).expect("a connection; the hard limit must allow 1,100 descriptors");
     stream.set_nodelay(true).expect("a TCP socket");
     stream.set_write_timeout(Some(TIMEOUT)).expect("a TCP socket");
     stream

@@ -6,6 +6,7 @@ use crate::serve::{LISTENING, Protocol, Snapshot, command};
 use std::net::SocketAddr;
 use std::process::Command;
 use std::time::Duration;
+use test_support::raise_descriptor_limit;
 
 /// A running server. Killed when dropped.
 pub struct Server {
@@ -33,6 +34,8 @@ impl Server {
         if cfg!(debug_assertions) {
             panic!("the bounds are for the release profile: make test-counts");
         }
+        // The server inherits the limit.
+        raise_descriptor_limit().expect("the hard limit is always allowed");
         let process = Process::start(&mut command(wrapper, heartbeat, protocol));
         // The test runner prints lines of its own first.
         let addr = loop {

@@ -11,19 +11,22 @@ const CREDENTIALS: &[(&str, &str, &str)] = &[("alice", "operator", "*"), ("kitch
 const INVOKE: &str = "POST /nodes/node:kitchen-pi/invoke";
 
 #[test]
-fn call_is_cancelled_when_its_connection_ends() {
+fn call_of_a_disconnected_http_client_ends_with_the_answer_or_the_timeout() {
     let gateway = TestGateway::start(CREDENTIALS, "");
     let mut node = gateway.connect("kitchen-pi");
-    let text = request("POST /nodes/node:kitchen-pi/invoke", Some(&gateway.bearer("alice")), "", r#"{"method":"x"}"#);
-    let mut caller = gateway.tcp();
-    caller.write_all(text.as_bytes()).unwrap();
-    let late = node.next_message();
-    drop(caller);
-    gateway.wait_for_status("the cancelled call", |status| {
-        status["calls"]["ended"]["cancelled"] == 1 && status["calls"]["in_flight"] == 0
-    });
-    node.respond(&late, json!(1));
-    gateway.wait_for_status("the late response is ignored", |status| status["calls"]["answers_ignored"] == 1);
+    for (timeout, end) in [("3600", "answered"), ("0.01", "timeout")] {
+        let body = format!(r#"{{"method":"x","timeout":{timeout}}}"#);
+        let mut caller = gateway.tcp();
+        caller.write_all(request(INVOKE, Some(&gateway.bearer("alice")), "", &body).as_bytes()).unwrap();
+        let call = node.next_message();
+        drop(caller);
+        if end == "answered" {
+            node.respond(&call, json!(1));
+        }
+        gateway.wait_for_status("the end of the call", |status| {
+            status["calls"]["ended"][end] == 1 && status["calls"]["in_flight"] == 0
+        });
+    }
 }
 
 /// Sends a request and shuts down the sending direction at once, as `nc -N` does.
@@ -54,11 +57,9 @@ fn half_closed_connection_still_gets_its_response() {
     assert!(refused.starts_with("HTTP/1.1 426 "), "{refused}");
     let status = gateway.status();
     assert_eq!(status["handshakes"]["failed"]["disconnected"], 0, "{status}");
-    // An incomplete body times out.
-    let gateway = TestGateway::start(CREDENTIALS, "[handshake]\ntimeout = \"2s\"");
-    let half = request("POST /topics/x/messages", Some(&gateway.bearer("alice")), "", "{}").replace("{}", "{");
-    let late = fetch_half_closed(&gateway, half);
-    assert!(late.starts_with("HTTP/1.1 408 "), "{late}");
+    let half = request("POST /topics/x/messages", Some(&bearer), "", "{}").replace("{}", "{");
+    let incomplete = fetch_half_closed(&gateway, half);
+    assert!(incomplete.starts_with("HTTP/1.1 400 "), "{incomplete}");
 }
 
 #[test]

@@ -53,7 +53,7 @@ fn only_the_first_answer_of_the_called_node_counts() {
     let (mut other, mut bob) = (gateway.connect("hall-pi"), gateway.connect("bob"));
     let id = alice.invoke(json!({}));
     let request = node.next_message();
-    // Answers of another node, of an operator, and with other ids.
+    // Answers of another node and of an operator, then answers with other ids.
     other.respond(&request, json!("forged"));
     bob.respond(&request, json!("forged"));
     for wrong in [json!(999), json!("1"), json!(1.5), json!(null)] {
@@ -219,39 +219,44 @@ fn batch_with_node_calls_is_answered_at_once() {
 }
 
 #[test]
-fn memory_of_batches_that_wait_for_nodes_is_bounded() {
+fn batch_that_waits_for_nodes_is_bounded_and_the_only_one_of_its_client() {
     let gateway = TestGateway::start(CREDENTIALS, "[limits]\nmax_message_bytes = 100000\noutbox_max_bytes = 400000");
     let (mut alice, mut node) = (gateway.connect("alice"), gateway.connect("kitchen-pi"));
     let call = |id: &str| json!({"jsonrpc": "2.0", "id": id, "method": "node.invoke", "params": {"target": "node:kitchen-pi", "method": "x"}});
     alice.client.send(&call(&"x".repeat(300)).to_string());
     let refused: Value = serde_json::from_str(&alice.client.receive()).unwrap();
     assert_eq!(refused["error"]["data"]["member"], "id");
+    // Results fill three quarters of half an outbox: two of them fit, and errors replace the others.
     alice.client.send(&json!(["1", "2", "3", "4"].map(call)).to_string());
-    let text = "x".repeat(90_000);
+    let text = "x".repeat(60_000);
     for _ in 0..4 {
         node.respond_next(json!(text));
     }
-    let answers: Vec<Value> = serde_json::from_str(&alice.client.receive()).unwrap();
-    let given = answers.iter().filter(|answer| answer["result"] == text).count();
-    let refused = answers.iter().filter(|answer| answer["error"]["data"]["reason"] == "answer_too_large").count();
-    assert_eq!((answers.len(), given, refused), (4, 2, 2));
-    // The limit holds for all waiting batches of a client together.
-    let text = "x".repeat(45_000);
-    let echo = json!({"jsonrpc": "2.0", "id": 0, "method": "gateway.echo", "params": [text]});
-    let answers = |alice: &mut RpcClient| serde_json::from_str::<Vec<Value>>(&alice.client.receive()).unwrap();
-    let waiting = ["1", "2"].map(|id| {
-        alice.client.send(&json!([echo, echo, call(id)]).to_string());
-        node.next_message()
-    });
-    alice.client.send(&json!([echo, call(&"x".repeat(300))]).to_string());
-    let refused = answers(&mut alice);
-    assert_eq!((&refused[0]["error"]["data"]["reason"], &refused[1]["id"]), (&json!("answer_too_large"), &Value::Null));
+    let responses = |alice: &mut RpcClient| serde_json::from_str::<Vec<Value>>(&alice.client.receive()).unwrap();
+    let reason = |response: &Value| response["error"]["data"]["reason"].as_str().map(str::to_owned);
+    let first = responses(&mut alice);
+    let results = first.iter().filter(|response| response["result"] == text).count();
+    let replaced = first.iter().filter_map(reason).filter(|reason| reason == "answer_too_large").count();
+    assert_eq!((first.len(), results, replaced), (4, 2, 2));
+    // While one batch waits, calls in another one fail; the rest of it is done.
+    alice.client.send(&json!([call("1"), call("2")]).to_string());
+    let waiting = [node.next_message(), node.next_message()];
+    let ping = json!({"jsonrpc": "2.0", "id": 9, "method": "gateway.ping"});
+    alice.client.send(&json!([call("3"), ping]).to_string());
+    let second = responses(&mut alice);
+    assert_eq!((reason(&second[0]).as_deref(), &second[1]["result"]), (Some("caller_busy"), &json!("pong")));
+    // Calls outside of a batch are made, too.
+    alice.invoke(json!({}));
+    node.respond_next(json!(2));
+    assert_eq!(serde_json::from_str::<Value>(&alice.client.receive()).unwrap()["result"], 2);
     for request in &waiting {
         node.respond(request, json!(1));
-        assert!(answers(&mut alice).iter().all(|answer| answer["result"] == 1 || answer["result"][0] == text));
     }
-    alice.client.send(&json!([echo, echo]).to_string());
-    assert!(answers(&mut alice).iter().all(|answer| answer["result"][0] == text));
+    assert!(responses(&mut alice).iter().all(|response| response["result"] == 1));
+    // Then the next batch may wait.
+    alice.client.send(&json!([call("4")]).to_string());
+    node.respond_next(json!(1));
+    assert_eq!(responses(&mut alice)[0]["result"], 1);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-// A client with the Node package `ws`, found by NODE_PATH. Arguments, commands and output are those of websockets.py.
+// A client with the Node package `ws`, found by NODE_PATH. Arguments, commands and output are those of python_websockets.py.
 
 import { createRequire } from "node:module";
 import { createInterface } from "node:readline";

@@ -17,7 +17,7 @@ impl Package {
     /// The script, if everything that it needs is installed.
     fn command(self) -> Option<Command> {
         let (program, package, script) = match self {
-            Package::Websockets => ("python3", "websockets", "websockets.py"),
+            Package::Websockets => ("python3", "websockets", "python_websockets.py"),
             Package::Ws => ("node", "ws", "node_ws.mjs"),
         };
         let (program, _) = (tools::require(program)?, tools::require(package)?);

@@ -1,4 +1,4 @@
-"""A client with the Python package `websockets`: python3 websockets.py URL [--header TOKEN | --protocol TOKEN]
+"""A client with the Python package `websockets`: python3 python_websockets.py URL [--header TOKEN | --protocol TOKEN]
 
 Reads commands from standard input and prints results as JSON, one per line:
 
