@@ -9,6 +9,7 @@ SYSCONFDIR := /etc
 DESTDIR :=
 bindir := $(PREFIX)/bin
 unitdir := $(PREFIX)/lib/systemd/system
+docdir := $(PREFIX)/share/doc/aisopod-gateway
 config := $(SYSCONFDIR)/aisopod-gateway/config.toml
 
 # Packages of their own, so that their dependencies aren't the gateway's.
@@ -32,7 +33,7 @@ test: tools
 
 # What things cost, counted: with the profile that the bounds are for, and a descriptor for each of 1,000 connections.
 test-counts: system-tools
-	ulimit -n "$$(ulimit -Hn)" && $(CARGO) test --release --locked --test counts -- --show-output
+	ulimit -n "$$(ulimit -Hn)" && $(CARGO) test --release --locked --test budgets -- --show-output
 
 # Tests of the load generator and of the servers that the gateway is compared with.
 test-bench:
@@ -53,19 +54,30 @@ bench: bench-tools
 bench-quick: bench-tools
 	$(CARGO) bench --locked --bench figures -- quick
 
-# A configuration that is there is kept.
+# Installed in their folders, so that the links between them work.
+DOCS := README.md CHANGELOG.md LICENSE src/rpc/README.md systemd/README.md systemd/config.toml
+
+# An existing configuration is kept.
 install:
 	test -x $(BINARY) || $(MAKE) build
 	install -D -m 755 $(BINARY) $(DESTDIR)$(bindir)/aisopod-gateway
 	install -d $(DESTDIR)$(unitdir) $(DESTDIR)$(dir $(config))
-	sed -e 's#/usr/local/bin/#$(bindir)/#' -e 's#/etc/aisopod-gateway/config.toml#$(config)#' \
+	for file in $(DOCS); do install -D -m 644 $$file $(DESTDIR)$(docdir)/$$file || exit 1; done
+	sed -e 's#/usr/local/bin/#$(bindir)/#' -e 's#/usr/local/share/doc/aisopod-gateway/#$(docdir)/#' \
+		-e 's#/etc/aisopod-gateway/config.toml#$(config)#' \
 		systemd/aisopod-gateway.service > $(DESTDIR)$(unitdir)/aisopod-gateway.service
 	chmod 644 $(DESTDIR)$(unitdir)/aisopod-gateway.service
 	test -e $(DESTDIR)$(config) || install -m 644 systemd/config.toml $(DESTDIR)$(config)
 
-# A configuration that was changed is kept.
+# Stops and disables the service if systemd runs it from the unit that is removed. A configuration that was changed is kept.
 uninstall:
+	unit=$$(systemctl show --property FragmentPath --value aisopod-gateway.service 2>/dev/null); \
+	if [ "$$unit" = $(unitdir)/aisopod-gateway.service ] && [ -z "$(DESTDIR)" ]; then \
+		systemctl disable --now aisopod-gateway.service; \
+	fi
 	rm -f $(DESTDIR)$(bindir)/aisopod-gateway $(DESTDIR)$(unitdir)/aisopod-gateway.service
+	rm -rf $(DESTDIR)$(docdir)
+	[ -n "$(DESTDIR)" ] || systemctl daemon-reload 2>/dev/null || true
 	if cmp -s systemd/config.toml $(DESTDIR)$(config); then \
 		rm $(DESTDIR)$(config); rmdir --ignore-fail-on-non-empty $(DESTDIR)$(dir $(config)); \
 	elif test -e $(DESTDIR)$(config); then echo "kept: $(DESTDIR)$(config)"; fi
@@ -94,6 +106,7 @@ SYSTEM_TOOLS := python3:python3 pip3:python3-pip node:nodejs npm:npm chromium:ch
 .PHONY: tools system-tools
 
 tools: system-tools $(websocat) $(websockets) $(ws)
+	@echo "tools for the tests are in $(TOOLS); for websocat in a shell: PATH=$(TOOLS)/bin:\$$PATH"
 
 # A recipe that ends with this goes on without the tool: tests that need it say that they are skipped.
 or_go_on = || echo "NOT INSTALLED: $(1); tests that need it are skipped"
@@ -107,23 +120,28 @@ system-tools:
 			continue; \
 		fi; \
 		[ -n "$$updated" ] || { apt-get update -qq; updated=1; }; \
+		echo "installing the Debian package $${tool#*:}"; \
 		DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$${tool#*:}" >/dev/null \
 			$(call or_go_on,$${tool%:*}); \
 	done
 
 $(websocat):
+	@echo "building websocat $(WEBSOCAT_VERSION), which takes about a minute"
 	@$(CARGO) install --quiet --locked --root $(TOOLS) --version $(WEBSOCAT_VERSION) websocat $(call or_go_on,websocat)
 
 $(cargo_fuzz):
+	@echo "building cargo-fuzz $(CARGO_FUZZ_VERSION), which takes about a minute"
 	@$(CARGO) install --quiet --locked --root $(TOOLS) --version $(CARGO_FUZZ_VERSION) cargo-fuzz
 
 # In place of any other version.
 $(websockets): | system-tools
+	@echo "installing the Python package websockets $(WEBSOCKETS_VERSION)"
 	@rm -rf $(TOOLS)/python
 	@$(PYTHON) -m pip install --quiet --root-user-action=ignore --target $(TOOLS)/python \
 		websockets==$(WEBSOCKETS_VERSION) $(call or_go_on,the Python package websockets)
 
-$(ws): tests/foreign/package.json tests/foreign/package-lock.json | system-tools
+$(ws): tests/integration/interop/package.json tests/integration/interop/package-lock.json | system-tools
+	@echo "installing the Node package ws"
 	@mkdir -p $(TOOLS)/node && cp $^ $(TOOLS)/node
 	@npm ci --silent --no-audit --no-fund --prefix $(TOOLS)/node $(call or_go_on,the Node package ws)
 

@@ -1,25 +1,25 @@
-//! Credentials in, [`AuthInfo`] out: who somebody is and what they may do.
+//! Authentication: checks credentials, and gives clients an identity with a role and scopes.
 //!
-//! Knows nothing of HTTP, files or connections. Secrets are held and compared as SHA-256 digests.
+//! Knows nothing of HTTP, files or connections. Secrets are held and compared as SHA-256 digests only.
 
 use sha2::{Digest, Sha256};
 use std::fmt;
 use std::sync::Arc;
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 
-/// What a client is, for the counts and for what it may do.
+/// The role of a client: it selects the presence policy and the count of a client.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
-    /// A person, a command line, a web page.
+    /// `operator`: a person, a command line, a web page.
     Operator,
-    /// A device, an agent, a server.
+    /// `node`: a device, an agent, a server.
     Node,
-    /// Any other configured word; it counts in the total only.
+    /// Any other configured role; its clients are included in the total count only.
     Other(Arc<str>),
 }
 
 impl Role {
-    /// The word as configured and shown: `operator`, `node`, or another.
+    /// The role's name in the configuration and in JSON.
     pub fn as_str(&self) -> &str {
         match self {
             Role::Operator => "operator",
@@ -45,38 +45,38 @@ impl fmt::Display for Role {
     }
 }
 
-/// What authentication proved. One for each credential, shared by all its connections.
+/// An authenticated identity. All connections of a credential share one.
 #[derive(Debug, PartialEq, Eq)]
 pub struct AuthInfo {
     /// The credential's name, such as `alice` or `kitchen-pi`.
     pub name: Arc<str>,
     /// The credential's role.
     pub role: Role,
-    /// What it may do; `*` is everything.
+    /// The scopes it was granted; `*` includes all others.
     pub scopes: Arc<[Box<str>]>,
-    /// `role:name`: who is connected, across all connections of that name.
+    /// `role:name`, by which presence and `node.invoke` find its connections.
     pub presence_key: Arc<str>,
 }
 
 impl AuthInfo {
-    /// Joins role and name to the presence key.
+    /// Creates an identity; its presence key is derived from role and name.
     pub fn new(name: &str, role: Role, scopes: impl IntoIterator<Item = Box<str>>) -> Self {
         let presence_key = format!("{role}:{name}").into();
         AuthInfo { name: name.into(), role, scopes: scopes.into_iter().collect(), presence_key }
     }
 
-    /// Whether it may do what needs this scope.
-    pub fn may(&self, scope: &str) -> bool {
-        self.scopes.iter().any(|has| **has == *scope || &**has == "*")
+    /// Whether it was granted a scope, by name or by `*`.
+    pub fn has_scope(&self, scope: &str) -> bool {
+        self.scopes.iter().any(|granted| **granted == *scope || &**granted == "*")
     }
 
-    /// Everybody, where no authentication is configured: an operator with every scope.
+    /// The identity of all clients if no authentication is configured: an operator with every scope.
     pub fn anonymous() -> Self {
         AuthInfo::new("anonymous", Role::Operator, ["*".into()])
     }
 }
 
-/// A secret's SHA-256; its `Debug` shows nothing.
+/// The SHA-256 of a secret. Its `Debug` doesn't show it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SecretDigest([u8; 32]);
 
@@ -86,13 +86,13 @@ impl SecretDigest {
         SecretDigest(Sha256::digest(secret).into())
     }
 
-    /// A digest as configured: 64 hexadecimal digits of either case.
+    /// Parses 64 hexadecimal digits of either case; `None` for anything else.
     pub fn from_hex(hex: &str) -> Option<Self> {
         let bytes = data_encoding::HEXLOWER_PERMISSIVE.decode(hex.as_bytes()).ok()?;
         Some(SecretDigest(bytes.try_into().ok()?))
     }
 
-    /// 64 lower-case hexadecimal digits.
+    /// Formats 64 lower-case hexadecimal digits.
     pub fn to_hex(self) -> String {
         data_encoding::HEXLOWER.encode(&self.0)
     }
@@ -108,53 +108,53 @@ impl fmt::Debug for SecretDigest {
     }
 }
 
-/// A configured name with its secret.
+/// A configured identity with its secret.
 #[derive(Clone, Debug)]
 pub struct Credential {
-    /// Who the secret's holder is.
+    /// The identity of a client that sends the secret.
     pub info: Arc<AuthInfo>,
-    /// The token's or password's digest.
+    /// The digest of the token or password.
     pub digest: SecretDigest,
 }
 
-/// What a client showed of itself.
-pub enum Presented<'a> {
-    /// Nothing.
+/// The credentials that a client sent.
+pub enum Credentials<'a> {
+    /// None.
     Nothing,
-    /// A token: `Authorization: Bearer`, or a browser's subprotocol.
+    /// A token, from `Authorization: Bearer` or a browser's subprotocol.
     Token(&'a [u8]),
-    /// A name and its password: `Authorization: Basic`.
+    /// A name with its password, from `Authorization: Basic`.
     Password {
-        /// The name before the first colon.
+        /// The text ahead of the first colon.
         name: &'a str,
-        /// All after it.
+        /// All bytes after the first colon.
         password: &'a [u8],
     },
 }
 
-/// How clients prove who they are, and who they can be.
+/// The configured authentication mode with its credentials.
 #[derive(Clone, Debug)]
 pub enum Authenticator {
-    /// Everybody is [`AuthInfo::anonymous`].
+    /// No authentication: every client is this identity, [`AuthInfo::anonymous`].
     None(Arc<AuthInfo>),
-    /// By a token alone.
+    /// By a token, which identifies its credential alone.
     Token(Vec<Credential>),
-    /// By name and password.
+    /// By a name and its password.
     Password(Vec<Credential>),
 }
 
 impl Authenticator {
-    /// Lets everybody in as `anonymous`.
+    /// No authentication.
     pub fn none() -> Self {
         Authenticator::None(Arc::new(AuthInfo::anonymous()))
     }
 
-    /// Whether anybody is let in without a secret.
-    pub fn is_open(&self) -> bool {
+    /// Whether clients need no credentials.
+    pub fn allows_anonymous(&self) -> bool {
         matches!(self, Authenticator::None(_))
     }
 
-    /// All who can be let in by a secret.
+    /// All configured credentials; empty without authentication.
     pub fn credentials(&self) -> &[Credential] {
         match self {
             Authenticator::None(_) => &[],
@@ -162,7 +162,7 @@ impl Authenticator {
         }
     }
 
-    /// The configured mode: `none`, `token` or `password`.
+    /// The mode's name in the configuration: `none`, `token` or `password`.
     pub fn mode(&self) -> &'static str {
         match self {
             Authenticator::None(_) => "none",
@@ -171,7 +171,7 @@ impl Authenticator {
         }
     }
 
-    /// The scheme for `WWW-Authenticate` (RFC 9110, section 11.6.1).
+    /// The authentication scheme for `WWW-Authenticate` (RFC 9110, section 11.6.1).
     pub fn scheme(&self) -> &'static str {
         match self {
             Authenticator::Password(_) => "Basic",
@@ -179,36 +179,39 @@ impl Authenticator {
         }
     }
 
-    /// Who this is, or `None`: the wrong kind of proof, an unknown name, a wrong secret.
+    /// Returns the identity that the credentials prove; `None` if they are of another mode, or the name is unknown, or
+    /// the secret is wrong.
     ///
-    /// Takes as long for a wrong name as for a wrong secret: every credential is compared, in constant
-    /// time, whichever of them matches.
-    pub fn authenticate(&self, presented: &Presented<'_>) -> Option<Arc<AuthInfo>> {
-        match (self, presented) {
+    /// A wrong name takes as long as a wrong secret: all credentials are compared in constant time, whether one matches
+    /// or not.
+    pub fn authenticate(&self, credentials: &Credentials<'_>) -> Option<Arc<AuthInfo>> {
+        match (self, credentials) {
             (Authenticator::None(anonymous), _) => Some(anonymous.clone()),
-            (Authenticator::Token(all), Presented::Token(token)) => find(all, None, token),
-            (Authenticator::Password(all), Presented::Password { name, password }) => find(all, Some(name), password),
+            (Authenticator::Token(all), Credentials::Token(token)) => find_credential(all, None, token),
+            (Authenticator::Password(all), Credentials::Password { name, password }) => {
+                find_credential(all, Some(name), password)
+            }
             _ => None,
         }
     }
 }
 
-fn find(credentials: &[Credential], name: Option<&str>, secret: &[u8]) -> Option<Arc<AuthInfo>> {
+fn find_credential(credentials: &[Credential], name: Option<&str>, secret: &[u8]) -> Option<Arc<AuthInfo>> {
     let digest = SecretDigest::of(secret);
     let mut found = u32::MAX;
     for (index, credential) in credentials.iter().enumerate() {
-        let named = name.is_none_or(|name| credential.info.name.as_bytes() == name.as_bytes());
-        let matches = credential.digest.matches(&digest) & Choice::from(u8::from(named));
+        let name_matches = name.is_none_or(|name| credential.info.name.as_bytes() == name.as_bytes());
+        let matches = credential.digest.matches(&digest) & Choice::from(u8::from(name_matches));
         found.conditional_assign(&(index as u32), matches);
     }
     credentials.get(found as usize).map(|credential| credential.info.clone())
 }
 
-/// A new token: 32 bytes of the operating system's randomness in base64url, 43 characters, each of them
-/// allowed in a header and in a subprotocol name.
+/// Creates a token: 32 random bytes in base64url, which are 43 characters, all of them allowed in a header and in a
+/// subprotocol's name.
 ///
 /// # Errors
-/// When the operating system has no randomness to give.
+/// The operating system's, if its random generator fails.
 pub fn new_token() -> std::io::Result<String> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).map_err(std::io::Error::other)?;
@@ -229,40 +232,40 @@ mod tests {
     }
 
     #[test]
-    fn a_token_finds_its_credential_and_no_other() {
+    fn token_matches_only_its_own_credential() {
         let auth = Authenticator::Token(vec![credential("alice", "operator", "a"), credential("pi", "node", "b")]);
-        assert_eq!(name_of(auth.authenticate(&Presented::Token(b"a"))).as_deref(), Some("alice"));
-        assert_eq!(name_of(auth.authenticate(&Presented::Token(b"b"))).as_deref(), Some("pi"));
+        assert_eq!(name_of(auth.authenticate(&Credentials::Token(b"a"))).as_deref(), Some("alice"));
+        assert_eq!(name_of(auth.authenticate(&Credentials::Token(b"b"))).as_deref(), Some("pi"));
         for wrong in [
-            Presented::Nothing,
-            Presented::Token(b""),
-            Presented::Token(b"c"),
-            Presented::Password { name: "alice", password: b"a" },
+            Credentials::Nothing,
+            Credentials::Token(b""),
+            Credentials::Token(b"c"),
+            Credentials::Password { name: "alice", password: b"a" },
         ] {
             assert!(auth.authenticate(&wrong).is_none());
         }
     }
 
     #[test]
-    fn a_password_needs_its_own_name() {
+    fn password_matches_only_with_its_own_name() {
         let auth = Authenticator::Password(vec![credential("alice", "operator", "a"), credential("bob", "node", "b")]);
-        let try_as = |name, password| name_of(auth.authenticate(&Presented::Password { name, password }));
+        let try_as = |name, password| name_of(auth.authenticate(&Credentials::Password { name, password }));
         assert_eq!(try_as("alice", b"a".as_slice()).as_deref(), Some("alice"));
         assert_eq!(try_as("bob", b"b".as_slice()).as_deref(), Some("bob"));
         assert_eq!(try_as("alice", b"b".as_slice()), None);
         assert_eq!(try_as("carol", b"a".as_slice()), None);
-        assert!(auth.authenticate(&Presented::Token(b"a")).is_none());
+        assert!(auth.authenticate(&Credentials::Token(b"a")).is_none());
     }
 
     #[test]
-    fn the_presence_key_is_role_and_name() {
+    fn presence_key_is_role_and_name() {
         assert_eq!(&*AuthInfo::new("kitchen-pi", Role::Node, []).presence_key, "node:kitchen-pi");
         assert_eq!(&*AuthInfo::anonymous().presence_key, "operator:anonymous");
         assert_eq!(Role::from("probe").as_str(), "probe");
     }
 
     #[test]
-    fn a_digest_is_64_hexadecimal_digits_and_never_shown() {
+    fn digest_is_64_hexadecimal_digits_and_hidden_in_debug() {
         let digest = SecretDigest::of(b"abc");
         let hex = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         assert_eq!(digest.to_hex(), hex);
@@ -272,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn tokens_are_new_each_time_and_fit_a_subprotocol() {
+    fn new_tokens_differ_and_are_valid_in_a_subprotocol() {
         let (a, b) = (new_token().unwrap(), new_token().unwrap());
         assert_ne!(a, b);
         assert_eq!(a.len(), 43);

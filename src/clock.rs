@@ -1,60 +1,68 @@
-//! Points in time: small ones, to keep with each client, and how one is written.
+//! Time: a monotonic timestamp in 8 bytes, small enough to store several for each client, and RFC 3339 text.
 
 use std::sync::LazyLock;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// Moment 0.
+/// The time of timestamp 0.
 static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 
-/// A point in time in 8 bytes: nanoseconds since this process first asked for one. Monotonic, as [`Instant`].
+/// A point in time in 8 bytes: nanoseconds since the first use in this process. Monotonic, like [`Instant`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Moment(u64);
+pub struct Timestamp(u64);
 
-impl Moment {
-    /// This one.
+impl Timestamp {
+    /// The current time.
     pub fn now() -> Self {
-        Moment(START.elapsed().as_nanos() as u64)
+        Timestamp(START.elapsed().as_nanos() as u64)
     }
 
-    /// Nanoseconds since moment 0.
+    /// Nanoseconds since timestamp 0.
     pub fn nanos(self) -> u64 {
         self.0
     }
 
-    /// Whole seconds since moment 0.
+    /// Whole seconds since timestamp 0.
     pub fn seconds(self) -> u64 {
         self.0 / 1_000_000_000
     }
 
-    /// How long ago it was.
+    /// The time since then; zero if it is in the future.
     pub fn elapsed(self) -> Duration {
         Duration::from_nanos(Self::now().0.saturating_sub(self.0))
     }
 
-    /// The same point for what reckons in instants.
+    /// The same point in time as an [`Instant`].
     pub fn instant(self) -> Instant {
         *START + Duration::from_nanos(self.0)
     }
 
-    /// By the clock on the wall, as that goes now.
-    pub fn utc(self) -> SystemTime {
+    /// The same point in time by the system clock. It is computed from the clock's current value, so it moves when the clock
+    /// is set.
+    pub fn to_system_time(self) -> SystemTime {
         SystemTime::now() - self.elapsed()
     }
 }
 
-/// RFC 3339 in UTC, to the millisecond.
+/// Formats a time as RFC 3339 in UTC, with milliseconds. Times before 1970 are shown as its beginning.
 pub fn rfc_3339(time: SystemTime) -> String {
     let since_epoch = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     let (days, seconds) = (since_epoch.as_secs() / 86_400, since_epoch.as_secs() % 86_400);
-    let (year, month, day) = civil_date(days);
+    let Date { year, month, day } = civil_date(days);
     let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
     let millis = since_epoch.subsec_millis();
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
 }
 
-/// Year, month and day of a day since 1970-01-01, in the proleptic Gregorian calendar (Howard Hinnant's
-/// `civil_from_days`: years begin in March, so that the leap day is the last).
-fn civil_date(days: u64) -> (u64, u64, u64) {
+/// A calendar date; month and day count from 1.
+struct Date {
+    year: u64,
+    month: u64,
+    day: u64,
+}
+
+/// The date `days` days after 1970-01-01 in the proleptic Gregorian calendar, by Howard Hinnant's `civil_from_days`: its
+/// years begin in March, so that the leap day is the last day.
+fn civil_date(days: u64) -> Date {
     let days = days + 719_468;
     let (era, day_of_era) = (days / 146_097, days % 146_097);
     let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
@@ -62,7 +70,7 @@ fn civil_date(days: u64) -> (u64, u64, u64) {
     let march_month = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * march_month + 2) / 5 + 1;
     let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
-    (era * 400 + year_of_era + u64::from(month <= 2), month, day)
+    Date { year: era * 400 + year_of_era + u64::from(month <= 2), month, day }
 }
 
 #[cfg(test)]
@@ -70,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn time_is_rfc_3339() {
+    fn system_time_is_formatted_as_rfc_3339() {
         let at = |seconds| rfc_3339(UNIX_EPOCH + Duration::from_secs(seconds));
         assert_eq!(at(0), "1970-01-01T00:00:00.000Z");
         assert_eq!(at(951_782_400), "2000-02-29T00:00:00.000Z");
@@ -80,9 +88,9 @@ mod tests {
     }
 
     #[test]
-    fn a_moment_is_an_instant() {
-        let (before, moment, after) = (Instant::now(), Moment::now(), Instant::now());
-        assert!(before <= moment.instant() && moment.instant() <= after);
-        assert!(moment.utc() <= SystemTime::now() && moment <= Moment::now());
+    fn timestamp_converts_to_instant_and_system_time() {
+        let (before, timestamp, after) = (Instant::now(), Timestamp::now(), Instant::now());
+        assert!(before <= timestamp.instant() && timestamp.instant() <= after);
+        assert!(timestamp.to_system_time() <= SystemTime::now() && timestamp <= Timestamp::now());
     }
 }

@@ -1,23 +1,68 @@
 //! The daemon around the library's gateway: log, listeners, signals, service manager.
 
-use aisopod_gateway::{Config, Credential, Gateway, ListenAddr, Listener, Role, SCOPES, Shutdown, logging, systemd};
+use crate::auth::{Credential, Role};
+use crate::cli::{self, Command, DEFAULT_FILE};
+use crate::config::{Config, ListenAddr, did_you_mean};
+use crate::gateway::Gateway;
+use crate::rpc::method::scope;
+use crate::runtime::build_runtime;
+use crate::server::drain::Shutdown;
+use crate::server::listener::Listener;
+use crate::{logging, systemd};
 use log::{error, info, warn};
-use std::io;
+use std::io::{self, Write, stderr, stdout};
 use std::process::ExitCode;
-use std::sync::Arc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
-/// Serves until a signal ends it.
-pub fn run(config: Config) -> ExitCode {
+/// `EX_IOERR` of sysexits(3).
+const EX_IOERR: u8 = 74;
+
+/// Carries out the command line, and returns the exit code.
+pub fn main() -> ExitCode {
+    match cli::parse() {
+        Command::Run(config) => run(*config),
+        Command::Check { config, from_file } => print(&check_report(&config, from_file)),
+        Command::Print(text) => print(&text),
+        Command::Fail { code, message } => fail(code, &message),
+    }
+}
+
+/// What `--check` prints for a valid configuration.
+fn check_report(config: &Config, from_file: bool) -> String {
+    let mut report = String::new();
+    if !from_file {
+        report += &format!("no --config, and no {DEFAULT_FILE}: these are the defaults\n");
+    }
+    for warning in config_warnings(config) {
+        report += &format!("warning: {warning}\n");
+    }
+    report + "the configuration is valid\n"
+}
+
+fn print(text: &str) -> ExitCode {
+    match stdout().write_all(text.as_bytes()).and_then(|()| stdout().flush()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(EX_IOERR, &format!("standard output: {error}")),
+    }
+}
+
+fn fail(code: u8, message: &str) -> ExitCode {
+    // If standard error is closed, the exit code is all that can be reported.
+    let _ = writeln!(stderr(), "{message}");
+    ExitCode::from(code)
+}
+
+/// Runs the gateway until a signal stops it.
+fn run(config: Config) -> ExitCode {
     let served = logging::start(config.log_level).and_then(|()| {
-        let runtime = aisopod_gateway::runtime()?;
+        let runtime = build_runtime()?;
         runtime.block_on(serve(config))
     });
     let code = match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            error!("not started error=\"{error}\"");
+            error!("startup failed error=\"{error}\"");
             ExitCode::FAILURE
         }
     };
@@ -27,70 +72,154 @@ pub fn run(config: Config) -> ExitCode {
 
 async fn serve(config: Config) -> io::Result<()> {
     let signals = [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?];
-    let listeners =
-        config.listen.iter().map(|addr| bind(addr, config.listen_reuse_port)).collect::<Result<Vec<_>, _>>()?;
-    let operators =
-        config.ops.listen.iter().map(|addr| bind(addr, config.listen_reuse_port)).collect::<Result<Vec<_>, _>>()?;
-    announce(&config, &listeners, &operators);
-    let operators = operators.into_iter().map(Listener::for_operators);
-    let listeners = listeners.into_iter().chain(operators).collect();
+    let listeners = bind_all(&config.listen, config.listen_reuse_port)?;
+    let admin_listeners = bind_all(&config.ops.listen, config.listen_reuse_port)?;
+    log_startup(&config, &listeners, &admin_listeners);
+    let admin_listeners = admin_listeners.into_iter().map(Listener::admin_only);
+    let listeners = listeners.into_iter().chain(admin_listeners).collect();
     let gateway = Gateway::new(config);
     let (stop, shutdown) = watch::channel(Shutdown::No);
     tokio::spawn(stop_on_signals(signals, stop));
-    let reporter = tokio::spawn(report(gateway.clone()));
+    let notifier = tokio::spawn(notify_status(gateway.clone()));
     let drained = gateway.run(listeners, shutdown).await;
-    reporter.abort();
-    info!("stopped closed={} cut={}", drained.closed, drained.cut);
+    notifier.abort();
+    info!("stopped closed={} aborted={}", drained.closed, drained.aborted);
     Ok(())
 }
 
-fn bind(addr: &ListenAddr, reuse_port: bool) -> io::Result<Listener> {
-    Listener::bind(addr, reuse_port).map_err(|error| io::Error::other(format!("{addr}: {error}")))
+fn bind_all(addrs: &[ListenAddr], reuse_port: bool) -> io::Result<Vec<Listener>> {
+    let bind = |addr| Listener::bind(addr, reuse_port).map_err(|error| io::Error::other(format!("{addr}: {error}")));
+    addrs.iter().map(bind).collect()
 }
 
-fn announce(config: &Config, listeners: &[Listener], operators: &[Listener]) {
-    let (version, places) = (env!("CARGO_PKG_VERSION"), config.limits.max_connections);
-    info!("starting version={version} auth={} max_connections={places}", config.auth.mode());
-    doubts(config).for_each(|doubt| warn!("{doubt}"));
-    listeners.iter().for_each(|listener| info!("listening addr={}", listener.addr()));
-    operators.iter().for_each(|listener| info!("listening for=operators addr={}", listener.addr()));
+fn log_startup(config: &Config, listeners: &[Listener], admin_listeners: &[Listener]) {
+    let (version, max_connections) = (env!("CARGO_PKG_VERSION"), config.limits.max_connections);
+    info!("starting version={version} auth={} max_connections={max_connections}", config.auth.mode());
+    for warning in config_warnings(config) {
+        warn!("{warning}");
+    }
+    for listener in listeners {
+        info!("listening addr={}", listener.addr());
+    }
+    for listener in admin_listeners {
+        info!("listening for=operators addr={}", listener.addr());
+    }
 }
 
-/// What is allowed, and hardly meant.
-pub fn doubts(config: &Config) -> impl Iterator<Item = String> {
-    let is_exposed = || !config.listen.iter().chain(&config.ops.listen).all(ListenAddr::is_local);
-    let open = (config.auth.is_open() && is_exposed()).then(|| {
-        "anybody who can reach it is let in with every scope: auth.mode is none, auth.allow_insecure is true".to_owned()
-    });
+/// Settings that are valid but probably a mistake.
+fn config_warnings(config: &Config) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let is_exposed = !config.listen.iter().chain(&config.ops.listen).all(ListenAddr::is_local);
+    if config.auth.allows_anonymous() && is_exposed {
+        let message = "other machines can connect without credentials and get every scope: auth.mode is \"none\" and \
+                       auth.allow_insecure is true";
+        warnings.push(message.to_owned());
+    }
     let credentials = config.auth.credentials();
-    let unknown_scopes = |Credential { info, .. }: &Credential| {
-        let unknown = info.scopes.iter().filter(|scope| !SCOPES.contains(&&***scope));
-        let doubts = unknown.map(|scope| format!("a scope that no method asks for name={} scope={scope}", info.name));
-        doubts.collect::<Vec<_>>()
-    };
-    let is_used = |role: &Role| credentials.iter().any(|credential| credential.info.role == *role);
-    let roles = config.presence.0.iter().map(|(role, _)| role);
-    let unused_roles = roles.filter(move |role| matches!(role, Role::Other(_)) && !is_used(role));
-    let unused_roles = unused_roles.map(|role| format!("a role in [presence] that no credential has role={role}"));
-    open.into_iter().chain(credentials.iter().flat_map(unknown_scopes)).chain(unused_roles)
+    warnings.extend(credentials.iter().flat_map(credential_warnings));
+    let used_roles = || credentials.iter().map(|credential| &credential.info.role);
+    for (role, _) in &config.presence.0 {
+        if matches!(role, Role::Other(_)) && used_roles().all(|used| used != role) {
+            let known_roles = ["operator", "node"].into_iter().chain(used_roles().map(Role::as_str));
+            let suggestion = did_you_mean(role.as_str(), known_roles);
+            warnings.push(format!("presence.{role}: no credential has the role {role}{suggestion}"));
+        }
+    }
+    warnings
 }
 
-async fn report(gateway: Arc<Gateway>) {
+/// Warns of scopes that no method needs, and of a role that is probably misspelt.
+fn credential_warnings(credential: &Credential) -> Vec<String> {
+    let name = &credential.info.name;
+    let mut warnings = Vec::new();
+    if let Role::Other(role) = &credential.info.role {
+        let suggestion = did_you_mean(role, ["operator", "node"]);
+        if !suggestion.is_empty() {
+            warnings.push(format!("credential {name}: unusual role {role}{suggestion}"));
+        }
+    }
+    for unknown in credential.info.scopes.iter().filter(|name| !scope::ALL.contains(&&***name)) {
+        let suggestion = did_you_mean(unknown, scope::ALL.iter().copied());
+        warnings.push(format!("credential {name}: unknown scope {unknown}{suggestion}"));
+    }
+    warnings
+}
+
+/// Reports readiness and client counts to the service manager until it is aborted.
+async fn notify_status(gateway: Gateway) {
     systemd::ready();
     systemd::report_status(gateway.registry()).await;
 }
 
-/// The first signal drains, the second ends at once.
+/// The first signal starts a drain, the second aborts it.
 async fn stop_on_signals([mut terminate, mut interrupt]: [Signal; 2], stop: watch::Sender<Shutdown>) {
-    for (told, how) in [(Shutdown::Drain, "drain"), (Shutdown::Now, "now")] {
+    for (shutdown, how) in [(Shutdown::Drain, "drain"), (Shutdown::Now, "now")] {
         let signal = tokio::select! {
             _ = terminate.recv() => "TERM",
             _ = interrupt.recv() => "INT",
         };
         systemd::stopping();
         info!("stopping signal={signal} how={how}");
-        stop.send_replace(told);
+        stop.send_replace(shutdown);
     }
-    // Keeps the channel open: the drain may still be on its way.
+    // Keeps the channel open while the shutdown continues.
     std::future::pending().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::{AuthInfo, Authenticator, SecretDigest};
+    use crate::config::{PresencePolicies, PresencePolicy};
+    use std::sync::Arc;
+
+    fn with_credential(role: &str, scopes: &[&str]) -> Config {
+        let info = AuthInfo::new("pi", Role::from(role), scopes.iter().map(|scope| (*scope).into()));
+        let credential = Credential { info: Arc::new(info), digest: SecretDigest::of(b"secret") };
+        Config { auth: Authenticator::Token(vec![credential]), ..Config::new(1024) }
+    }
+
+    #[test]
+    fn check_without_a_file_says_that_these_are_the_defaults() {
+        let valid = "the configuration is valid\n";
+        assert_eq!(check_report(&Config::new(1024), true), valid);
+        let notice = "no --config, and no /etc/aisopod-gateway/config.toml: these are the defaults\n";
+        assert_eq!(check_report(&Config::new(1024), false), format!("{notice}{valid}"));
+    }
+
+    #[test]
+    fn misspelt_scopes_and_roles_are_warned_of_with_a_suggestion() {
+        assert_eq!(
+            config_warnings(&with_credential("nodes", &["client:read", "clients:write", "*", "reports"])),
+            [
+                "credential pi: unusual role nodes (did you mean node?)",
+                "credential pi: unknown scope client:read (did you mean clients:read?)",
+                "credential pi: unknown scope reports",
+            ]
+        );
+        assert!(config_warnings(&with_credential("probe", &["events:publish"])).is_empty());
+    }
+
+    #[test]
+    fn presence_policy_of_an_unused_role_is_warned_of() {
+        let policies = ["nodes", "probes", "camera", "node"].map(|role| (role.into(), PresencePolicy::Reject));
+        let config = Config { presence: PresencePolicies(policies.into()), ..with_credential("probe", &[]) };
+        assert_eq!(
+            config_warnings(&config),
+            [
+                "presence.nodes: no credential has the role nodes (did you mean node?)",
+                "presence.probes: no credential has the role probes (did you mean probe?)",
+                "presence.camera: no credential has the role camera",
+            ]
+        );
+    }
+
+    #[test]
+    fn exposed_address_without_credentials_is_warned_of() {
+        let exposed = vec![ListenAddr::Tcp(([0, 0, 0, 0], 80).into())];
+        let config = Config { listen: exposed, allow_insecure: true, ..Config::new(1024) };
+        let warnings = config_warnings(&config);
+        assert!(warnings.len() == 1 && warnings[0].contains("without credentials"), "{warnings:?}");
+        assert!(config_warnings(&Config::new(1024)).is_empty());
+    }
 }

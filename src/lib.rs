@@ -1,11 +1,11 @@
 //! A WebSocket gateway: it holds the connections of *operators* (people, command lines, web pages) and *nodes* (devices,
-//! agents, servers), knows who is there, keeps them alive, and carries JSON-RPC 2.0.
+//! agents, servers), knows which clients are connected, keeps them alive, and carries JSON-RPC 2.0 between them.
 //!
-//! The daemon is a thin `main` over this library; tests and programs of your own can run a [`Gateway`] too. It binds
-//! nothing, handles no signal and sets up no log by itself:
+//! The daemon is a thin `main` over this library. Tests and programs of your own can run a [`Gateway`] too: the library
+//! binds no address, handles no signal and sets up no log by itself.
 //!
 //! ```no_run
-//! use aisopod_gateway::{Config, Gateway, Listener, Shutdown};
+//! use aisopod_gateway::{Gateway, Listener, Shutdown, config::Config};
 //!
 //! # async fn example() -> std::io::Result<()> {
 //! let config = Config::new(1024);
@@ -18,56 +18,62 @@
 //! # }
 //! ```
 //!
-//! The map, from the top; imports point down, never up:
+//! The modules, from the top; imports point down this table, never up:
 //!
-//! | module | owns |
+//! | module | subject |
 //! | --- | --- |
-//! | `net` | from a TCP connection to an upgraded stream; the gateway that ties all together |
-//! | `ops` | `/status`, and which requests of operators call which methods |
-//! | `rpc` | JSON-RPC 2.0: envelope, methods, events, calls to nodes |
-//! | `heartbeat` | pings and their deadlines: one task, one timer wheel |
-//! | `systemd` | what the service manager is told |
-//! | `client` | one connection (session, outbox, close reason), and all of them (registry, presence) |
+//! | `cli`, `daemon` | the program: flags, log, listeners, signals, service manager |
+//! | `gateway` | [`Gateway`]: built from a configuration, runs until shutdown |
+//! | `server` | from an accepted socket to a session; `server::admin` is the admin API over HTTP |
+//! | `rpc` | JSON-RPC 2.0: protocol, methods, events, queries, calls of nodes |
+//! | `http` | requests and responses without a gateway: handshake, credentials, origins, errors |
+//! | `session` | one client's read loop; its close |
+//! | `heartbeat` | pings and pong deadlines: one task, one timer wheel |
+//! | `registry` | all clients: by ID, by presence key, and those that disconnected last |
+//! | `client` | one client as others see it: handle, outbox, close reason, health |
+//! | `ws` | RFC 6455 on a socket |
 //! | `config` | every setting, its default, the file |
 //! | `auth` | credentials to names, roles and scopes |
-//! | `runtime`, `logging`, `counters`, `clock` | turns on the workers, standard error, atomics, points in time |
+//! | `budget`, `clock`, `labels`, `logging`, `metrics`, `runtime`, `systemd` | tools of the others |
 
-mod auth;
+pub mod auth;
+mod budget;
+mod cli;
 mod client;
 mod clock;
-mod config;
-mod counters;
+pub mod config;
+#[doc(hidden)]
+pub mod daemon;
+mod gateway;
 mod heartbeat;
-pub mod logging;
-mod net;
-mod ops;
+mod http;
+mod labels;
+mod logging;
+mod metrics;
+mod registry;
 mod rpc;
 mod runtime;
-pub mod systemd;
+mod server;
+mod session;
+mod systemd;
+mod ws;
 
-pub use auth::{AuthInfo, Authenticator, Credential, Presented, Role, SecretDigest, new_token};
-/// For fuzzing.
+pub use client::{BoxFuture, CloseReason, CloseRecord, ConnId, GatewayClient, Handler, Message, SendError};
+pub use gateway::Gateway;
+pub use registry::{ClientRegistry, HealthSnapshot, broadcast};
+pub use runtime::build_runtime;
+pub use server::drain::{DrainReport, Shutdown};
+pub use server::listener::Listener;
+pub use server::process::descriptor_limit;
+pub use tokio_tungstenite::tungstenite::Utf8Bytes;
+
+/// For this repository's benchmarks and fuzz target; it may change at any time.
 #[doc(hidden)]
-pub use client::Presence;
-/// For its size, which is most of what a connection costs.
-#[doc(hidden)]
-pub use client::Session;
-pub use client::{
-    Bounds, ClientRegistry, CloseReason, Closed, ConnId, GatewayClient, Handler, Health, HealthSnapshot, Registration,
-    RemoteAddr, Rest, SendError, Sender, SenderContext, SenderState, Side, Stats, Utf8Bytes, broadcast, turn_is_over,
-};
-pub use clock::Moment;
-pub use config::{
-    Config, ConfigError, LISTEN_FORMS, ListenAddr, NAME_FORMS, Problem, SCOPE_FORMS, is_name, is_scope,
-    load as load_config, parse_level, parse_listen,
-};
-/// For a measure of a million clients.
-#[doc(hidden)]
-pub use heartbeat::{Heartbeat, Watch};
-pub use net::{Drained, Gateway, Listener, Shutdown};
-pub use ops::descriptor_limit;
-/// For fuzzing.
-#[doc(hidden)]
-pub use rpc::Router;
-pub use rpc::SCOPES;
-pub use runtime::runtime;
+pub mod internals {
+    pub use crate::client::{Outbox, OutboxContext, RemoteAddr, SessionStats};
+    pub use crate::heartbeat::Heartbeat;
+    pub use crate::registry::Presence;
+    pub use crate::rpc::router::Router;
+    pub use crate::session::Session;
+    pub use crate::ws::QueueLimits;
+}

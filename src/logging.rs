@@ -1,11 +1,11 @@
-//! The log: simple_logger on a thread of its own, behind a bounded queue.
+//! The log: a bounded queue, and a thread that writes its lines with simple_logger.
 //!
-//! A line costs its writer a formatted string and never a wait, a lock of standard error, or a panic: simple_logger
-//! panics when standard error is gone, and blocks while its reader does. Lines that find the queue full, or can't be
-//! written, are dropped and counted.
+//! Logging a line formats and queues it. It never waits, and never panics: simple_logger blocks while the reader of
+//! standard error does, and panics if standard error is closed. Lines that don't fit into the queue or can't be written
+//! are dropped and counted.
 
 use crate::clock::rfc_3339;
-use crate::counters::Counter;
+use crate::metrics::Counter;
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use simple_logger::SimpleLogger;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,74 +13,79 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-/// Lines that may wait for the writer.
+/// Maximum lines in the queue.
 const QUEUE_LINES: usize = 4096;
-/// How long the end of the program waits for the last lines.
+/// How long the program waits at its end for queued lines to be written.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(3);
+/// The writer thread's name.
 const THREAD: &str = "log";
 
-/// Only this crate's lines are logged: the libraries' own hold messages' contents at their lowest levels. Which module
-/// a line comes from is nothing that users should come to rely on.
+/// Only lines of this crate are logged: those of libraries contain message contents at their lowest levels. All have the
+/// crate's name as their target, since the names of modules aren't stable.
 const TARGET: &str = env!("CARGO_CRATE_NAME");
 
 static DROPPED: Counter = Counter::new();
 
-/// Lines that were not written, since the start.
+/// The number of lines dropped since the start.
 pub fn dropped() -> u64 {
     DROPPED.get()
 }
 
-enum Entry {
-    Line { level: Level, text: String },
+enum QueueItem {
+    Line {
+        level: Level,
+        text: String,
+    },
+    /// A request to signal when all lines queued earlier are written.
     Flush(SyncSender<()>),
 }
 
-struct Queue {
-    entries: SyncSender<Entry>,
+struct QueueLogger {
+    queue: SyncSender<QueueItem>,
     level: LevelFilter,
     timestamps: bool,
 }
 
 /// Starts logging to standard error, and logs panics instead of printing them.
 ///
-/// Under systemd (`JOURNAL_STREAM` is set) lines carry no time: the journal has its own.
+/// Lines have no timestamps under systemd (if `JOURNAL_STREAM` is set), since the journal adds its own.
 ///
 /// # Errors
-/// When the thread can't be started, or something else is the process's logger already.
+/// If the thread can't be started, or the process has a logger already.
 pub fn start(level: LevelFilter) -> std::io::Result<()> {
-    let (entries, queue) = sync_channel(QUEUE_LINES);
-    thread::Builder::new().name(THREAD.to_owned()).spawn(move || write_all(&queue))?;
+    let (queue, items) = sync_channel(QUEUE_LINES);
+    thread::Builder::new().name(THREAD.to_owned()).spawn(move || write_lines(&items))?;
     let timestamps = std::env::var_os("JOURNAL_STREAM").is_none();
-    log::set_boxed_logger(Box::new(Queue { entries, level, timestamps })).map_err(std::io::Error::other)?;
+    log::set_boxed_logger(Box::new(QueueLogger { queue, level, timestamps })).map_err(std::io::Error::other)?;
     log::set_max_level(level);
     std::panic::set_hook(Box::new(|panic| {
-        // The writer's own panic is its way to say that standard error is gone.
+        // A panic of the writer thread means that standard error is closed.
         if thread::current().name() != Some(THREAD) {
-            let place = panic.location().map(ToString::to_string).unwrap_or_default();
-            // Its message may hold anything; the place tells enough.
-            log::error!("panicked at={place}");
+            let location = panic.location().map(ToString::to_string).unwrap_or_default();
+            // The message isn't logged: it may contain data of a client.
+            log::error!("panicked at={location}");
         }
     }));
     Ok(())
 }
 
-fn write_all(queue: &Receiver<Entry>) {
+fn write_lines(items: &Receiver<QueueItem>) {
     let writer = SimpleLogger::new().with_level(LevelFilter::Trace);
-    for entry in queue {
-        match entry {
-            Entry::Line { level, text } => {
+    for item in items {
+        match item {
+            QueueItem::Line { level, text } => {
                 let write = AssertUnwindSafe(|| {
                     writer.log(&Record::builder().level(level).target(TARGET).args(format_args!("{text}")).build());
                 });
                 DROPPED.add(u64::from(catch_unwind(write).is_err()));
             }
-            // Nobody may be waiting any more.
-            Entry::Flush(done) => drop(done.try_send(())),
+            // The receiver may have timed out.
+            QueueItem::Flush(done) => drop(done.try_send(())),
         }
     }
 }
 
-impl Log for Queue {
+impl Log for QueueLogger {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         metadata.level() <= self.level && metadata.target().starts_with(TARGET)
     }
@@ -89,18 +94,19 @@ impl Log for Queue {
         if !self.enabled(record.metadata()) {
             return;
         }
-        let text = match self.timestamps {
-            true => format!("{} {}", rfc_3339(SystemTime::now()), record.args()),
-            false => record.args().to_string(),
+        let text = if self.timestamps {
+            format!("{} {}", rfc_3339(SystemTime::now()), record.args())
+        } else {
+            record.args().to_string()
         };
-        let line = Entry::Line { level: record.level(), text };
-        DROPPED.add(u64::from(self.entries.try_send(line).is_err()));
+        let line = QueueItem::Line { level: record.level(), text };
+        DROPPED.add(u64::from(self.queue.try_send(line).is_err()));
     }
 
-    /// Waits until all lines before it are written, or [`FLUSH_TIMEOUT`] is over.
+    /// Waits until all lines queued earlier are written, at most [`FLUSH_TIMEOUT`].
     fn flush(&self) {
         let (done, written) = sync_channel(1);
-        if self.entries.try_send(Entry::Flush(done)).is_ok() {
+        if self.queue.try_send(QueueItem::Flush(done)).is_ok() {
             let _ = written.recv_timeout(FLUSH_TIMEOUT);
         }
     }

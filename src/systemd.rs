@@ -1,24 +1,24 @@
-//! What the service manager is told: ready, how many clients, stopping. Nothing where there is none.
+//! Notifications to the service manager: readiness, client counts, shutdown. Without a service manager, they do nothing.
 
-use crate::client::ClientRegistry;
+use crate::registry::ClientRegistry;
 use log::debug;
 use sd_notify::NotifyState;
 use std::time::Duration;
 
-/// How often the counts in `systemctl status` may be renewed.
+/// The time between two updates of the counts in `systemctl status`.
 const STATUS_INTERVAL: Duration = Duration::from_secs(5);
 
-/// The listeners accept.
+/// Notifies `READY=1`: the listeners accept connections.
 pub fn ready() {
     notify(&[NotifyState::Ready, NotifyState::Status("ready")]);
 }
 
-/// The gateway drains.
+/// Notifies `STOPPING=1`: the gateway drains.
 pub fn stopping() {
     notify(&[NotifyState::Stopping, NotifyState::Status("draining")]);
 }
 
-/// Keeps `STATUS=` at the counts, for as long as it is polled.
+/// Updates `STATUS=` whenever the client counts have changed; never returns.
 pub async fn report_status(registry: &ClientRegistry) {
     let mut shown = None;
     loop {

@@ -1,65 +1,41 @@
-//! What happens to a client, as told to the rest of the process.
+//! What a gateway does with its clients' messages: the one trait between a session and what it carries.
 
-use super::{Closed, GatewayClient, Utf8Bytes};
-use std::fmt;
+use super::close_record::CloseRecord;
+use super::handle::GatewayClient;
+use crate::ws::Message;
+use std::pin::Pin;
 use std::sync::Arc;
-use tokio::task::coop;
 
-/// What to do with a message from a client, and with its coming and going.
+/// A future on the heap that may be awaited on any thread.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Handles the messages of clients, and their connecting and disconnecting.
 ///
-/// Called on the session's task, in order, one call for a client at a time: it must not block. Answers go through
-/// [`GatewayClient::send`]. A panic in [`on_message`](Self::on_message), or in what it leaves to do, closes this client
-/// with [`CloseReason::InternalError`](super::CloseReason::InternalError) and no other.
+/// All methods are called on the session's task, in order and one at a time for a client, and must not block. Answers are
+/// sent by [`GatewayClient::send`]. A panic in [`on_message`](Self::on_message) or in its future closes this client with
+/// [`CloseReason::InternalError`](super::CloseReason::InternalError) and no other.
 pub trait Handler: Send + Sync + 'static {
-    /// One text message has come. What takes longer than [a turn](turn_is_over) is done piece by piece, and before the
-    /// client's next message: this returns what is left to do, if anything is.
-    fn on_message(&self, client: &Arc<GatewayClient>, text: Utf8Bytes) -> Option<Rest>;
+    /// A message was received. Work that takes longer than a fraction of a millisecond belongs into the returned future:
+    /// the client's next message is read when it has finished, and it is dropped when the client is closed. It should
+    /// yield (`tokio::task::coop::consume_budget`) now and then, so that other clients are served meanwhile.
+    fn on_message(&self, client: &Arc<GatewayClient>, message: Message) -> Option<BoxFuture<'static, ()>>;
 
-    /// A client has come, and is in the registry.
+    /// A client has connected, and is in the registry.
     fn on_connect(&self, _client: &Arc<GatewayClient>) {}
 
-    /// It is being closed: no message of it will be read any more.
+    /// A client is closing: no further message of it will be read.
     fn on_closing(&self, _client: &Arc<GatewayClient>) {}
 
-    /// It has gone, and is in the registry no more. Called once for each client that has come.
-    fn on_disconnect(&self, _client: &Arc<GatewayClient>, _closed: Closed) {}
+    /// A client has disconnected, and is no longer in the registry. Called once for each client that has connected.
+    fn on_disconnect(&self, _client: &Arc<GatewayClient>, _record: CloseRecord) {}
 
-    /// The first client of its presence key has come. This and [`on_left`](Self::on_left) are called in turns for a key,
-    /// under the key's lock: no others of this key come or go meanwhile, and asking for presence in it would wait for ever.
+    /// The presence key got its first client. Like [`on_left`](Self::on_left), called with the key's shard locked: calls for
+    /// one key never overlap, and calling `Presence` from here deadlocks.
     fn on_joined(&self, _client: &Arc<GatewayClient>) {}
 
-    /// The last client of its presence key is being closed, or has gone; [`on_disconnect`](Self::on_disconnect) comes when it
-    /// has.
+    /// The last client of its presence key is closing; [`on_disconnect`](Self::on_disconnect) follows.
     fn on_left(&self, _client: &Arc<GatewayClient>) {}
 
-    /// The gateway begins to drain: all clients will be asked to leave, a moment from now.
+    /// The gateway starts to drain: all clients will be closed, beginning a moment later.
     fn on_drain(&self) {}
-}
-
-/// What is left to do of a message: its client goes on with it after others have had their turn. A client that is closed
-/// meanwhile drops it.
-pub struct Rest(Box<dyn FnOnce() -> Option<Rest> + Send>);
-
-impl Rest {
-    /// `go_on` does the next piece, and returns what is left then.
-    pub fn new(go_on: impl FnOnce() -> Option<Rest> + Send + 'static) -> Self {
-        Rest(Box::new(go_on))
-    }
-
-    /// Does the next piece.
-    pub fn go_on(self) -> Option<Rest> {
-        self.0()
-    }
-}
-
-impl fmt::Debug for Rest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Rest(..)")
-    }
-}
-
-/// Whether the task that runs has done so much (looked at clients, queued or written messages) that others are to have their
-/// turn; outside a task never.
-pub fn turn_is_over() -> bool {
-    !coop::has_budget_remaining()
 }

@@ -1,145 +1,309 @@
-//! A queue bounded in messages and in bytes. No lock, no waker, no idea of what it carries.
+//! A client's outbox: the queue of outgoing messages, and the requests for a ping or a close. No call waits for the
+//! peer.
+//!
+//! `send` writes straight to the socket, under the lock, if the session is parked and nothing is queued. Otherwise the
+//! message is queued and flushed by the session: at the end of its poll, or when a blocked socket becomes writable. All
+//! writes hold this lock, so frames never interleave and order is kept.
 
-use std::collections::VecDeque;
+mod state;
 
-/// A queue that is emptied gives its memory back if it has room for more than this many messages.
-const KEPT_CAPACITY: usize = 64;
+use super::close_reason::CloseReason;
+use super::stats::SessionStats;
+use crate::budget;
+use crate::clock::Timestamp;
+use crate::ws::{Message, QueueLimits, Stream};
+use parking_lot::Mutex;
+use state::{OutboxState, Ping};
+use std::fmt;
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Duration;
 
-/// How much an outbox holds at the most.
-#[derive(Clone, Copy, Debug)]
-pub struct Bounds {
-    /// Messages.
-    pub messages: usize,
-    /// Payload bytes of all messages together.
-    pub bytes: usize,
-}
-
-/// The message that was pushed doesn't fit.
+/// Why a message was not queued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Full;
+pub enum SendError {
+    /// The outbox had no room for it.
+    Full,
+    /// The client is closing or disconnected.
+    Closed,
+}
 
-/// A first-in, first-out queue of messages.
+/// What all outboxes of a gateway share.
 #[derive(Debug)]
-pub struct Outbox<T> {
-    queue: VecDeque<T>,
-    bytes: usize,
+pub struct OutboxContext {
+    /// How much may be queued for one client.
+    pub limits: QueueLimits,
+    /// The counters that outboxes add to.
+    pub stats: Arc<SessionStats>,
 }
 
-impl<T> Default for Outbox<T> {
-    fn default() -> Self {
-        Outbox { queue: VecDeque::new(), bytes: 0 }
-    }
+/// A client's queue of outgoing messages. Pings and closes are flags beside it, so a full queue doesn't block them.
+pub struct Outbox {
+    state: Mutex<OutboxState>,
+    context: Arc<OutboxContext>,
 }
 
-impl<T: AsRef<[u8]>> Outbox<T> {
-    /// Queues a message behind the others.
-    ///
-    /// # Errors
-    /// [`Full`] when one more message or its bytes would exceed `bounds`; nothing is queued then.
-    pub fn push(&mut self, message: T, bounds: &Bounds) -> Result<(), Full> {
-        let bytes = message.as_ref().len();
-        if !self.has_room(bytes, bounds) {
-            return Err(Full);
-        }
-        self.bytes += bytes;
-        self.queue.push_back(message);
-        Ok(())
-    }
-
-    /// The oldest message.
-    pub fn pop(&mut self) -> Option<T> {
-        let message = self.queue.pop_front()?;
-        self.bytes -= message.as_ref().len();
-        self.shrink();
-        Some(message)
-    }
-
-    fn shrink(&mut self) {
-        if self.queue.is_empty() && self.queue.capacity() > KEPT_CAPACITY {
-            self.queue = VecDeque::new();
-        }
-    }
-
-    /// Forgets all but the oldest `keep` messages.
-    pub fn truncate(&mut self, keep: usize) {
-        let forgotten = self.queue.drain(keep.min(self.queue.len())..);
-        self.bytes -= forgotten.map(|message| message.as_ref().len()).sum::<usize>();
-        self.shrink();
-    }
-
-    /// The messages, the oldest first.
-    pub fn iter(&self) -> impl Iterator<Item = &T> {
-        self.queue.iter()
-    }
-
-    /// Whether a message of so many bytes would be let in.
-    pub fn has_room(&self, bytes: usize, bounds: &Bounds) -> bool {
-        self.queue.len() < bounds.messages && self.bytes + bytes <= bounds.bytes
-    }
-
-    /// Whether nothing is queued.
-    pub fn is_empty(&self) -> bool {
-        self.queue.is_empty()
-    }
-
+/// The state of an outbox at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutboxSnapshot {
+    /// Why the client is closing, or was closed; `None` while it is open.
+    pub close_reason: Option<CloseReason>,
+    /// The socket accepts no more, and something is left to write.
+    pub is_blocked: bool,
+    /// When the ping whose pong is awaited was written.
+    pub ping_sent_at: Option<Timestamp>,
+    /// Text messages that the socket has accepted.
+    pub messages_out: u64,
+    /// Bytes that the socket has accepted, frame headers included.
+    pub bytes_out: u64,
     /// Messages queued.
-    pub fn len(&self) -> usize {
-        self.queue.len()
-    }
-
+    pub outbox_messages: usize,
     /// Payload bytes queued.
-    pub fn bytes(&self) -> usize {
-        self.bytes
+    pub outbox_bytes: usize,
+    /// The most payload bytes that were ever queued.
+    pub outbox_peak_bytes: u32,
+}
+
+/// The requests and the socket state on which the session acts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Signals {
+    /// The reason of the requested close.
+    pub(crate) close: Option<CloseReason>,
+    /// The session is to end without a close handshake, on request or because a write has failed.
+    pub(crate) abort: bool,
+    /// The socket accepted less than it was offered: the session waits until it is writable.
+    pub(crate) blocked: bool,
+}
+
+/// Whether the session should read another message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ReadState {
+    /// It should.
+    Open,
+    /// Not until the socket has accepted more, since what is read calls for answers.
+    Paused,
+    /// No: a close is requested.
+    Closing,
+}
+
+impl Outbox {
+    /// An outbox without a socket: it queues until the session starts.
+    pub fn new(context: Arc<OutboxContext>) -> Self {
+        Outbox { state: Mutex::default(), context }
     }
 
-    /// Whether more than half of either bound is taken.
-    pub fn is_half_full(&self, bounds: &Bounds) -> bool {
-        self.queue.len() > bounds.messages / 2 || self.bytes > bounds.bytes / 2
+    /// See [`GatewayClient::send`](super::GatewayClient::send).
+    pub(crate) fn send(&self, message: Message) -> Result<(), SendError> {
+        self.update(|state| self.push(state, message))
+    }
+
+    /// As [`send`](Self::send), but a full outbox doesn't close the client.
+    pub(crate) fn try_send(&self, message: Message) -> Result<(), SendError> {
+        self.update(|state| {
+            if state.close.is_none() && !state.try_make_room(message.payload().len(), &self.context) {
+                return Err(SendError::Full);
+            }
+            self.push(state, message)
+        })
+    }
+
+    fn push(&self, state: &mut OutboxState, message: Message) -> Result<(), SendError> {
+        if state.close.is_some() {
+            return Err(SendError::Closed);
+        }
+        let pushed = state.push(message, &self.context);
+        self.maybe_flush(state);
+        pushed
+    }
+
+    /// Queues a message without writing, unless the outbox is full. Returns whether the caller has to
+    /// [`flush`](Self::flush); otherwise another task is about to.
+    pub(crate) fn enqueue(&self, message: Message) -> Result<bool, SendError> {
+        let mut state = self.state.lock();
+        if state.close.is_none() && state.has_room(message.payload().len(), &self.context.limits) {
+            state.push(message, &self.context)?;
+            return Ok(!std::mem::replace(&mut state.has_writer, true));
+        }
+        drop(state);
+        self.send(message).map(|()| false)
+    }
+
+    /// Writes what is queued, or wakes the session to write it.
+    pub(crate) fn flush(&self) {
+        self.update(|state| self.maybe_flush(state));
+    }
+
+    /// Requests a close. Returns the reason that counts: the first one given.
+    pub(crate) fn close(&self, reason: CloseReason) -> CloseReason {
+        self.update(|state| *state.close.get_or_insert(reason))
+    }
+
+    /// Requests a close as [`CloseReason::Kicked`], with `detail` for the close frame. Returns whether no close was
+    /// requested before.
+    pub(crate) fn disconnect(&self, detail: &str) -> bool {
+        self.update(|state| state.disconnect(detail))
+    }
+
+    /// A consistent snapshot.
+    pub fn snapshot(&self) -> OutboxSnapshot {
+        self.state.lock().snapshot()
+    }
+
+    /// Why the client is closing, or was closed; `None` while it is open.
+    pub(crate) fn close_reason(&self) -> Option<CloseReason> {
+        self.state.lock().close
+    }
+
+    /// Requests a ping, unless an earlier one has not been written yet.
+    pub(crate) fn ping(&self) {
+        self.update(|state| {
+            if state.ping != Ping::Queued {
+                state.ping = Ping::Requested;
+            }
+            self.maybe_flush(state);
+        });
+    }
+
+    /// Behaves as if the ping had been written to a socket.
+    #[cfg(test)]
+    pub(crate) fn ping_sent(&self) {
+        let mut state = self.state.lock();
+        (state.ping, state.ping_sent_at) = (Ping::Sent, Timestamp::now());
+    }
+
+    /// Ends the session at once, without a close handshake. An earlier close reason prevails over `reason`.
+    pub fn abort(&self, reason: CloseReason) {
+        self.update(|state| state.abort(reason));
+    }
+
+    /// Changes the state under the lock. Wakes a parked session after that, if its signals have changed or it has to
+    /// write.
+    fn update<R>(&self, change: impl FnOnce(&mut OutboxState) -> R) -> R {
+        let mut state = self.state.lock();
+        let before = state.signals();
+        let result = change(&mut state);
+        let must_wake = state.signals() != before || state.can_write();
+        let waker = if must_wake { state.waker.take() } else { None };
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        result
+    }
+
+    /// Flushes on behalf of a parked session if the current task has coop budget left; otherwise the session is woken.
+    /// While the session runs, output is batched until it is worth a write.
+    fn maybe_flush(&self, state: &mut OutboxState) {
+        let is_parked = state.waker.is_some();
+        let should_write =
+            if is_parked { state.can_write() && budget::try_take() } else { state.should_flush(&self.context.limits) };
+        if should_write {
+            state.write(&self.context.stats);
+        }
+    }
+}
+
+/// The session's side.
+impl Outbox {
+    /// Starts the session: from now on messages are written to `stream`.
+    pub(crate) fn attach(&self, stream: Arc<Stream>) {
+        self.state.lock().stream = Some(stream);
+    }
+
+    /// Starts or continues the session's poll: writes what is queued, and batches output from now on. `is_writable`
+    /// means that the blocked socket has become writable.
+    pub(crate) fn resume(&self, is_writable: bool) -> Signals {
+        let mut state = self.state.lock();
+        state.waker = None;
+        state.blocked &= !is_writable;
+        state.write(&self.context.stats);
+        state.signals()
+    }
+
+    /// Queues whole control frames ahead of the messages, and clears `frames`.
+    pub(crate) fn push_control(&self, frames: &mut Vec<u8>) {
+        let mut state = self.state.lock();
+        state.push_control(frames);
+        frames.clear();
+        self.maybe_flush(&mut state);
+    }
+
+    /// Whether the session should read another message.
+    pub(crate) fn read_state(&self) -> ReadState {
+        let state = self.state.lock();
+        match state.close {
+            Some(_) => ReadState::Closing,
+            None if state.blocked && state.is_half_full(&self.context.limits) => ReadState::Paused,
+            None => ReadState::Open,
+        }
+    }
+
+    /// Returns the round trip if `payload` is that of the latest ping and this is its first pong.
+    pub(crate) fn on_pong(&self, payload: &[u8]) -> Option<Duration> {
+        self.state.lock().on_pong(payload)
+    }
+
+    /// Writes the batched output and parks the session. Returns false, without keeping `waker`, if the signals are no
+    /// longer those in `seen`: the session has to act on them first.
+    pub(crate) fn park(&self, waker: &Waker, seen: Signals) -> bool {
+        let mut state = self.state.lock();
+        state.write(&self.context.stats);
+        let is_parked = state.signals() == seen;
+        if is_parked {
+            state.waker = Some(waker.clone());
+        }
+        is_parked
+    }
+
+    /// Whether the socket has accepted everything.
+    pub(crate) fn is_flushed(&self) -> bool {
+        !self.state.lock().has_pending()
+    }
+
+    /// Bytes that the socket has accepted, frame headers included.
+    pub(crate) fn bytes_out(&self) -> u64 {
+        self.state.lock().bytes_out
+    }
+
+    /// Takes the detail text for the close frame.
+    pub(crate) fn take_detail(&self) -> Option<Box<str>> {
+        self.state.lock().take_detail()
+    }
+
+    /// Drops all messages except a partly written one.
+    pub(crate) fn discard_unsent(&self) {
+        self.state.lock().discard_unsent(&self.context.stats);
+    }
+
+    /// Ends the session: drops the queue and the stream. Returns the last snapshot.
+    pub(crate) fn detach(&self) -> OutboxSnapshot {
+        let mut state = self.state.lock();
+        let snapshot = state.snapshot();
+        state.discard_all(&self.context.stats);
+        (state.stream, state.waker) = (None, None);
+        snapshot
+    }
+}
+
+impl Drop for Outbox {
+    fn drop(&mut self) {
+        self.state.get_mut().discard_all(&self.context.stats);
+    }
+}
+
+impl fmt::Debug for Outbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Outbox(..)")
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const BOUNDS: Bounds = Bounds { messages: 4, bytes: 10 };
-
-    #[test]
-    fn order_is_kept_and_bytes_are_counted() {
-        let mut outbox = Outbox::default();
-        for text in ["a", "bb", "ccc"] {
-            outbox.push(text, &BOUNDS).unwrap();
-        }
-        assert_eq!((outbox.queue.len(), outbox.bytes()), (3, 6));
-        assert_eq!(outbox.pop(), Some("a"));
-        assert_eq!(outbox.pop(), Some("bb"));
-        assert_eq!(outbox.pop(), Some("ccc"));
-        assert_eq!(outbox.pop(), None);
-        assert_eq!((outbox.queue.len(), outbox.bytes()), (0, 0));
-    }
-
-    #[test]
-    fn either_bound_refuses_and_changes_nothing() {
-        let mut outbox = Outbox::default();
-        for _ in 0..4 {
-            outbox.push("", &BOUNDS).unwrap();
-        }
-        assert_eq!(outbox.push("", &BOUNDS), Err(Full));
-        outbox.truncate(0);
-        outbox.push("0123456789", &BOUNDS).unwrap();
-        assert_eq!(outbox.push("x", &BOUNDS), Err(Full));
-        assert_eq!((outbox.queue.len(), outbox.bytes()), (1, 10));
-        assert!(outbox.is_half_full(&BOUNDS));
-    }
-
-    #[test]
-    fn an_emptied_queue_gives_its_memory_back() {
-        let bounds = Bounds { messages: 10_000, bytes: 10_000 };
-        let mut outbox = Outbox::default();
-        for _ in 0..10_000 {
-            outbox.push("", &bounds).unwrap();
-        }
-        while outbox.pop().is_some() {}
-        assert!(outbox.queue.capacity() <= KEPT_CAPACITY);
+impl Outbox {
+    /// The queued messages, the oldest first, for tests of clients without a socket.
+    pub(crate) fn queued(&self) -> Vec<Message> {
+        self.state.lock().queued()
     }
 }
+
+#[cfg(test)]
+mod tests;

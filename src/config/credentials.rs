@@ -1,162 +1,224 @@
-//! `[auth]`: the mode and its credentials.
+//! The section `[auth]`: the mode, the credentials, and the secrets in files of their own.
 
-use super::Config;
-use super::secrets;
-use super::section::{File, Section};
-use super::value::{NAME_FORMS, SCOPE_FORMS, is_name, is_scope};
+use super::document::Table;
+use super::parse::{NAME_SYNTAX, SCOPE_SYNTAX, is_name, is_scope};
 use crate::auth::{AuthInfo, Authenticator, Credential, Role, SecretDigest};
+use crate::config::Config;
 use std::collections::HashSet;
+use std::fs::File;
+use std::io::Read;
 use std::ops::Range;
-use std::path::Path;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use toml::Spanned;
 use toml::de::{DeArray, DeValue};
 
-const UNUSED: &str =
-    "auth.credentials: not used while auth.mode is \"none\"; allowed: auth.mode = \"token\" or \"password\"";
-const TABLES: &str = "allowed: tables, [[auth.credentials]]";
+const NOT_USED: &str =
+    "auth.credentials isn't used while auth.mode is \"none\"; set auth.mode = \"token\" or \"password\"";
+const NOT_A_LIST: &str =
+    "auth.credentials is a list of tables: write [[auth.credentials]], with two brackets, above each credential";
 const MODES: &str = "allowed: \"none\", \"token\", \"password\"";
 
-/// What proves who a client is, where something must.
+/// More than any token or password has. It bounds what is read when a path names the wrong file.
+const MAX_SECRET_BYTES: u64 = 4096;
+
 #[derive(Clone, Copy, PartialEq)]
-enum Kind {
+enum SecretKind {
     Token,
     Password,
-    /// The mode is wrong; what else is wrong can be told all the same.
-    Unknown,
 }
 
-const TOKEN_KEYS: (&str, &str) = ("token_sha256", "token_file");
-const PASSWORD_KEYS: (&str, &str) = ("password_sha256", "password_file");
+impl SecretKind {
+    /// The key of the secret's SHA-256 in the configuration.
+    fn digest_key(self) -> &'static str {
+        match self {
+            SecretKind::Token => "token_sha256",
+            SecretKind::Password => "password_sha256",
+        }
+    }
 
-pub(super) fn read_auth(file: &mut File<'_>, section: &mut Section<'_>, config: &mut Config, dir: &Path) {
-    let (mode, credentials) = (section.take("mode"), section.take("credentials"));
-    section.boolean(file, "allow_insecure", &mut config.allow_insecure);
+    /// The key of the path of a file that holds the secret.
+    fn file_key(self) -> &'static str {
+        match self {
+            SecretKind::Token => "token_file",
+            SecretKind::Password => "password_file",
+        }
+    }
+}
+
+/// Reads `[auth]` into `config`. Relative paths of secrets are resolved from `dir`.
+pub(crate) fn read_auth(section: &mut Table<'_, '_>, config: &mut Config, dir: &Path) {
+    let mode = section.take("mode");
+    let credentials = section.take("credentials");
+    section.boolean("allow_insecure", &mut config.allow_insecure);
     let kind = match mode.map(|value| (value, value.get_ref().as_str())) {
         None | Some((_, Some("none"))) => {
             if let Some(value) = credentials {
-                file.problem(value.span(), UNUSED);
+                section.error_at(value.span(), NOT_USED);
             }
             return;
         }
-        Some((_, Some("token"))) => Kind::Token,
-        Some((_, Some("password"))) => Kind::Password,
+        Some((_, Some("token"))) => Some(SecretKind::Token),
+        Some((_, Some("password"))) => Some(SecretKind::Password),
         Some((value, _)) => {
-            file.refuse("auth.mode", value, MODES);
-            Kind::Unknown
+            section.invalid_value("mode", value, MODES);
+            None
         }
     };
     let entries = match credentials.map(|value| (value, value.get_ref().as_array())) {
-        Some((value, None)) => return file.refuse("auth.credentials", value, TABLES),
+        Some((value, None)) => return section.error_at(value.span(), NOT_A_LIST),
         Some((_, Some(entries))) if !entries.is_empty() => entries,
-        _ if kind == Kind::Unknown => return,
         _ => {
             let span = credentials.or(mode).map_or(0..0, Spanned::span);
-            return file.problem(span, "auth.mode needs at least one [[auth.credentials]]");
+            return no_credentials(section, span, kind);
         }
     };
-    let all = read_credentials(file, entries, kind, dir);
+    let credentials = read_credentials(section, entries, kind, dir);
     match kind {
-        Kind::Token => config.auth = Authenticator::Token(all),
-        Kind::Password => config.auth = Authenticator::Password(all),
-        Kind::Unknown => {}
+        Some(SecretKind::Token) => config.auth = Authenticator::Token(credentials),
+        Some(SecretKind::Password) => config.auth = Authenticator::Password(credentials),
+        None => {}
     }
 }
 
-fn read_credentials(file: &mut File<'_>, entries: &DeArray<'_>, kind: Kind, dir: &Path) -> Vec<Credential> {
-    let mut all = Vec::new();
-    let (mut names, mut tokens) = (HashSet::new(), HashSet::new());
+fn no_credentials(section: &mut Table<'_, '_>, span: Range<usize>, kind: Option<SecretKind>) {
+    let advice = match kind {
+        None => return,
+        Some(SecretKind::Token) => "; create one with: aisopod-gateway token --name NAME --role ROLE",
+        Some(SecretKind::Password) => "",
+    };
+    section.error_at(span, format!("auth.mode needs at least one [[auth.credentials]]{advice}"));
+}
+
+/// Reads all credentials. `kind` is `None` if the mode is invalid: then everything but the secrets is checked.
+fn read_credentials<'t>(
+    section: &mut Table<'_, 't>,
+    entries: &'t DeArray<'t>,
+    kind: Option<SecretKind>,
+    dir: &Path,
+) -> Vec<Credential> {
+    let mut credentials = Vec::new();
+    let (mut names, mut digests) = (HashSet::new(), HashSet::new());
     for entry in entries.iter() {
         let Some(table) = entry.get_ref().as_table() else {
-            file.refuse("auth.credentials", entry, TABLES);
+            section.error_at(entry.span(), NOT_A_LIST);
             continue;
         };
-        let mut section = Section::new("auth.credentials", table);
-        if let Some(credential) = read_credential(file, &mut section, entry.span(), kind, dir) {
+        let mut table = section.child("auth.credentials", table);
+        if let Some(credential) = read_credential(&mut table, entry.span(), kind, dir) {
             let name = &credential.info.name;
             if !names.insert(name.clone()) {
-                file.problem(entry.span(), format!("auth.credentials.name = \"{name}\": a second one of that name"));
-            // A token alone says who it is.
-            } else if kind == Kind::Token && !tokens.insert(credential.digest) {
-                file.problem(entry.span(), format!("auth.credentials.name = \"{name}\": another has the same token"));
+                table.error_at(entry.span(), format!("auth.credentials.name = \"{name}\": duplicate name"));
+            // A client with a token sends no name: the token alone must identify it.
+            } else if kind == Some(SecretKind::Token) && !digests.insert(credential.digest) {
+                table.error_at(entry.span(), format!("auth.credentials.name = \"{name}\": duplicate token"));
             }
-            all.push(credential);
+            credentials.push(credential);
         }
-        section.finish(file);
+        table.reject_unknown();
     }
-    all
+    credentials
 }
 
 fn read_credential(
-    file: &mut File<'_>,
-    section: &mut Section<'_>,
+    table: &mut Table<'_, '_>,
     span: Range<usize>,
-    kind: Kind,
+    kind: Option<SecretKind>,
     dir: &Path,
 ) -> Option<Credential> {
-    let name = section.required(file, "name", &span, is_name, &format!("allowed: {NAME_FORMS}"));
-    let role = section.required(
-        file,
-        "role",
-        &span,
-        is_name,
-        &format!("allowed: operator, node, or another word: {NAME_FORMS}"),
-    );
+    let role_syntax = format!("allowed: operator, node, or another word: {NAME_SYNTAX}");
+    let name = table.required("name", &span, is_name, &format!("allowed: {NAME_SYNTAX}"));
+    let role = table.required("role", &span, is_name, &role_syntax);
     let mut scopes = Vec::new();
-    section.strings(file, "scopes", is_scope, &format!("allowed: {SCOPE_FORMS}"), &mut scopes);
+    table.strings("scopes", is_scope, &format!("allowed: {SCOPE_SYNTAX}"), &mut scopes);
     let digest = match kind {
-        Kind::Token => read_secret(file, section, span, TOKEN_KEYS, dir),
-        Kind::Password => read_secret(file, section, span, PASSWORD_KEYS, dir),
-        Kind::Unknown => {
-            for key in [TOKEN_KEYS.0, TOKEN_KEYS.1, PASSWORD_KEYS.0, PASSWORD_KEYS.1] {
-                section.take(key);
+        Some(kind) => read_secret(table, span, kind, dir),
+        None => {
+            for kind in [SecretKind::Token, SecretKind::Password] {
+                table.take(kind.digest_key());
+                table.take(kind.file_key());
             }
             None
         }
     };
-    let info = AuthInfo::new(&name?, Role::from(&*role?), scopes.into_iter().map(String::into_boxed_str));
+    let info = AuthInfo::new(name?, Role::from(role?), scopes.into_iter().map(String::into_boxed_str));
     Some(Credential { info: Arc::new(info), digest: digest? })
 }
 
-fn read_secret(
-    file: &mut File<'_>,
-    section: &mut Section<'_>,
-    span: Range<usize>,
-    (digest_key, file_key): (&'static str, &'static str),
-    dir: &Path,
-) -> Option<SecretDigest> {
-    match (section.take(digest_key), section.take(file_key)) {
+fn read_secret(table: &mut Table<'_, '_>, span: Range<usize>, kind: SecretKind, dir: &Path) -> Option<SecretDigest> {
+    let (digest_key, file_key) = (kind.digest_key(), kind.file_key());
+    match (table.take(digest_key), table.take(file_key)) {
         (Some(value), None) => {
             let digest = value.get_ref().as_str().and_then(SecretDigest::from_hex);
             if digest.is_none() {
-                // The value may be a secret in the wrong place: it isn't shown.
-                file.problem(
-                    value.span(),
-                    format!("auth.credentials.{digest_key}: allowed: the 64 hexadecimal digits of a SHA-256"),
-                );
+                // The value isn't shown: it may be the secret itself.
+                let message = format!("auth.credentials.{digest_key}: allowed: the 64 hexadecimal digits of a SHA-256");
+                table.error_at(value.span(), message);
             }
             digest
         }
-        (None, Some(value)) => read_secret_file(file, file_key, value, dir),
-        (both, _) => {
-            let wrong = if both.is_some() { "not both" } else { "one is needed" };
-            file.problem(span, format!("auth.credentials: {digest_key} or {file_key}: {wrong}"));
+        (None, Some(value)) => read_secret_file(table, file_key, value, dir),
+        (None, None) => {
+            table.error_at(span, format!("auth.credentials: {digest_key} or {file_key} is missing"));
+            None
+        }
+        (Some(_), Some(_)) => {
+            table.error_at(span, format!("auth.credentials: set {digest_key} or {file_key}, not both"));
             None
         }
     }
 }
 
-fn read_secret_file(file: &mut File<'_>, key: &str, value: &Spanned<DeValue<'_>>, dir: &Path) -> Option<SecretDigest> {
+fn read_secret_file(
+    table: &mut Table<'_, '_>,
+    key: &str,
+    value: &Spanned<DeValue<'_>>,
+    dir: &Path,
+) -> Option<SecretDigest> {
     let Some(name) = value.get_ref().as_str() else {
-        file.refuse(&format!("auth.credentials.{key}"), value, "allowed: a path");
+        table.invalid_value(key, value, "allowed: a path");
         return None;
     };
-    let path = secrets::locate(name, dir);
-    match secrets::read_digest(&path) {
+    let path = resolve_secret_path(name, dir);
+    match read_digest(&path) {
         Ok(digest) => Some(digest),
         Err(error) => {
-            file.problem(value.span(), format!("auth.credentials.{key} = \"{}\": {error}", path.display()));
+            table.error_at(value.span(), format!("auth.credentials.{key} = \"{}\": {error}", path.display()));
             None
         }
+    }
+}
+
+/// The path of a secret. A relative `name` is looked up in `$CREDENTIALS_DIRECTORY` (systemd's `LoadCredential=`), then
+/// in the directory of the configuration file.
+fn resolve_secret_path(name: &str, config_dir: &Path) -> PathBuf {
+    let loaded = std::env::var_os("CREDENTIALS_DIRECTORY").map(|dir| Path::new(&dir).join(name));
+    match loaded {
+        Some(path) if Path::new(name).is_relative() && path.exists() => path,
+        _ => config_dir.join(name),
+    }
+}
+
+/// The digest of the secret in a file, without a trailing line end.
+fn read_digest(path: &Path) -> Result<SecretDigest, String> {
+    let mut file = File::open(path).map_err(|error| error.to_string())?;
+    let metadata = file.metadata().map_err(|error| error.to_string())?;
+    if !metadata.is_file() {
+        return Err("not a regular file".to_owned());
+    }
+    let mode = metadata.permissions().mode() & 0o777;
+    if mode & 0o007 != 0 {
+        let access = if mode & 0o004 != 0 { "read" } else { "access" };
+        return Err(format!("others can {access} this file (mode {mode:03o}); run chmod 600 {}", path.display()));
+    }
+    let mut secret = Vec::new();
+    file.by_ref().take(MAX_SECRET_BYTES + 1).read_to_end(&mut secret).map_err(|error| error.to_string())?;
+    let secret = secret.strip_suffix(b"\n").unwrap_or(&secret);
+    let secret = secret.strip_suffix(b"\r").unwrap_or(secret);
+    match secret.len() as u64 {
+        0 => Err("the file is empty".to_owned()),
+        length if length > MAX_SECRET_BYTES => Err(format!("larger than {MAX_SECRET_BYTES} bytes")),
+        _ => Ok(SecretDigest::of(secret)),
     }
 }

@@ -1,30 +1,30 @@
-//! What is wrong with the configuration: all of it, each with its place.
+//! Configuration errors: every problem that was found, each with its location.
 
 use std::fmt;
 
-/// One thing that is wrong.
+/// One problem of a configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// `file:line`, a file, or a flag.
-    pub place: String,
-    /// The setting, its value, and what is allowed.
+    pub location: String,
+    /// The setting, its value, and what is allowed instead.
     pub message: String,
 }
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.place, self.message)
+        write!(f, "{}: {}", self.location, self.message)
     }
 }
 
-/// Why the gateway doesn't start: at least one problem, one for each line.
+/// Why a configuration is invalid: at least one problem. Displayed as one line for each.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError(pub Vec<Problem>);
 
 impl ConfigError {
-    /// A single problem.
-    pub fn new(place: impl Into<String>, message: impl Into<String>) -> Self {
-        ConfigError(vec![Problem { place: place.into(), message: message.into() }])
+    /// An error with a single problem.
+    pub fn new(location: impl Into<String>, message: impl Into<String>) -> Self {
+        ConfigError(vec![Problem { location: location.into(), message: message.into() }])
     }
 }
 

@@ -1,34 +1,35 @@
-//! Every setting with its default. Where they come from (file, flags) is in the modules below.
+//! Every setting with its default and bounds; the modules below read them from a file.
 //!
-//! Knows credentials, and nothing of the parts that the settings are for.
+//! Knows credentials, but none of the parts that use the settings.
 
 mod credentials;
+mod document;
 mod error;
-mod file;
-mod secrets;
-mod section;
-mod value;
+mod load;
+mod parse;
+mod suggest;
+#[cfg(test)]
+mod tests;
 
 pub use error::{ConfigError, Problem};
-pub use file::load;
-pub use value::{LISTEN_FORMS, NAME_FORMS, SCOPE_FORMS, is_name, is_scope, parse_level, parse_listen};
+pub use load::load;
+pub use parse::{LISTEN_SYNTAX, NAME_SYNTAX, SCOPE_SYNTAX, is_name, is_scope, parse_level, parse_listen};
+pub(crate) use suggest::did_you_mean;
 
 use crate::auth::{Authenticator, Role};
+use crate::labels::labels;
 use log::LevelFilter;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// No `limits.max_connections` can be more.
-pub const MAX_CONNECTIONS: usize = (1 << 21) - 1;
-
-/// Where to listen.
+/// An address to listen on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ListenAddr {
-    /// An IP address and a port; port 0 takes any free one.
+    /// An IP address and a port; with port 0 the system chooses a free one.
     Tcp(SocketAddr),
-    /// A Unix socket's path.
+    /// The path of a Unix socket.
     Unix(PathBuf),
 }
 
@@ -41,12 +42,12 @@ impl ListenAddr {
         }
     }
 
-    /// Whether both name one address. Port 0 is another one each time.
+    /// Whether both are the same address. Port 0 never is, since each use of it gets another port.
     pub fn is_same(&self, other: &ListenAddr) -> bool {
         self == other && self.overlaps(other)
     }
 
-    /// Whether both would accept the same connections.
+    /// Whether a connection could match both: equal, or the same port with an unspecified address (`0.0.0.0`, `::`).
     pub fn overlaps(&self, other: &ListenAddr) -> bool {
         match (self, other) {
             (ListenAddr::Tcp(a), ListenAddr::Tcp(b)) => {
@@ -67,109 +68,98 @@ impl fmt::Display for ListenAddr {
     }
 }
 
-/// All settings.
+/// All settings. The bounds given here are checked by [`load()`], not in a `Config` built by hand.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Where to listen; never empty.
+    /// `listen`: the addresses for clients; never empty.
     pub listen: Vec<ListenAddr>,
-    /// `SO_REUSEPORT` on the TCP addresses: several gateways of one user share them.
+    /// `listen_reuse_port`: sets `SO_REUSEPORT` on TCP sockets, so that several gateways of one user share an address.
     pub listen_reuse_port: bool,
-    /// What is logged.
+    /// `log_level`: lines above this level are not logged.
     pub log_level: LevelFilter,
     /// `[handshake]`
-    pub handshake: Handshake,
+    pub handshake: HandshakeConfig,
     /// `[heartbeat]`
-    pub heartbeat: Heartbeat,
+    pub heartbeat: HeartbeatConfig,
     /// `[limits]`
     pub limits: Limits,
-    /// `[auth]`: who is let in.
+    /// `[auth]`: how clients authenticate.
     pub auth: Authenticator,
-    /// `auth.allow_insecure`: listen beyond this machine though anybody is let in.
+    /// `auth.allow_insecure`: allows addresses that other machines can reach without requiring credentials.
     pub allow_insecure: bool,
     /// `[presence]`
-    pub presence: Presence,
+    pub presence: PresencePolicies,
     /// `[calls]`
-    pub calls: Calls,
+    pub calls: CallLimits,
     /// `[ops]`
-    pub ops: Ops,
+    pub ops: AdminConfig,
     /// `[shutdown]`
-    pub shutdown: Shutdown,
+    pub shutdown: ShutdownConfig,
 }
 
-/// From the accepted connection to the open WebSocket.
+/// Connections until the WebSocket is open, and plain HTTP connections.
 #[derive(Clone, Debug)]
-pub struct Handshake {
-    /// From accept until the WebSocket is open.
+pub struct HandshakeConfig {
+    /// The time from accept until the WebSocket is open; 10 ms to 1 h.
     pub timeout: Duration,
-    /// Origins of web pages that may connect beside those of the gateway's own host; `*` is any.
+    /// Origins of web pages that may connect besides the gateway's own host; `*` allows any.
     pub allowed_origins: Vec<String>,
-    /// The request line and all headers, in bytes.
+    /// Maximum bytes of the request line and all headers; 8,192 to 65,536.
     pub max_header_bytes: usize,
-    /// How long a connection that was answered a plain request may go without another.
+    /// How long a keep-alive connection may wait for its next request; 10 ms to 1 h.
     pub idle_timeout: Duration,
 }
 
-/// Keeping clients alive, and noticing those that are not.
+/// Pings, and the deadline for their answers.
 #[derive(Clone, Debug)]
-pub struct Heartbeat {
-    /// Between two pings to a client.
+pub struct HeartbeatConfig {
+    /// The time between two pings to a client; 10 ms to 1 h.
     pub interval: Duration,
-    /// From a ping until something must have come from the client; at most `interval`.
+    /// How long a client may stay silent after a ping; at least 10 ms, at most `interval`.
     pub timeout: Duration,
 }
 
-/// Bounds.
+/// Bounds of what the gateway and a single client may use.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Connections at once, of any kind.
+    /// Maximum connections at a time, of any kind; 1 to [`Config::max_connections_for`] the descriptor limit.
     pub max_connections: usize,
-    /// A message from a client, in bytes.
+    /// Maximum bytes of a message from a client; 125 to 64 MiB.
     pub max_message_bytes: usize,
-    /// Requests in one JSON-RPC batch.
+    /// Maximum requests in one JSON-RPC batch; 1 to 10,000.
     pub max_batch_requests: usize,
-    /// Topics that one client may subscribe to.
+    /// Maximum topics that one client is subscribed to; 1 to 10,000.
     pub max_subscriptions: usize,
-    /// Ended connections that are remembered.
+    /// Number of closed connections that `clients.closed` remembers; 0 to 1,000,000.
     pub closed_connections: usize,
-    /// Messages waiting for one client.
+    /// Maximum messages that wait for one client; 2 to 1,000,000.
     pub outbox_max_messages: usize,
-    /// Payload bytes waiting for one client.
+    /// Maximum payload bytes that wait for one client; 1 KiB to 1 GiB, and at least twice `max_message_bytes`.
     pub outbox_max_bytes: usize,
-    /// How long a write may make no progress.
+    /// How long a write may make no progress; 10 ms to 1 h.
     pub write_timeout: Duration,
-    /// From our close frame to the end, whatever the peer does.
+    /// The time from our close frame until the socket is dropped, unless the peer answers first; 10 ms to 1 h.
     pub close_timeout: Duration,
 }
 
-/// What a second connection with the same presence key means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PresencePolicy {
-    /// Both stay.
-    Allow,
-    /// The older is closed.
-    Replace,
-    /// It is refused.
-    Reject,
-}
-
-impl PresencePolicy {
-    /// The policy that a word of the configuration means.
-    pub fn parse(word: &str) -> Option<Self> {
-        match word {
-            "allow" => Some(PresencePolicy::Allow),
-            "replace" => Some(PresencePolicy::Replace),
-            "reject" => Some(PresencePolicy::Reject),
-            _ => None,
-        }
+labels! {
+    /// What happens when a client connects whose presence key has a client already.
+    pub enum PresencePolicy {
+        /// Both stay connected.
+        Allow = "allow",
+        /// The older one is closed.
+        Replace = "replace",
+        /// The newer one is rejected with HTTP status 409.
+        Reject = "reject",
     }
 }
 
-/// The policy of each role; of roles that aren't named, [`PresencePolicy::Allow`].
+/// The policies of roles; a role without one has [`PresencePolicy::Allow`].
 #[derive(Clone, Debug)]
-pub struct Presence(pub Vec<(Role, PresencePolicy)>);
+pub struct PresencePolicies(pub Vec<(Role, PresencePolicy)>);
 
-impl Presence {
-    pub(super) fn set(&mut self, role: Role, policy: PresencePolicy) {
+impl PresencePolicies {
+    pub(crate) fn set(&mut self, role: Role, policy: PresencePolicy) {
         match self.0.iter_mut().find(|(named, _)| *named == role) {
             Some((_, old)) => *old = policy,
             None => self.0.push((role, policy)),
@@ -177,60 +167,60 @@ impl Presence {
     }
 
     /// The policy of a role.
-    pub fn of(&self, role: &Role) -> PresencePolicy {
+    pub fn policy_for(&self, role: &Role) -> PresencePolicy {
         let named = self.0.iter().find(|(named, _)| named == role);
         named.map_or(PresencePolicy::Allow, |(_, policy)| *policy)
     }
 }
 
-/// Calls of methods on nodes.
+/// Calls to methods of nodes.
 #[derive(Clone, Debug)]
-pub struct Calls {
-    /// How long a node may take, unless its caller says otherwise.
+pub struct CallLimits {
+    /// How long a node may take to answer, unless the caller sets its own timeout; 10 ms to 1 h.
     pub timeout: Duration,
-    /// Calls under way of one caller.
+    /// Maximum pending calls of one caller; 1 to 1,000,000.
     pub max_per_caller: usize,
-    /// Calls under way to one node.
+    /// Maximum pending calls to one node; 1 to 1,000,000.
     pub max_per_node: usize,
 }
 
-/// The operators' HTTP.
+/// The admin API over HTTP.
 #[derive(Clone, Debug)]
-pub struct Ops {
-    /// Where it is served; empty: where clients connect.
+pub struct AdminConfig {
+    /// Separate addresses for `/status` and the admin API. If empty, they are served on [`Config::listen`].
     pub listen: Vec<ListenAddr>,
-    /// Failed authentications of one address in a minute, beyond which it is refused.
+    /// Failed authentications that one remote address may make in a minute; 1 to 1,000,000.
     pub max_failures_per_minute: usize,
 }
 
-/// How the gateway ends.
+/// A graceful shutdown.
 #[derive(Clone, Debug)]
-pub struct Shutdown {
-    /// Over how long the clients' close frames may be spread, and when those that linger are cut.
+pub struct ShutdownConfig {
+    /// The time over which close frames are spread; clients still open at its end are aborted. 1 ms to 1 h.
     pub drain_timeout: Duration,
 }
 
 impl Config {
-    /// Descriptors that are not for connections: standard streams, epoll, listeners, the journal, and connections
-    /// beyond `max_connections` that are answered 503.
+    /// Descriptors that are not available to connections: standard streams, epoll, listeners, the journal, and
+    /// connections over `max_connections` that are answered with 503.
     pub const RESERVED_DESCRIPTORS: usize = 100;
 
-    /// The embedded default, for a process that may open `descriptors` descriptors: anybody on this machine is let
-    /// in, nobody else.
+    /// The defaults, for a process that may open `descriptors` descriptors: it listens on 127.0.0.1:8080, and requires
+    /// no credentials.
     pub fn new(descriptors: usize) -> Self {
         Config {
             listen: vec![ListenAddr::Tcp(([127, 0, 0, 1], 8080).into())],
             listen_reuse_port: false,
             log_level: LevelFilter::Info,
-            handshake: Handshake {
+            handshake: HandshakeConfig {
                 timeout: Duration::from_secs(5),
                 allowed_origins: Vec::new(),
                 max_header_bytes: 16 * 1024,
                 idle_timeout: Duration::from_secs(60),
             },
-            heartbeat: Heartbeat { interval: Duration::from_secs(30), timeout: Duration::from_secs(10) },
+            heartbeat: HeartbeatConfig { interval: Duration::from_secs(30), timeout: Duration::from_secs(10) },
             limits: Limits {
-                max_connections: Self::most_connections(descriptors),
+                max_connections: Self::max_connections_for(descriptors),
                 max_message_bytes: 1024 * 1024,
                 max_batch_requests: 100,
                 max_subscriptions: 100,
@@ -242,29 +232,37 @@ impl Config {
             },
             auth: Authenticator::none(),
             allow_insecure: false,
-            presence: Presence(vec![(Role::Operator, PresencePolicy::Allow), (Role::Node, PresencePolicy::Replace)]),
-            calls: Calls { timeout: Duration::from_secs(30), max_per_caller: 1000, max_per_node: 1000 },
-            ops: Ops { listen: Vec::new(), max_failures_per_minute: 10 },
-            shutdown: Shutdown { drain_timeout: Duration::from_secs(20) },
+            presence: PresencePolicies(vec![
+                (Role::Operator, PresencePolicy::Allow),
+                (Role::Node, PresencePolicy::Replace),
+            ]),
+            calls: CallLimits { timeout: Duration::from_secs(30), max_per_caller: 1000, max_per_node: 1000 },
+            ops: AdminConfig { listen: Vec::new(), max_failures_per_minute: 10 },
+            shutdown: ShutdownConfig { drain_timeout: Duration::from_secs(20) },
         }
     }
 
-    /// How many connections a process that may open `descriptors` descriptors can have.
-    pub fn most_connections(descriptors: usize) -> usize {
-        descriptors.saturating_sub(Self::RESERVED_DESCRIPTORS).clamp(1, MAX_CONNECTIONS)
+    /// How many connections fit into a limit of `descriptors` open files; at least 1.
+    pub fn max_connections_for(descriptors: usize) -> usize {
+        descriptors.saturating_sub(Self::RESERVED_DESCRIPTORS).max(1)
     }
 
-    /// What is wrong if others than this machine could reach an address although anybody is let in.
-    pub fn insecurity(&self) -> Option<String> {
-        self.insecurity_of("listen", &self.listen).or_else(|| self.insecurity_of("ops.listen", &self.ops.listen))
+    /// Returns a message if other machines can reach an address although no credentials are required and
+    /// `allow_insecure` isn't set.
+    pub fn exposure_error(&self) -> Option<String> {
+        self.exposure_error_of("listen", &self.listen)
+            .or_else(|| self.exposure_error_of("ops.listen", &self.ops.listen))
     }
 
-    fn insecurity_of(&self, setting: &str, addrs: &[ListenAddr]) -> Option<String> {
-        let exposed = self.auth.is_open() && !self.allow_insecure;
-        let addr = addrs.iter().find(|addr| exposed && !addr.is_local())?;
+    fn exposure_error_of(&self, setting: &str, addrs: &[ListenAddr]) -> Option<String> {
+        if !self.auth.allows_anonymous() || self.allow_insecure {
+            return None;
+        }
+        let addr = addrs.iter().find(|addr| !addr.is_local())?;
         Some(format!(
-            "{setting} \"{addr}\" would let anybody in; allowed while auth.mode is \"none\": 127.0.0.1, [::1], unix: \
-             paths, or auth.allow_insecure = true"
+            "{setting} \"{addr}\" can be reached from other machines and needs credentials: set auth.mode = \"token\" \
+             and create them with: aisopod-gateway token --name NAME --role ROLE; allowed without credentials: \
+             127.0.0.1, [::1], unix: paths, or auth.allow_insecure = true"
         ))
     }
 }

@@ -1,102 +1,112 @@
-//! Keeping alive: one task and one wheel for all clients. It asks for pings and judges who didn't answer.
+//! The heartbeat: one task with one timer wheel sends the pings of all clients and closes those that don't answer. The
+//! task runs one-shot timers too.
 //!
-//! Knows clients by weak handles, and nothing of streams: the client sends the ping and says when it went out.
+//! It holds weak handles to clients and knows nothing of streams: the outbox sends a ping, and knows when it was written.
 
 mod wheel;
 
 use wheel::{Key, TimerWheel};
 
-use crate::client::{CloseReason, GatewayClient, Stats};
+use crate::client::{CloseReason, GatewayClient, SessionStats};
 use crate::config;
-use crate::counters::Counter;
+use crate::metrics::Counter;
+use crate::registry::prefetch;
 use parking_lot::{Mutex, MutexGuard};
-use std::hint::black_box;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio::time::MissedTickBehavior;
 
-/// The wheel's resolution where intervals allow it.
-const LONGEST_TICK: Duration = Duration::from_millis(100);
-/// Ticks in the shorter of interval and timeout, at least, down to a millisecond each.
+/// The longest tick.
+const MAX_TICK: Duration = Duration::from_millis(100);
+/// The shortest tick.
+const MIN_TICK: Duration = Duration::from_millis(1);
+/// Between those bounds, the shorter of interval and timeout takes this many ticks.
 const TICKS: u32 = 50;
 
-/// Visits between two pauses for others, who wait for the lock or for this worker's time: a ping may be a system call.
-const PIECE: usize = 64;
+/// Clients visited before the task yields and releases the lock. A ping may be a system call.
+const CLIENTS_PER_BATCH: usize = 64;
 
-/// Time and ticks between two pieces of work beyond which this process stood still: suspended, stopped, or without a
-/// processor.
-const LATE: Duration = Duration::from_millis(100);
-const LATE_TICKS: u64 = 3;
+/// If two batches start further apart than this, the process is considered stalled: suspended, stopped, or short of CPU.
+const STALL: Duration = Duration::from_millis(100);
+/// The least number of ticks that count as a stall.
+const MIN_STALL_TICKS: u64 = 3;
 
-/// The wheel of all clients, and the rules by which it turns.
+/// The timer wheel with all clients, and its settings in ticks.
 pub struct Heartbeat {
     wheel: Mutex<TimerWheel<Entry>>,
-    /// Tick 0.
+    /// The time of tick 0.
     started: Instant,
     tick: Duration,
     timeout: Duration,
     interval_ticks: u64,
     timeout_ticks: u64,
-    /// Longer between two pieces of work is a standstill.
-    late_ticks: u64,
-    /// Clients closed as [`CloseReason::PongTimeout`].
+    /// More ticks than this between two batches are a stall.
+    stall_ticks: u64,
+    /// Clients closed with [`CloseReason::PongTimeout`].
     timeouts: Counter,
-    stats: Arc<Stats>,
-    /// Wakes the task when the wheel is no longer empty.
-    watched: Notify,
+    stats: Arc<SessionStats>,
+    /// Wakes the task when an entry is added.
+    added: Notify,
 }
 
-/// What is in the wheel.
+/// An entry of the wheel.
 enum Entry {
-    /// A client, to be visited.
-    Watched { client: Weak<GatewayClient>, next: Visit },
-    /// What is to be done once.
-    Alarm(Box<dyn FnOnce() + Send>),
+    /// A client and what to do at its deadline. It is scheduled again after each visit.
+    Client { client: Weak<GatewayClient>, next: Step },
+    /// A callback that runs once.
+    Timer(Box<dyn FnOnce() + Send>),
 }
 
 /// What the heartbeat does when a client's deadline comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Visit {
-    /// Ask for a ping.
+enum Step {
+    /// Request a ping.
     Ping,
-    /// See whether anything came since the ping that was due at this tick.
-    Judge(u64),
+    /// Check whether anything was received since the ping that was due at this tick.
+    CheckPong(u64),
 }
 
-/// The last piece of a turn of the wheel, and room for the next one's work.
+/// A step of a client, and the tick at which it is due.
+#[derive(Clone, Copy)]
+struct NextStep {
+    deadline: u64,
+    step: Step,
+}
+
+/// The state of the wheel's task, with buffers that are reused for each batch.
 #[derive(Default)]
-struct Turn {
+struct Batch {
+    /// The tick at which the batch started.
     now: u64,
-    /// Not all who are due were visited.
-    is_behind: bool,
-    /// The process stood still a moment ago: until then nobody is judged.
-    lenient_until: u64,
+    /// Whether entries that were due didn't fit into the batch.
+    has_more: bool,
+    /// Until this tick, no client is closed, because the process was stalled.
+    grace_until: u64,
     due: Vec<Key>,
-    visits: Vec<(Key, Arc<GatewayClient>, Visit)>,
-    alarms: Vec<Box<dyn FnOnce() + Send>>,
-    /// What came of the visits: what is next, and when.
-    visited: Vec<(Key, u64, Visit)>,
+    visits: Vec<(Key, Arc<GatewayClient>, Step)>,
+    timers: Vec<Box<dyn FnOnce() + Send>>,
+    rescheduled: Vec<(Key, NextStep)>,
 }
 
-/// A client's place in the wheel, or an alarm's; dropping it takes that out.
-#[must_use = "dropping it ends the pings, or the alarm"]
-pub struct Watch {
+/// A client or timer registered with the heartbeat. Dropping it ends the pings, or cancels the timer.
+#[must_use = "dropping it ends the pings, or cancels the timer"]
+pub struct TimerGuard {
     heartbeat: Arc<Heartbeat>,
     key: Key,
 }
 
-impl Drop for Watch {
+impl Drop for TimerGuard {
     fn drop(&mut self) {
         self.heartbeat.wheel.lock().remove(self.key);
     }
 }
 
 impl Heartbeat {
-    /// A wheel with no clients. Pongs and round trips are counted in `stats` by the sessions.
-    pub fn new(settings: &config::Heartbeat, stats: Arc<Stats>) -> Self {
+    /// A heartbeat without clients. Once each interval it starts a new window of `stats.round_trips`.
+    pub fn new(settings: &config::HeartbeatConfig, stats: Arc<SessionStats>) -> Self {
         let shorter = settings.interval.min(settings.timeout);
-        let tick = (shorter / TICKS).clamp(Duration::from_millis(1), LONGEST_TICK);
+        let tick = (shorter / TICKS).clamp(MIN_TICK, MAX_TICK);
         let ticks = |duration: Duration| duration.as_nanos().div_ceil(tick.as_nanos()) as u64;
         let timeout_ticks = ticks(settings.timeout).max(1);
         Heartbeat {
@@ -106,153 +116,154 @@ impl Heartbeat {
             timeout: settings.timeout,
             interval_ticks: ticks(settings.interval).max(1),
             timeout_ticks,
-            late_ticks: ticks(LATE).max(LATE_TICKS).min(timeout_ticks.div_ceil(2)),
+            stall_ticks: ticks(STALL).max(MIN_STALL_TICKS).min(timeout_ticks.div_ceil(2)),
             timeouts: Counter::default(),
             stats,
-            watched: Notify::new(),
+            added: Notify::new(),
         }
     }
 
-    /// Pings a client until the returned guard is dropped: first somewhere within the interval, spread by the
-    /// client's random ID, then always at that offset.
-    pub fn watch(self: &Arc<Self>, client: &Arc<GatewayClient>) -> Watch {
-        self.watch_from(self.tick_of(Instant::now()), client)
+    /// Pings a client once each interval until the returned guard is dropped. The offset in the interval comes from the
+    /// client's random ID, so that clients that connected together are not pinged together.
+    pub fn register(self: &Arc<Self>, client: &Arc<GatewayClient>) -> TimerGuard {
+        self.register_at(self.tick_of(Instant::now()), client)
     }
 
-    fn watch_from(self: &Arc<Self>, now: u64, client: &Arc<GatewayClient>) -> Watch {
+    fn register_at(self: &Arc<Self>, now: u64, client: &Arc<GatewayClient>) -> TimerGuard {
         let first = self.next_ping(client, now);
-        self.insert(Entry::Watched { client: Arc::downgrade(client), next: Visit::Ping }, first)
+        self.insert(Entry::Client { client: Arc::downgrade(client), next: Step::Ping }, first)
     }
 
-    /// Does something after a time, at most a tick (100 ms or less) later, unless the returned guard is dropped before. It
-    /// is done on the heartbeat's task: it must not take long.
-    pub fn alarm(self: &Arc<Self>, after: Duration, ring: impl FnOnce() + Send + 'static) -> Watch {
-        self.insert(Entry::Alarm(Box::new(ring)), self.tick_after(Instant::now() + after))
+    /// Runs `callback` once after this time, or up to one tick (at most 100 ms) later, unless the returned guard is dropped
+    /// first. It runs on the heartbeat's task, so it must be fast.
+    pub fn schedule(self: &Arc<Self>, after: Duration, callback: impl FnOnce() + Send + 'static) -> TimerGuard {
+        self.insert(Entry::Timer(Box::new(callback)), self.tick_after(Instant::now() + after))
     }
 
-    fn insert(self: &Arc<Self>, entry: Entry, deadline: u64) -> Watch {
+    fn insert(self: &Arc<Self>, entry: Entry, deadline: u64) -> TimerGuard {
         let key = self.wheel.lock().insert(entry, deadline);
-        self.watched.notify_one();
-        Watch { heartbeat: self.clone(), key }
+        self.added.notify_one();
+        TimerGuard { heartbeat: self.clone(), key }
     }
 
-    /// Clients closed because they didn't answer.
+    /// The number of clients closed with [`CloseReason::PongTimeout`].
     pub fn timeouts(&self) -> u64 {
         self.timeouts.get()
     }
 
-    /// Turns the wheel for ever; a task of its own.
+    /// Advances the wheel forever. Runs as a task of its own.
     pub async fn run(&self) {
         let mut ticks = tokio::time::interval(self.tick);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        let (mut turn, mut rotated) = (Turn::default(), 0);
+        let (mut batch, mut rotated_at) = (Batch::default(), 0);
         loop {
             if self.wheel.lock().is_empty() {
-                self.watched.notified().await;
-                turn.now = self.tick_of(Instant::now());
+                self.added.notified().await;
+                batch.now = self.tick_of(Instant::now());
             }
-            if turn.is_behind {
+            if batch.has_more {
                 tokio::task::yield_now().await;
             } else {
                 ticks.tick().await;
             }
-            // By the clock, not tick by tick: a turn longer than a tick goes on with what came due meanwhile.
-            self.turn(&mut turn, self.tick_of(Instant::now()));
-            if turn.now >= rotated + self.interval_ticks {
-                rotated = turn.now;
+            // The clock decides, not the number of ticks: a batch that took longer than a tick is followed by one with
+            // everything that became due meanwhile.
+            self.run_batch(&mut batch, self.tick_of(Instant::now()));
+            if batch.now >= rotated_at + self.interval_ticks {
+                rotated_at = batch.now;
                 self.stats.round_trips.rotate();
             }
         }
     }
 
-    /// Visits a piece's worth of those who are due. The lock is not held while clients are asked.
-    fn turn(&self, turn: &mut Turn, now: u64) {
-        // A standstill lasts until all who came due in it were visited: the sessions have as much to catch up with.
-        let still_stands = turn.is_behind && turn.now < turn.lenient_until;
-        if still_stands || now > turn.now + self.late_ticks {
-            turn.lenient_until = now + self.late_ticks;
+    /// Visits up to [`CLIENTS_PER_BATCH`] entries that are due. The wheel isn't locked during the visits.
+    fn run_batch(&self, batch: &mut Batch, now: u64) {
+        // The grace period lasts until all entries that became due in the stall were visited: the sessions have as much to
+        // catch up on.
+        let in_grace = batch.has_more && batch.now < batch.grace_until;
+        if in_grace || now > batch.now + self.stall_ticks {
+            batch.grace_until = now + self.stall_ticks;
         }
-        turn.now = now;
-        self.collect(turn);
-        for ring in turn.alarms.drain(..) {
-            ring();
+        batch.now = now;
+        self.take_due(batch);
+        for callback in batch.timers.drain(..) {
+            callback();
         }
-        let mut visits = std::mem::take(&mut turn.visits);
-        for (key, client, visit) in visits.drain(..) {
-            if let Some((deadline, next)) = self.visit(&client, visit, turn) {
-                turn.visited.push((key, deadline, next));
-            }
+        let mut visits = std::mem::take(&mut batch.visits);
+        for (key, client, step) in visits.drain(..) {
+            batch.rescheduled.extend(self.visit(&client, step, batch).map(|next| (key, next)));
         }
-        turn.visits = visits;
+        batch.visits = visits;
         let mut wheel = self.wheel.lock();
-        for (key, deadline, next) in turn.visited.drain(..) {
-            if let Some(Entry::Watched { next: visit, .. }) = wheel.get_mut(key) {
-                *visit = next;
+        for (key, NextStep { deadline, step }) in batch.rescheduled.drain(..) {
+            if let Some(Entry::Client { next, .. }) = wheel.get_mut(key) {
+                *next = step;
                 wheel.schedule(key, deadline);
             }
         }
-        hand_over(wheel);
+        MutexGuard::unlock_fair(wheel);
     }
 
-    /// Takes a piece's worth of those who are due from the wheel.
-    fn collect(&self, turn: &mut Turn) {
+    /// Takes up to [`CLIENTS_PER_BATCH`] due entries from the wheel.
+    fn take_due(&self, batch: &mut Batch) {
         let mut wheel = self.wheel.lock();
-        turn.is_behind = !wheel.advance(turn.now, PIECE, &mut turn.due);
-        // Upgrading a handle waits for its client's memory. Looking at all of them first doesn't: the processor fetches many
-        // at a time.
-        for key in &turn.due {
-            if let Some(Entry::Watched { client, .. }) = wheel.get(*key) {
-                black_box(client.strong_count());
-            }
-        }
-        for key in turn.due.drain(..) {
+        batch.has_more = !wheel.advance(batch.now, CLIENTS_PER_BATCH, &mut batch.due);
+        prefetch(batch.due.iter().filter_map(|key| match wheel.get(*key) {
+            Some(Entry::Client { client, .. }) => Some(client.strong_count()),
+            Some(Entry::Timer(_)) | None => None,
+        }));
+        for key in batch.due.drain(..) {
             match wheel.get(key) {
-                Some(Entry::Watched { client, next }) => {
-                    turn.visits.extend(client.upgrade().map(|client| (key, client, *next)));
+                Some(Entry::Client { client, next }) => {
+                    batch.visits.extend(client.upgrade().map(|client| (key, client, *next)));
                 }
-                Some(Entry::Alarm(_)) => {
-                    if let Some(Entry::Alarm(ring)) = wheel.remove(key) {
-                        turn.alarms.push(ring);
+                Some(Entry::Timer(_)) => {
+                    if let Some(Entry::Timer(callback)) = wheel.remove(key) {
+                        batch.timers.push(callback);
                     }
                 }
                 None => {}
             }
         }
-        hand_over(wheel);
+        MutexGuard::unlock_fair(wheel);
     }
 
-    /// Does what is due and says what is next and when; nothing for one that ends.
-    fn visit(&self, client: &GatewayClient, visit: Visit, turn: &Turn) -> Option<(u64, Visit)> {
+    /// Runs a client's step and returns the next one; `None` if the client is closing.
+    fn visit(&self, client: &GatewayClient, step: Step, batch: &Batch) -> Option<NextStep> {
         if client.close_reason().is_some() {
             return None;
         }
-        let next_ping = self.next_ping(client, turn.now);
+        let next_ping = self.next_ping(client, batch.now);
         let last_ping = next_ping.saturating_sub(self.interval_ticks);
-        match visit {
-            Visit::Judge(_) if !client.is_heard() => self.judge(client, visit, turn),
-            Visit::Judge(pinged) if pinged >= last_ping => Some((next_ping, Visit::Ping)),
-            // Also right behind a judgement that took until the next ping was due.
-            Visit::Judge(_) | Visit::Ping => {
+        match step {
+            Step::CheckPong(_) if !client.is_active() => self.check_pong(client, step, batch),
+            Step::CheckPong(pinged_at) if pinged_at >= last_ping => {
+                Some(NextStep { deadline: next_ping, step: Step::Ping })
+            }
+            // A check that ran late may have reached the time of the next ping: that ping follows at once.
+            Step::CheckPong(_) | Step::Ping => {
                 client.ping();
-                Some((turn.now + self.timeout_ticks, Visit::Judge(last_ping)))
+                let deadline = batch.now + self.timeout_ticks;
+                Some(NextStep { deadline, step: Step::CheckPong(last_ping) })
             }
         }
     }
 
-    /// Closes a client that wasn't heard, if it has had its time.
-    fn judge(&self, client: &GatewayClient, visit: Visit, turn: &Turn) -> Option<(u64, Visit)> {
-        let again = turn.now + self.timeout_ticks;
+    /// Closes a client that has been silent since its ping, if its deadline is over. Otherwise returns the next check.
+    fn check_pong(&self, client: &GatewayClient, step: Step, batch: &Batch) -> Option<NextStep> {
+        let check_again = NextStep { deadline: batch.now + self.timeout_ticks, step };
         let Some(sent) = client.ping_sent_at() else {
-            // It waits behind a message that the client is still taking. If it takes none, `write_timeout` ends it.
-            return Some((again, visit));
+            // The ping can't be written yet, because the peer hasn't read a message that is partly written. If the peer
+            // reads nothing, `write_timeout` closes it.
+            return Some(check_again);
         };
         let deadline = self.tick_after(sent + self.timeout);
-        if deadline > turn.now {
-            return Some((deadline, visit));
+        if deadline > batch.now {
+            return Some(NextStep { deadline, step });
         }
-        if turn.now < turn.lenient_until {
-            // The sessions too: the answer may lie unread in the socket.
-            return Some((again, visit));
+        if batch.now < batch.grace_until {
+            // The sessions were stalled too: the pong may be unread in the socket.
+            return Some(check_again);
         }
         if client.close(CloseReason::PongTimeout) == CloseReason::PongTimeout {
             self.timeouts.add(1);
@@ -260,7 +271,7 @@ impl Heartbeat {
         None
     }
 
-    /// The next tick after `now` at the client's own offset in the interval.
+    /// The first tick after `now` at the client's own offset in the interval.
     fn next_ping(&self, client: &GatewayClient, now: u64) -> u64 {
         let offset = client.conn_id.bits() % self.interval_ticks;
         let earliest = now + 1;
@@ -277,11 +288,6 @@ impl Heartbeat {
     fn tick_after(&self, instant: Instant) -> u64 {
         instant.duration_since(self.started).as_nanos().div_ceil(self.tick.as_nanos()) as u64
     }
-}
-
-/// Whoever waits for the lock has it next. Woken only, it would come too late each time, until the turn is over.
-fn hand_over<T>(lock: MutexGuard<'_, T>) {
-    MutexGuard::unlock_fair(lock);
 }
 
 #[cfg(test)]

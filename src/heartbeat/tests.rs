@@ -4,14 +4,14 @@ use crate::auth::AuthInfo;
 const INTERVAL: u64 = 100;
 const TIMEOUT: u64 = 50;
 
-/// A heartbeat with ticks of a millisecond.
+/// A heartbeat with ticks of one millisecond.
 fn heartbeat() -> Arc<Heartbeat> {
     heartbeat_with(TIMEOUT)
 }
 
 fn heartbeat_with(timeout_ticks: u64) -> Arc<Heartbeat> {
     let (interval, timeout) = (Duration::from_millis(INTERVAL), Duration::from_millis(TIMEOUT));
-    let heartbeat = Heartbeat::new(&config::Heartbeat { interval, timeout }, Arc::default());
+    let heartbeat = Heartbeat::new(&config::HeartbeatConfig { interval, timeout }, Arc::default());
     assert_eq!((heartbeat.interval_ticks, heartbeat.timeout_ticks), (INTERVAL, TIMEOUT));
     Arc::new(Heartbeat { timeout_ticks, timeout: Duration::from_millis(timeout_ticks), ..heartbeat })
 }
@@ -20,34 +20,30 @@ fn client() -> Arc<GatewayClient> {
     GatewayClient::unconnected(AuthInfo::anonymous())
 }
 
-/// A turn in time.
-fn turn(heartbeat: &Heartbeat, now: u64) {
-    turn_from(heartbeat, now - 1, now);
+/// Runs all batches of a tick, without a stall.
+fn run_tick(heartbeat: &Heartbeat, now: u64) {
+    run_tick_after(heartbeat, now - 1, now);
 }
 
-/// A turn after a long pause.
-fn turn_after_a_pause(heartbeat: &Heartbeat, now: u64) {
-    turn_from(heartbeat, now - INTERVAL, now);
-}
-
-fn turn_from(heartbeat: &Heartbeat, last: u64, now: u64) {
-    let mut turn = Turn { now: last, ..Turn::default() };
-    heartbeat.turn(&mut turn, now);
-    while turn.is_behind {
-        heartbeat.turn(&mut turn, now);
+/// Runs all batches of the tick `now`, where the tick `last` was the one before it.
+fn run_tick_after(heartbeat: &Heartbeat, last: u64, now: u64) {
+    let mut batch = Batch { now: last, ..Batch::default() };
+    heartbeat.run_batch(&mut batch, now);
+    while batch.has_more {
+        heartbeat.run_batch(&mut batch, now);
     }
 }
 
-/// What is next for the only client, and when it is due.
-fn next(heartbeat: &Heartbeat, watch: &Watch) -> Visit {
-    match heartbeat.wheel.lock().get(watch.key) {
-        Some(Entry::Watched { next, .. }) => *next,
-        _ => panic!("no client there"),
+/// A client's next step.
+fn next(heartbeat: &Heartbeat, guard: &TimerGuard) -> Step {
+    match heartbeat.wheel.lock().get(guard.key) {
+        Some(Entry::Client { next, .. }) => *next,
+        _ => panic!("the client isn't in the wheel"),
     }
 }
 
 #[test]
-fn pings_keep_the_clients_own_offset() {
+fn pings_keep_the_offset_of_the_client() {
     let heartbeat = heartbeat();
     for _ in 0..100 {
         let client = client();
@@ -71,188 +67,188 @@ fn first_pings_are_spread_over_the_interval() {
 }
 
 #[test]
-fn a_client_that_answers_lives_from_ping_to_ping() {
+fn active_client_is_pinged_each_interval_and_stays_open() {
     let (heartbeat, client) = (heartbeat(), client());
-    let watch = heartbeat.watch_from(0, &client);
+    let guard = heartbeat.register_at(0, &client);
     let mut ping = heartbeat.next_ping(&client, 0);
     for _ in 0..5 {
-        turn(&heartbeat, ping);
-        assert_eq!(next(&heartbeat, &watch), Visit::Judge(ping));
-        client.heard();
-        turn(&heartbeat, ping + TIMEOUT);
-        assert_eq!((next(&heartbeat, &watch), client.close_reason()), (Visit::Ping, None));
+        run_tick(&heartbeat, ping);
+        assert_eq!(next(&heartbeat, &guard), Step::CheckPong(ping));
+        client.mark_active();
+        run_tick(&heartbeat, ping + TIMEOUT);
+        assert_eq!((next(&heartbeat, &guard), client.close_reason()), (Step::Ping, None));
         ping += INTERVAL;
     }
 }
 
 #[test]
-fn a_timeout_as_long_as_the_interval_skips_no_ping() {
+fn timeout_as_long_as_the_interval_skips_no_ping() {
     for timeout in [INTERVAL - 1, INTERVAL] {
         let (heartbeat, client) = (heartbeat_with(timeout), client());
-        let watch = heartbeat.watch_from(0, &client);
+        let guard = heartbeat.register_at(0, &client);
         let first = heartbeat.next_ping(&client, 0);
-        let mut pinged = Vec::new();
-        // Every third tick: the wheel is late by up to two.
+        let mut pings = Vec::new();
+        // Every third tick only: the wheel is late by up to two ticks.
         for now in (first..first + 10 * INTERVAL).step_by(3) {
-            turn(&heartbeat, now);
-            if let Visit::Judge(tick) = next(&heartbeat, &watch) {
-                pinged.push(tick);
-                client.heard();
+            run_tick(&heartbeat, now);
+            if let Step::CheckPong(tick) = next(&heartbeat, &guard) {
+                pings.push(tick);
+                client.mark_active();
             }
         }
-        pinged.dedup();
-        let each: Vec<u64> = (0..10).map(|round| first + round * INTERVAL).collect();
-        assert_eq!(pinged, each, "with a timeout of {timeout}");
+        pings.dedup();
+        let expected: Vec<u64> = (0..10).map(|round| first + round * INTERVAL).collect();
+        assert_eq!(pings, expected, "with a timeout of {timeout}");
     }
 }
 
 #[test]
-fn a_client_that_never_answers_its_first_ping_is_closed() {
+fn client_that_never_answers_its_first_ping_is_closed() {
     let (heartbeat, client) = (heartbeat(), client());
-    let _watch = heartbeat.watch_from(0, &client);
+    let _guard = heartbeat.register_at(0, &client);
     let ping = heartbeat.next_ping(&client, 0);
-    turn(&heartbeat, ping);
-    client.sender.ping_sent();
+    run_tick(&heartbeat, ping);
+    client.outbox.ping_sent();
     let deadline = heartbeat.tick_after(client.ping_sent_at().unwrap() + heartbeat.timeout);
-    turn(&heartbeat, ping + TIMEOUT);
-    turn(&heartbeat, deadline.max(ping + TIMEOUT));
+    run_tick(&heartbeat, ping + TIMEOUT);
+    run_tick(&heartbeat, deadline.max(ping + TIMEOUT));
     assert_eq!((client.close_reason(), heartbeat.timeouts()), (Some(CloseReason::PongTimeout), 1));
 }
 
 #[test]
-fn a_ping_that_was_not_written_yet_is_not_judged() {
+fn unwritten_ping_does_not_time_out() {
     let (heartbeat, client) = (heartbeat(), client());
-    let watch = heartbeat.watch_from(0, &client);
+    let guard = heartbeat.register_at(0, &client);
     let ping = heartbeat.next_ping(&client, 0);
-    turn(&heartbeat, ping);
+    run_tick(&heartbeat, ping);
     for wait in 1..10 {
-        turn(&heartbeat, ping + wait * TIMEOUT);
-        assert_eq!((next(&heartbeat, &watch), client.close_reason()), (Visit::Judge(ping), None));
+        run_tick(&heartbeat, ping + wait * TIMEOUT);
+        assert_eq!((next(&heartbeat, &guard), client.close_reason()), (Step::CheckPong(ping), None));
     }
 }
 
 #[test]
-fn the_time_to_answer_counts_from_when_the_ping_was_written() {
+fn timeout_starts_when_the_ping_is_written() {
     let (heartbeat, client) = (heartbeat(), client());
-    let watch = heartbeat.watch_from(0, &client);
+    let guard = heartbeat.register_at(0, &client);
     let ping = heartbeat.next_ping(&client, 0);
-    turn(&heartbeat, ping);
-    // In wheel time the judgement comes at once; by the clock the ping has just been written.
+    run_tick(&heartbeat, ping);
+    // In ticks the deadline is over, but the ping was written just now.
     std::thread::sleep(Duration::from_millis(ping));
-    client.sender.ping_sent();
+    client.outbox.ping_sent();
     let written = heartbeat.tick_of(client.ping_sent_at().unwrap());
-    turn(&heartbeat, (ping + TIMEOUT).min(written + TIMEOUT - 1));
-    assert_eq!((next(&heartbeat, &watch), client.close_reason()), (Visit::Judge(ping), None));
+    run_tick(&heartbeat, (ping + TIMEOUT).min(written + TIMEOUT - 1));
+    assert_eq!((next(&heartbeat, &guard), client.close_reason()), (Step::CheckPong(ping), None));
 }
 
 #[test]
-fn a_process_that_stood_still_closes_nobody_at_once() {
+fn stalled_process_gives_clients_time_to_answer() {
     let heartbeat = heartbeat();
     let clients: Vec<_> = (0..50).map(|_| client()).collect();
-    let watches: Vec<_> = clients.iter().map(|client| heartbeat.watch_from(0, client)).collect();
-    turn(&heartbeat, INTERVAL);
-    clients.iter().for_each(|client| client.sender.ping_sent());
+    let guards: Vec<_> = clients.iter().map(|client| heartbeat.register_at(0, client)).collect();
+    run_tick(&heartbeat, INTERVAL);
+    clients.iter().for_each(|client| client.outbox.ping_sent());
     let awake = 1_000 * INTERVAL;
-    turn_after_a_pause(&heartbeat, awake);
-    for (client, watch) in clients.iter().zip(&watches) {
+    run_tick_after(&heartbeat, awake - INTERVAL, awake);
+    for (client, guard) in clients.iter().zip(&guards) {
         assert_eq!(client.close_reason(), None);
-        assert!(matches!(next(&heartbeat, watch), Visit::Judge(_)));
+        assert!(matches!(next(&heartbeat, guard), Step::CheckPong(_)));
     }
-    clients[0].heard();
-    turn(&heartbeat, awake + TIMEOUT);
+    clients[0].mark_active();
+    run_tick(&heartbeat, awake + TIMEOUT);
     let closed = clients.iter().filter(|client| client.close_reason() == Some(CloseReason::PongTimeout)).count();
-    assert_eq!((closed, clients[0].close_reason()), (49, None), "it answered; the others had their time again");
+    assert_eq!((closed, clients[0].close_reason()), (49, None), "the client that answered stays open");
 }
 
 #[test]
-fn a_dropped_watch_leaves_nothing_in_the_wheel() {
+fn dropped_guard_leaves_nothing_in_the_wheel() {
     let (heartbeat, client) = (heartbeat(), client());
-    let watch = heartbeat.watch_from(0, &client);
+    let guard = heartbeat.register_at(0, &client);
     assert!(!heartbeat.wheel.lock().is_empty());
-    drop(watch);
+    drop(guard);
     assert!(heartbeat.wheel.lock().is_empty());
     assert_eq!(Arc::strong_count(&client) + Arc::weak_count(&client), 1);
 }
 
-/// How many clients wait to be judged, and not for their ping.
-fn pinged(heartbeat: &Heartbeat, watches: &[Watch]) -> usize {
-    watches.iter().filter(|watch| matches!(next(heartbeat, watch), Visit::Judge(_))).count()
+/// The number of clients that were pinged and not checked yet.
+fn pinged(heartbeat: &Heartbeat, guards: &[TimerGuard]) -> usize {
+    guards.iter().filter(|guard| matches!(next(heartbeat, guard), Step::CheckPong(_))).count()
 }
 
 #[test]
-fn a_turn_has_pieces_and_goes_on_while_the_clock_does() {
+fn batches_are_bounded_while_the_clock_advances() {
     let heartbeat = heartbeat();
-    let clients: Vec<_> = (0..10 * PIECE).map(|_| client()).collect();
-    let watches: Vec<_> = clients.iter().map(|client| heartbeat.watch_from(0, client)).collect();
-    let mut turn = Turn { now: INTERVAL, ..Turn::default() };
-    // Slower than the clock: each piece takes a tick.
-    for piece in 1..10 {
-        heartbeat.turn(&mut turn, INTERVAL + piece);
-        assert_eq!((turn.is_behind, pinged(&heartbeat, &watches)), (true, piece as usize * PIECE));
+    let clients: Vec<_> = (0..10 * CLIENTS_PER_BATCH).map(|_| client()).collect();
+    let guards: Vec<_> = clients.iter().map(|client| heartbeat.register_at(0, client)).collect();
+    let mut batch = Batch { now: INTERVAL, ..Batch::default() };
+    // Each batch takes a tick.
+    for count in 1..10 {
+        heartbeat.run_batch(&mut batch, INTERVAL + count);
+        assert_eq!((batch.has_more, pinged(&heartbeat, &guards)), (true, count as usize * CLIENTS_PER_BATCH));
     }
-    heartbeat.turn(&mut turn, INTERVAL + 10);
-    assert_eq!((turn.is_behind, pinged(&heartbeat, &watches)), (false, clients.len()));
-    assert_eq!(turn.lenient_until, 0, "a long turn is no standstill");
+    heartbeat.run_batch(&mut batch, INTERVAL + 10);
+    assert_eq!((batch.has_more, pinged(&heartbeat, &guards)), (false, clients.len()));
+    assert_eq!(batch.grace_until, 0, "a sequence of batches is no stall");
 }
 
 #[test]
-fn leniency_lasts_until_everybody_was_visited() {
+fn grace_period_lasts_until_all_clients_were_visited() {
     let heartbeat = heartbeat();
-    let clients: Vec<_> = (0..20 * PIECE).map(|_| client()).collect();
-    let _watches: Vec<_> = clients.iter().map(|client| heartbeat.watch_from(0, client)).collect();
-    turn(&heartbeat, INTERVAL);
-    clients.iter().for_each(|client| client.sender.ping_sent());
+    let clients: Vec<_> = (0..20 * CLIENTS_PER_BATCH).map(|_| client()).collect();
+    let _guards: Vec<_> = clients.iter().map(|client| heartbeat.register_at(0, client)).collect();
+    run_tick(&heartbeat, INTERVAL);
+    clients.iter().for_each(|client| client.outbox.ping_sent());
     let awake = 1_000 * INTERVAL;
-    let (mut turn, mut now) = (Turn { now: INTERVAL, ..Turn::default() }, awake);
-    heartbeat.turn(&mut turn, now);
-    while turn.is_behind {
+    let (mut batch, mut now) = (Batch { now: INTERVAL, ..Batch::default() }, awake);
+    heartbeat.run_batch(&mut batch, now);
+    while batch.has_more {
         now += 2;
-        heartbeat.turn(&mut turn, now);
+        heartbeat.run_batch(&mut batch, now);
     }
-    assert!(now > awake + heartbeat.late_ticks, "longer than a moment");
+    assert!(now > awake + heartbeat.stall_ticks, "the batches take longer than the grace period");
     assert_eq!(clients.iter().filter(|client| client.close_reason().is_some()).count(), 0);
 }
 
-/// On one thread: a task that wants nothing but its turn has it after each piece.
+/// On a runtime with one thread, another task runs after each batch.
 #[tokio::test]
-async fn others_have_their_turn_between_two_pieces() {
+async fn heartbeat_yields_between_batches() {
     let started = Instant::now() - Duration::from_millis(10 * INTERVAL);
     let heartbeat = Arc::into_inner(heartbeat()).unwrap();
     let heartbeat = Arc::new(Heartbeat { started, ..heartbeat });
-    let clients: Vec<_> = (0..10 * PIECE).map(|_| client()).collect();
-    let watches: Vec<_> = clients.iter().map(|client| heartbeat.watch_from(0, client)).collect();
+    let clients: Vec<_> = (0..10 * CLIENTS_PER_BATCH).map(|_| client()).collect();
+    let guards: Vec<_> = clients.iter().map(|client| heartbeat.register_at(0, client)).collect();
     let running = heartbeat.clone();
     let running = tokio::spawn(async move { running.run().await });
-    let (mut turns, mut before) = (0, 0);
+    let (mut batches, mut before) = (0, 0);
     let deadline = Instant::now() + Duration::from_secs(30);
     while before < clients.len() {
-        assert!(Instant::now() < deadline, "{before} were pinged");
+        assert!(Instant::now() < deadline, "{before} clients were pinged");
         tokio::task::yield_now().await;
-        let now = pinged(&heartbeat, &watches);
-        assert!(now <= before + PIECE, "{} at once", now - before);
-        turns += usize::from(now > before);
+        let now = pinged(&heartbeat, &guards);
+        assert!(now <= before + CLIENTS_PER_BATCH, "{} clients in one batch", now - before);
+        batches += usize::from(now > before);
         before = now;
     }
-    assert!(turns >= 10, "{turns}");
+    assert!(batches >= 10, "{batches}");
     running.abort();
 }
 
 #[test]
-fn an_alarm_rings_once_and_not_at_all_when_it_was_dropped() {
-    let (heartbeat, rung) = (heartbeat(), Arc::new(Counter::default()));
-    let alarm = |after: Duration| {
-        let rung = rung.clone();
-        heartbeat.alarm(after, move || rung.add(1))
+fn timer_fires_once_unless_dropped() {
+    let (heartbeat, fired) = (heartbeat(), Arc::new(Counter::default()));
+    let timer = |after: Duration| {
+        let fired = fired.clone();
+        heartbeat.schedule(after, move || fired.add(1))
     };
     let (hour, day) = (Duration::from_secs(3600), Duration::from_secs(86_400));
-    let (_kept, dropped, later) = (alarm(hour), alarm(hour), alarm(day));
+    let (_kept, dropped, later) = (timer(hour), timer(hour), timer(day));
     drop(dropped);
     let due = heartbeat.tick_after(Instant::now() + hour);
-    turn_from(&heartbeat, 0, due - 1_000);
-    assert_eq!(rung.get(), 0);
-    turn_from(&heartbeat, due - 1_000, due);
-    turn_from(&heartbeat, due, due + 1_000);
-    assert_eq!(rung.get(), 1);
+    run_tick_after(&heartbeat, 0, due - 1_000);
+    assert_eq!(fired.get(), 0);
+    run_tick_after(&heartbeat, due - 1_000, due);
+    run_tick_after(&heartbeat, due, due + 1_000);
+    assert_eq!(fired.get(), 1);
     drop(later);
     assert!(heartbeat.wheel.lock().is_empty());
 }

@@ -1,18 +1,19 @@
-//! A timer wheel: which of many entries are due at a tick. No clock, no tokio, no lock.
+//! A timer wheel: finds the entries that are due at a tick. It has no clock, no lock and no runtime.
 //!
-//! Hashed: an entry waits in the slot of its deadline modulo the number of slots, and is passed over in rounds that
-//! are too early for it. Scheduling and removing cost the same with ten entries and with a million.
+//! It is a hashed wheel: an entry is in the slot of its deadline modulo the number of slots, and is skipped in rounds
+//! before its deadline. Scheduling and removing take constant time.
 
-/// Slots; a power of two.
+/// The number of slots. Must be a power of two.
 const SLOTS: usize = 1024;
 
-/// Entries that are stored together. A wheel that grows moves none of them: nobody waits while a million are copied.
+/// Entries are allocated in chunks of this size. A growing wheel moves no entry: the lock isn't held while a million entries
+/// are copied.
 const CHUNK: usize = 1024;
 
-/// No entry: the end of a list.
+/// The index that marks the end of a list.
 const NIL: u32 = u32::MAX;
 
-/// Names one entry as long as it is in the wheel, and never a later one.
+/// Identifies an entry. After the entry is removed, the key is invalid, even if the memory is used for another entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Key {
     index: u32,
@@ -21,24 +22,28 @@ pub struct Key {
 
 #[derive(Debug)]
 struct Entry<T> {
-    /// `None` while the place is free; `next` is then the next free place.
+    /// `None` while this position is free; `next` is then the next free position.
     value: Option<T>,
     deadline: u64,
+    /// Incremented when the entry is removed; a key with another generation is invalid.
     generation: u32,
+    /// Whether the entry is linked into the slot of its deadline.
     scheduled: bool,
     previous: u32,
     next: u32,
 }
 
-/// Entries of `T`, each with at most one deadline, in ticks.
+/// Entries of type `T`, each with at most one deadline, in ticks.
 #[derive(Debug)]
 pub struct TimerWheel<T> {
+    /// The first entry of each slot's list.
     slots: Box<[u32; SLOTS]>,
-    /// Each full but for the last.
+    /// All chunks but the last are full.
     chunks: Vec<Vec<Entry<T>>>,
+    /// The first free position.
     free: u32,
     len: usize,
-    /// Everything due up to here was handed out.
+    /// All entries due up to this tick were returned by `advance`.
     now: u64,
 }
 
@@ -49,9 +54,9 @@ impl<T> Default for TimerWheel<T> {
 }
 
 impl<T> TimerWheel<T> {
-    /// Takes in an entry that is due at `deadline`; one that lies in the past is due at the next tick.
+    /// Adds an entry that is due at `deadline`, or at the next tick if that is in the past.
     pub fn insert(&mut self, value: T, deadline: u64) -> Key {
-        let index = self.place(value);
+        let index = self.allocate(value);
         self.len += 1;
         self.link(index, deadline);
         Key { index, generation: self.at(index).generation }
@@ -62,13 +67,13 @@ impl<T> TimerWheel<T> {
         self.entry(key).and_then(|entry| entry.value.as_ref())
     }
 
-    /// The entry's value, to change.
+    /// The entry's value, mutably.
     pub fn get_mut(&mut self, key: Key) -> Option<&mut T> {
         let index = self.entry(key).map(|_| key.index)?;
         self.at_mut(index).value.as_mut()
     }
 
-    /// Gives an entry, if it is still there, a new deadline instead of any that it has.
+    /// Sets an entry's deadline. Does nothing if the entry was removed.
     pub fn schedule(&mut self, key: Key, deadline: u64) {
         if self.entry(key).is_some() {
             self.unlink(key.index);
@@ -76,7 +81,7 @@ impl<T> TimerWheel<T> {
         }
     }
 
-    /// Takes an entry out, scheduled or not.
+    /// Removes an entry, scheduled or not.
     pub fn remove(&mut self, key: Key) -> Option<T> {
         self.entry(key)?;
         self.unlink(key.index);
@@ -88,16 +93,16 @@ impl<T> TimerWheel<T> {
         entry.value.take()
     }
 
-    /// Goes on towards tick `now`, and adds to `due` each entry whose deadline has come, in no order, until there are
-    /// `most` in it. An entry in it stays in the wheel, unscheduled, until it is scheduled again or removed.
+    /// Advances to tick `now` and appends each entry that is due to `due`, in no particular order, until `due` has `limit`
+    /// entries. Those entries stay in the wheel, unscheduled, until they are scheduled again or removed.
     ///
-    /// Says whether it got there; if not, the next call goes on. Ticks that were missed are caught up. Going back
+    /// Returns whether it reached `now`; if not, the next call continues. Skipped ticks are caught up. A tick in the past
     /// changes nothing.
-    pub fn advance(&mut self, now: u64, most: usize, due: &mut Vec<Key>) -> bool {
-        // After a jump over the whole wheel, one look at each slot finds everything.
+    pub fn advance(&mut self, now: u64, limit: usize, due: &mut Vec<Key>) -> bool {
+        // After a jump over more than a whole round, one visit of each slot finds everything.
         self.now = self.now.max(now.saturating_sub(SLOTS as u64));
         while self.now < now {
-            if !self.take_due(slot_of(self.now + 1), now, most, due) {
+            if !self.take_due(slot_of(self.now + 1), now, limit, due) {
                 return false;
             }
             self.now += 1;
@@ -110,14 +115,14 @@ impl<T> TimerWheel<T> {
         self.len == 0
     }
 
-    /// Says whether it has seen the whole slot.
-    fn take_due(&mut self, slot: usize, now: u64, most: usize, due: &mut Vec<Key>) -> bool {
+    /// Returns whether it has visited the whole slot.
+    fn take_due(&mut self, slot: usize, now: u64, limit: usize, due: &mut Vec<Key>) -> bool {
         let mut index = self.slots[slot];
         while index != NIL {
             let entry = self.at(index);
             let (next, deadline, generation) = (entry.next, entry.deadline, entry.generation);
             if deadline <= now {
-                if due.len() >= most {
+                if due.len() >= limit {
                     return false;
                 }
                 self.unlink(index);
@@ -141,8 +146,8 @@ impl<T> TimerWheel<T> {
         &mut self.chunks[index as usize / CHUNK][index as usize % CHUNK]
     }
 
-    /// Stores a value in a free place, or a new one.
-    fn place(&mut self, value: T) -> u32 {
+    /// Stores a value at a free position, or at a new one.
+    fn allocate(&mut self, value: T) -> u32 {
         if self.free != NIL {
             let index = self.free;
             let entry = self.at_mut(index);
@@ -155,7 +160,7 @@ impl<T> TimerWheel<T> {
             self.chunks.push(Vec::with_capacity(CHUNK));
         }
         let full = (self.chunks.len() - 1) * CHUNK;
-        let chunk = self.chunks.last_mut().expect("it was just looked after");
+        let chunk = self.chunks.last_mut().expect("a chunk was pushed if there was none");
         let index = u32::try_from(full + chunk.len()).ok().filter(|index| *index != NIL);
         chunk.push(Entry {
             value: Some(value),
@@ -169,7 +174,7 @@ impl<T> TimerWheel<T> {
     }
 
     fn link(&mut self, index: u32, deadline: u64) {
-        // The slot of a past deadline would come round too late.
+        // The slot of a past deadline would be visited only in the next round.
         let deadline = deadline.max(self.now + 1);
         let slot = slot_of(deadline);
         let head = std::mem::replace(&mut self.slots[slot], index);
@@ -187,9 +192,10 @@ impl<T> TimerWheel<T> {
             return;
         }
         let (previous, next, slot) = (entry.previous, entry.next, slot_of(entry.deadline));
-        match previous {
-            NIL => self.slots[slot] = next,
-            previous => self.at_mut(previous).next = next,
+        if previous == NIL {
+            self.slots[slot] = next;
+        } else {
+            self.at_mut(previous).next = next;
         }
         if next != NIL {
             self.at_mut(next).previous = previous;

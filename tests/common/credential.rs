@@ -1,25 +1,32 @@
-//! A token made by the gateway's own command, and the settings that let it in.
+//! Credentials: what goes into the configuration and what a client sends.
 
 use super::Gateway;
+use aisopod_gateway::auth::SecretDigest;
 use std::process::Command;
 
+/// A token made by `aisopod-gateway token`.
 pub struct Credential {
     pub token: String,
-    /// `[auth]` with this credential alone; tables may follow.
+    /// `[auth]` with this credential alone. Further tables may follow.
     pub settings: String,
 }
 
 impl Credential {
     pub fn new(name: &str, role: &str) -> Credential {
         let output = Command::new(Gateway::binary()).args(["token", "--name", name, "--role", role]).output().unwrap();
-        let text = String::from_utf8(output.stdout).expect("text");
+        let text = String::from_utf8(output.stdout).expect("UTF-8");
         let (_, entry) = text.split_once("[[auth.credentials]]").unwrap_or_else(|| panic!("no entry: {text}"));
         let token = text.lines().find(|line| !line.starts_with('#')).expect("a token").to_owned();
         Credential { token, settings: format!("[auth]\nmode = \"token\"\n[[auth.credentials]]{entry}\n") }
     }
 
-    /// As an `Authorization` header's value.
+    /// The value of the `Authorization` header.
     pub fn bearer(&self) -> String {
         format!("Bearer {}", self.token)
     }
+}
+
+/// The SHA-256 of a secret in hex, as in the configuration.
+pub fn digest(secret: &str) -> String {
+    SecretDigest::of(secret.as_bytes()).to_hex()
 }

@@ -1,99 +1,121 @@
-//! A program beside the gateway: its lines as they come. Killed when dropped.
+//! Another program as a child process, with its output line by line.
 
-use super::{PATIENCE, wait_until};
+use super::{TIMEOUT, wait_for};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+/// The lines of a stream, collected by a thread.
+#[derive(Default)]
+pub struct Lines {
+    lines: Mutex<Vec<String>>,
+    added: Condvar,
+}
+
+impl Lines {
+    /// Collects the lines of a piped stream until its end.
+    pub fn collect(stream: Option<impl Read + Send + 'static>) -> Arc<Lines> {
+        let lines = Arc::new(Lines::default());
+        let collected = lines.clone();
+        read_lines(stream, move |line| {
+            collected.lines.lock().unwrap().push(line);
+            collected.added.notify_all();
+        });
+        lines
+    }
+
+    /// All lines so far.
+    pub fn all(&self) -> Vec<String> {
+        self.lines.lock().unwrap().clone()
+    }
+
+    /// Waits for the first line that matches. Panics with `what` after [`TIMEOUT`].
+    pub fn wait_for(&self, what: &str, matches: impl Fn(&str) -> bool) -> String {
+        let deadline = Instant::now() + TIMEOUT;
+        let mut lines = self.lines.lock().unwrap();
+        loop {
+            if let Some(line) = lines.iter().find(|line| matches(line)) {
+                return line.clone();
+            }
+            assert!(Instant::now() < deadline, "no line with {what}: {:#?}", *lines);
+            lines = self.added.wait_timeout(lines, Duration::from_millis(100)).unwrap().0;
+        }
+    }
+}
+
+/// A running program. Killed when dropped.
 pub struct Process {
     child: Child,
     stdin: Option<ChildStdin>,
-    answers: Receiver<String>,
-    complaints: Arc<Mutex<Vec<String>>>,
+    stdout: Receiver<String>,
+    stderr: Arc<Lines>,
 }
 
 impl Process {
     pub fn start(command: &mut Command) -> Process {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the program starts");
-        let (sender, answers) = channel();
-        let complaints = Arc::new(Mutex::new(Vec::new()));
-        let stderr = complaints.clone();
-        read_lines(child.stdout.take(), move |line| {
-            // Nobody may be interested any more.
-            let _ = sender.send(line);
-        });
-        read_lines(child.stderr.take(), move |line| stderr.lock().unwrap().push(line));
-        Process { stdin: child.stdin.take(), child, answers, complaints }
+        let (sender, stdout) = channel();
+        // Sending fails once the process is dropped.
+        read_lines(child.stdout.take(), move |line| _ = sender.send(line));
+        let stderr = Lines::collect(child.stderr.take());
+        Process { stdin: child.stdin.take(), child, stdout, stderr }
     }
 
-    /// Takes its standard input, for a thread of its own.
+    /// Takes the standard input, for use by another thread.
     pub fn take_stdin(&mut self) -> ChildStdin {
         self.stdin.take().expect("an open standard input")
     }
 
-    /// Writes a line to its standard input.
-    pub fn say(&mut self, line: &str) {
+    /// Writes a line to the standard input.
+    pub fn write_line(&mut self, line: &str) {
         let stdin = self.stdin.as_mut().expect("an open standard input");
         if let Err(error) = writeln!(stdin, "{line}") {
-            panic!("{line:?} was not read: {error}; {:#?}", self.complaints());
+            panic!("writing {line:?}: {error}; {:#?}", self.stderr());
         }
     }
 
-    /// The next line of its standard output.
-    pub fn hear(&self) -> String {
-        self.answers
-            .recv_timeout(PATIENCE)
-            .unwrap_or_else(|error| panic!("no further line: {error}; {:#?}", self.complaints()))
+    /// The next line of the standard output.
+    pub fn read_line(&self) -> String {
+        let line = self.stdout.recv_timeout(TIMEOUT);
+        line.unwrap_or_else(|error| panic!("no further line: {error}; {:#?}", self.stderr()))
     }
 
-    /// The same as JSON.
-    pub fn hear_json(&self) -> Value {
-        let line = self.hear();
+    /// The next line of the standard output, as JSON.
+    pub fn read_json(&self) -> Value {
+        let line = self.read_line();
         serde_json::from_str(&line).unwrap_or_else(|error| panic!("not JSON: {error}: {line:?}"))
     }
 
-    /// Its standard error so far.
-    pub fn complaints(&self) -> Vec<String> {
-        self.complaints.lock().unwrap().clone()
+    /// The standard error so far.
+    pub fn stderr(&self) -> Vec<String> {
+        self.stderr.all()
     }
 
-    /// Waits until its standard error has a line that fits.
-    pub fn wait_for_complaint(&self, what: &str, fits: impl Fn(&str) -> bool) -> String {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            if let Some(line) = self.complaints().into_iter().find(|line| fits(line)) {
-                return line;
-            }
-            assert!(Instant::now() < deadline, "no line with {what}: {:#?}", self.complaints());
-            thread::sleep(Duration::from_millis(5));
-        }
+    /// Waits for a line of the standard error that matches.
+    pub fn wait_for_stderr(&self, what: &str, matches: impl Fn(&str) -> bool) -> String {
+        self.stderr.wait_for(what, matches)
     }
 
-    /// Waits for its end.
+    /// Waits for the exit.
     pub fn wait(&mut self) -> ExitStatus {
-        let mut ended = None;
-        wait_until("the program ends", || {
-            ended = self.child.try_wait().expect("a child");
-            ended.is_some()
-        });
-        ended.expect("it ended")
+        wait_for("the program's exit", || self.child.try_wait().expect("a child"))
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It may have ended already.
+        // Both fail if it has exited.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-fn read_lines(stream: Option<impl Read + Send + 'static>, mut each: impl FnMut(String) + Send + 'static) {
+fn read_lines(stream: Option<impl Read + Send + 'static>, each: impl FnMut(String) + Send + 'static) {
     let stream = stream.expect("a piped stream");
-    thread::spawn(move || BufReader::new(stream).lines().map_while(Result::ok).for_each(&mut each));
+    thread::spawn(move || BufReader::new(stream).lines().map_while(Result::ok).for_each(each));
 }

@@ -1,4 +1,4 @@
-//! Where the programs and packages are that some tests need; `make tools` installs them.
+//! Programs and packages that some tests need. `make tools` installs them.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -11,41 +11,41 @@ pub fn dir() -> PathBuf {
     }
 }
 
-/// The Python packages among them, for `PYTHONPATH`.
+/// Its Python packages, for `PYTHONPATH`.
 pub fn python_packages() -> PathBuf {
     dir().join("python")
 }
 
-/// The Node packages among them, for `NODE_PATH`.
+/// Its Node packages, for `NODE_PATH`.
 pub fn node_packages() -> PathBuf {
     dir().join("node/node_modules")
 }
 
-/// Finds a program or a package. Without it the calling test says that it is skipped; with `CI=true` it fails.
+/// Finds a program or a package. If it is missing, reports the calling test as skipped; with `CI=true` it fails.
 pub fn require(tool: &str) -> Option<PathBuf> {
     find(tool).or_else(|| skip(&format!("{tool} is not installed; make tools installs it")))
 }
 
-/// Whether the tests run as root. Without it the calling test says that it is skipped; with `CI=true` it fails.
-pub fn require_root(what_for: &str) -> Option<()> {
+/// Checks that the tests run as root. If not, reports the calling test as skipped; with `CI=true` it fails.
+pub fn require_root(purpose: &str) -> Option<()> {
     let id = std::process::Command::new("id").arg("-u").output().expect("id");
-    if id.stdout == b"0\n" { Some(()) } else { skip(&format!("{what_for} needs root")) }
+    if id.stdout == b"0\n" { Some(()) } else { skip(&format!("{purpose} needs root")) }
 }
 
-/// Says that the calling test is skipped; with `CI=true` it fails.
-pub fn skip<T>(why: &str) -> Option<T> {
-    assert!(std::env::var_os("CI").is_none_or(|value| value != "true"), "not to be skipped in CI: {why}");
+/// Reports the calling test as skipped; with `CI=true` it fails.
+pub fn skip<T>(reason: &str) -> Option<T> {
+    assert!(std::env::var_os("CI").is_none_or(|value| value != "true"), "can't be skipped in CI: {reason}");
     let thread = std::thread::current();
     let test = thread.name().unwrap_or("a test");
-    // Not eprintln!, which the test runner swallows.
-    let _ = writeln!(std::io::stderr(), "SKIPPED {test}: {why}");
+    // The test runner would capture eprintln!.
+    let _ = writeln!(std::io::stderr(), "SKIPPED {test}: {reason}");
     None
 }
 
 fn find(tool: &str) -> Option<PathBuf> {
-    let mut places = vec![dir().join("bin"), python_packages(), node_packages()];
-    places.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
-    // Not in everybody's PATH, but good for reading.
-    places.extend(["/usr/sbin", "/sbin"].map(PathBuf::from));
-    places.into_iter().map(|place| place.join(tool)).find(|path| path.exists())
+    let mut dirs = vec![dir().join("bin"), python_packages(), node_packages()];
+    dirs.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
+    // Programs in these may be run by all users, although they are not always in PATH.
+    dirs.extend(["/usr/sbin", "/sbin"].map(PathBuf::from));
+    dirs.into_iter().map(|dir| dir.join(tool)).find(|path| path.exists())
 }

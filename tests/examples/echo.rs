@@ -1,11 +1,13 @@
-//! A program on the library that isn't JSON-RPC: what a client sends comes back, and what begins with `!` goes to
-//! everybody. The benchmark compares it with other servers that do the same.
+//! A gateway with another handler than JSON-RPC: it echoes each message and sends a message that starts with `!` to all
+//! clients. The benchmark compares it with other servers that do the same.
 //!
-//! Prints one line, `listening ADDRESS`, once it accepts, and ends on SIGTERM.
+//! Prints one line, `listening ADDRESS`, once it accepts connections, and exits on SIGTERM.
 
+use aisopod_gateway::auth::{AuthInfo, Authenticator, Credential, Role, SecretDigest};
+use aisopod_gateway::config::{Config, ListenAddr};
 use aisopod_gateway::{
-    AuthInfo, Authenticator, ClientRegistry, Config, Credential, Gateway, GatewayClient, Handler, ListenAddr, Listener,
-    Rest, Role, SecretDigest, Shutdown, Utf8Bytes, broadcast, descriptor_limit, runtime,
+    BoxFuture, ClientRegistry, Gateway, GatewayClient, Handler, Listener, Message, Shutdown, broadcast, build_runtime,
+    descriptor_limit,
 };
 use lexopt::prelude::*;
 use std::io::{self, Write};
@@ -16,7 +18,7 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-/// As the daemon's.
+/// The allocator of the daemon.
 #[cfg(feature = "jemalloc")]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
@@ -26,20 +28,20 @@ const USAGE: &str = "usage: echo --listen IP:PORT [--token TOKEN] [--ping-interv
 /// `EX_USAGE` of sysexits(3).
 const EX_USAGE: u8 = 64;
 
-/// A text message that begins with this goes to everybody.
-const BROADCAST: char = '!';
+/// The first byte of a message to all clients.
+const BROADCAST: u8 = b'!';
 
 struct Echo {
     registry: Arc<ClientRegistry>,
 }
 
 impl Handler for Echo {
-    fn on_message(&self, client: &Arc<GatewayClient>, text: Utf8Bytes) -> Option<Rest> {
-        if text.starts_with(BROADCAST) {
-            broadcast(self.registry.list(), text);
+    fn on_message(&self, client: &Arc<GatewayClient>, message: Message) -> Option<BoxFuture<'static, ()>> {
+        if message.payload().first() == Some(&BROADCAST) {
+            broadcast(self.registry.list(), message);
         } else {
-            // Who is full or gone is closed by the session.
-            let _ = client.send(text);
+            // A client that can't be sent to is closed by its session.
+            let _ = client.send(message);
         }
         None
     }
@@ -53,7 +55,7 @@ fn main() -> ExitCode {
             return ExitCode::from(EX_USAGE);
         }
     };
-    match runtime().and_then(|runtime| runtime.block_on(serve(config))) {
+    match build_runtime().and_then(|runtime| runtime.block_on(serve(config))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");
@@ -65,12 +67,12 @@ fn main() -> ExitCode {
 fn config() -> Result<Config, lexopt::Error> {
     let (mut listen, mut parser) = (None, lexopt::Parser::from_env());
     let mut config = Config::new(descriptor_limit());
-    // Practically never.
+    // An hour: in practice no ping during a benchmark.
     (config.heartbeat.interval, config.heartbeat.timeout) = (Duration::from_secs(3600), Duration::from_secs(3600));
     while let Some(argument) = parser.next()? {
         match argument {
             Long("listen") => listen = Some(parser.value()?.parse::<SocketAddr>()?),
-            Long("token") => config.auth = only(&parser.value()?.string()?),
+            Long("token") => config.auth = single_token(&parser.value()?.string()?),
             Long("ping-interval") => {
                 let interval = parser.value()?.parse_with(seconds)?;
                 (config.heartbeat.interval, config.heartbeat.timeout) = (interval, interval);
@@ -79,14 +81,14 @@ fn config() -> Result<Config, lexopt::Error> {
         }
     }
     config.listen = vec![ListenAddr::Tcp(listen.ok_or("--listen is missing")?)];
-    match config.insecurity() {
+    match config.exposure_error() {
         Some(problem) => Err(problem.into()),
         None => Ok(config),
     }
 }
 
-/// Lets in whoever shows this token, as an operator, of whom there may be many.
-fn only(token: &str) -> Authenticator {
+/// Accepts one token, for any number of operators.
+fn single_token(token: &str) -> Authenticator {
     let info = Arc::new(AuthInfo::new("echo", Role::Operator, []));
     Authenticator::Token(vec![Credential { info, digest: SecretDigest::of(token.as_bytes()) }])
 }
@@ -107,7 +109,7 @@ async fn serve(config: Config) -> io::Result<()> {
     let stop_on_signal = async move {
         terminate.recv().await;
         stop.send_replace(Shutdown::Now);
-        // Keeps the channel open: the end may still be on its way.
+        // Keeps the channel open: a closed one means shutdown as well.
         std::future::pending::<()>().await;
     };
     tokio::spawn(stop_on_signal);

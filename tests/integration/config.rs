@@ -1,40 +1,11 @@
-//! What is wrong with a configuration, word for word: the file with its line, the setting, what is allowed.
+//! Problems of a configuration file and of flags, word for word: the line, the setting, what is expected.
 
 use crate::common::Gateway;
-use std::path::Path;
-use std::process::{Command, Output};
-
-/// The exit codes of sysexits(3) for wrong flags and for a wrong configuration.
-const EX_USAGE: i32 = 64;
-const EX_CONFIG: i32 = 78;
-
-/// Runs the gateway with arguments in a directory, with at most 500 descriptors.
-pub fn run(dir: &Path, args: &[&str]) -> Output {
-    let mut command = Command::new("sh");
-    command.args(["-c", "ulimit -n 500 && exec \"$0\" \"$@\""]).arg(Gateway::binary()).args(args);
-    command.current_dir(dir).env_remove("CREDENTIALS_DIRECTORY").output().expect("a shell")
-}
-
-/// Checks a configuration and wants exactly these problems, each `line: message`; none means that it is valid.
-pub fn check(dir: &Path, text: &str, problems: &[&str]) {
-    std::fs::write(dir.join("config.toml"), text).unwrap();
-    check_output(&run(dir, &["--check", "--config", "config.toml"]), text, problems);
-}
-
-/// The same for what was run already.
-pub fn check_output(output: &Output, text: &str, problems: &[&str]) {
-    let stderr = String::from_utf8(output.stderr.clone()).expect("UTF-8");
-    let wanted: String = problems.iter().map(|problem| format!("config.toml:{problem}\n")).collect();
-    assert_eq!(stderr, wanted, "of {text}");
-    let (code, end) = if problems.is_empty() { (0, "the configuration is valid\n") } else { (EX_CONFIG, "") };
-    assert_eq!(output.status.code(), Some(code), "of {text}");
-    let stdout = String::from_utf8_lossy(&output.stdout);
-    let is_warning = |line: &str| line.starts_with("warning: ");
-    assert!(stdout.strip_suffix(end).is_some_and(|before| before.lines().all(is_warning)), "of {text}: {stdout}");
-}
+use crate::common::config_check::{self, EX_CONFIG, EX_USAGE, assert_output, assert_problems, run};
+use std::process::Command;
 
 #[rustfmt::skip]
-const GOOD: &[&str] = &[
+const VALID: &[&str] = &[
     "",
     "# nothing but a comment\n[handshake]\n[heartbeat]\n[limits]\n[auth]\n[shutdown]\n",
     "listen = \"127.0.0.1:0\"\nlog_level = \"off\"\n",
@@ -55,29 +26,30 @@ const LISTEN: &str = "allowed: an IP address with a port, as \"127.0.0.1:8080\" 
 const LEVELS: &str = "allowed: \"off\", \"error\", \"warn\", \"info\", \"debug\", \"trace\"";
 const TIME: &str = "allowed: \"10ms\" to \"1h\", a whole number with ms, s, m or h";
 const ORIGIN: &str = "allowed: \"*\", \"null\", or scheme and host, as \"https://example.com\"";
-const INSECURE: &str = "would let anybody in; allowed while auth.mode is \"none\": 127.0.0.1, [::1], unix: paths, \
-                        or auth.allow_insecure = true";
+const INSECURE: &str = "can be reached from other machines and needs credentials: set auth.mode = \"token\" and create them \
+                        with: aisopod-gateway token --name NAME --role ROLE; allowed without credentials: \
+                        127.0.0.1, [::1], unix: paths, or auth.allow_insecure = true";
 const DESCRIPTORS: &str = "allowed: 1 to 400, the descriptor limit of 500 less 100 in reserve; LimitNOFILE= or ulimit \
                            -n raises it";
 
-/// A file, and its problems; the words in capitals stand for the texts above.
+/// A file and its problems. The words in capitals are replaced by the texts above.
 #[rustfmt::skip]
-const BAD: &[(&str, &[&str])] = &[
-    // The top.
+const INVALID: &[(&str, &[&str])] = &[
+    // Settings above the first section.
     ("listen = \"localhost:80\"",             &["1: listen = \"localhost:80\"; LISTEN"]),
     ("listen = \"127.0.0.1\"",                &["1: listen = \"127.0.0.1\"; LISTEN"]),
     ("listen = \"unix:gateway.sock\"",        &["1: listen = \"unix:gateway.sock\"; LISTEN"]),
     ("listen = []",                           &["1: listen = []; LISTEN"]),
     ("listen = [\n\"127.0.0.1:0\",\n80,\n\"x\"]", &["3: listen = 80; LISTEN", "4: listen = \"x\"; LISTEN"]),
-    ("listen = [\"127.0.0.1:80\",\n\"127.0.0.1:80\", \"127.0.0.1:0\", \"127.0.0.1:0\"]", &["2: listen = \"127.0.0.1:80\"; it stands there twice; allowed: once"]),
+    ("listen = [\"127.0.0.1:80\",\n\"127.0.0.1:80\", \"127.0.0.1:0\", \"127.0.0.1:0\"]", &["2: listen: duplicate address \"127.0.0.1:80\""]),
     ("listen_reuse_port = 1",                 &["1: listen_reuse_port = 1; allowed: true, false"]),
     ("\nlog_level = \"loud\"",                &["2: log_level = \"loud\"; LEVELS"]),
     ("log_level = \"INFO\"",                  &["1: log_level = \"INFO\"; LEVELS"]),
     ("log_level = 3",                         &["1: log_level = 3; LEVELS"]),
-    ("\n\nlisten_on = \"127.0.0.1:0\"",       &["3: unknown key listen_on; allowed here: listen, listen_reuse_port, log_level, handshake, heartbeat, limits, auth, presence, calls, ops, shutdown"]),
+    ("\n\nlisten_on = \"127.0.0.1:0\"",       &["3: unknown key listen_on (did you mean listen?); allowed here: listen, listen_reuse_port, log_level, handshake, heartbeat, limits, auth, presence, calls, ops, shutdown"]),
     ("handshake = 5",                         &["1: handshake = 5; allowed: a table, [handshake]"]),
     ("[[limits]]\n",                          &["1: limits = [[limits]]; allowed: a table, [limits]"]),
-    // Who can reach it.
+    // Addresses that others can reach.
     ("\nlisten = \"0.0.0.0:80\"",             &["2: listen \"0.0.0.0:80\" INSECURE"]),
     ("listen = [\"[::1]:80\", \"[::]:80\"]",  &["1: listen \"[::]:80\" INSECURE"]),
     ("listen = \"192.0.2.1:80\"\n[auth]\nmode = \"none\"\nallow_insecure = false", &["1: listen \"192.0.2.1:80\" INSECURE"]),
@@ -98,13 +70,13 @@ const BAD: &[(&str, &[&str])] = &[
         "4: handshake.allowed_origins = \"https://example.com/\"; ORIGIN",
         "5: handshake.allowed_origins = 1; ORIGIN",
     ]),
-    ("[handshake]\n\ntime_out = \"5s\"",      &["3: unknown key handshake.time_out; allowed here: timeout, idle_timeout, max_header_bytes, allowed_origins"]),
+    ("[handshake]\n\ntime_out = \"5s\"",      &["3: unknown key handshake.time_out (did you mean timeout?); allowed here: timeout, idle_timeout, max_header_bytes, allowed_origins"]),
     // [heartbeat]
     ("[heartbeat]\ninterval = \"soon\"",      &["2: heartbeat.interval = \"soon\"; TIME"]),
     ("[heartbeat]\ninterval = \"5s\"\ntimeout = \"6s\"", &["3: heartbeat.timeout = \"6s\"; allowed: at most heartbeat.interval, \"5s\""]),
-    ("[heartbeat]\ntimeout = \"31s\"",        &["2: heartbeat.timeout = \"31s\"; allowed: at most heartbeat.interval, \"30s\""]),
-    ("[heartbeat]\ninterval = \"5s\"",        &["2: heartbeat.timeout = \"10s\"; allowed: at most heartbeat.interval, \"5s\""]),
-    ("[heartbeat]\nintervall = \"5s\"",       &["2: unknown key heartbeat.intervall; allowed here: interval, timeout"]),
+    ("[heartbeat]\ntimeout = \"31s\"",        &["2: heartbeat.timeout = \"31s\"; allowed: at most heartbeat.interval, \"30s\" (the default)"]),
+    ("[heartbeat]\ninterval = \"5s\"",        &["2: heartbeat.timeout = \"10s\" (the default); allowed: at most heartbeat.interval, \"5s\""]),
+    ("[heartbeat]\nintervall = \"5s\"",       &["2: unknown key heartbeat.intervall (did you mean interval?); allowed here: interval, timeout"]),
     // [limits]
     ("[limits]\nmax_connections = 401",       &["2: limits.max_connections = 401; DESCRIPTORS"]),
     ("[limits]\nmax_connections = 0",         &["2: limits.max_connections = 0; DESCRIPTORS"]),
@@ -116,31 +88,31 @@ const BAD: &[(&str, &[&str])] = &[
     ("[limits]\nmax_batch_requests = 10001",  &["2: limits.max_batch_requests = 10001; allowed: 1 to 10000"]),
     ("[limits]\noutbox_max_messages = 1",     &["2: limits.outbox_max_messages = 1; allowed: 2 to 1000000"]),
     ("[limits]\noutbox_max_bytes = 1023",     &["2: limits.outbox_max_bytes = 1023; allowed: 1024 to 1073741824"]),
-    ("[limits]\noutbox_max_bytes = 2097151",  &["2: limits.outbox_max_bytes = 2097151; allowed: at least twice limits.max_message_bytes, 2097152"]),
-    ("[limits]\n\nmax_message_bytes = 2097153", &["3: limits.outbox_max_bytes = 4194304; allowed: at least twice limits.max_message_bytes, 4194306"]),
+    ("[limits]\noutbox_max_bytes = 2097151",  &["2: limits.outbox_max_bytes = 2097151; allowed: at least 2097152, twice limits.max_message_bytes (the default)"]),
+    ("[limits]\n\nmax_message_bytes = 2097153", &["3: limits.outbox_max_bytes = 4194304 (the default); allowed: at least 4194306, twice limits.max_message_bytes"]),
     ("[limits]\nwrite_timeout = \"2h\"",      &["2: limits.write_timeout = \"2h\"; TIME"]),
     ("[limits]\nclose_timeout = true",        &["2: limits.close_timeout = true; TIME"]),
     ("[limits]\nmax_clients = 5",             &["2: unknown key limits.max_clients; allowed here: max_connections, max_message_bytes, max_batch_requests, max_subscriptions, closed_connections, outbox_max_messages, outbox_max_bytes, write_timeout, close_timeout"]),
     // [presence], [calls], [ops]
     ("[presence]\nnode = \"keep\"",          &["2: presence.node = \"keep\"; allowed: \"allow\", \"replace\", \"reject\""]),
     ("[presence]\noperator = true",          &["2: presence.operator = true; allowed: \"allow\", \"replace\", \"reject\""]),
-    ("[presence]\n\"a b\" = \"allow\"",      &["2: presence.a b; a role is 1 to 64 letters, digits and . _ @ -"]),
+    ("[presence]\n\"a b\" = \"allow\"",      &["2: presence.a b: a role is 1 to 64 letters, digits and . _ @ -"]),
     ("[calls]\ntimeout = 5",                 &["2: calls.timeout = 5; allowed: \"10ms\" to \"1h\", a whole number with ms, s, m or h"]),
     ("[calls]\nmax_per_node = 0",            &["2: calls.max_per_node = 0; allowed: 1 to 1000000"]),
     ("[calls]\nlimit = 1",                   &["2: unknown key calls.limit; allowed here: timeout, max_per_caller, max_per_node"]),
     ("[ops]\nmax_failures_per_minute = 0",   &["2: ops.max_failures_per_minute = 0; allowed: 1 to 1000000"]),
     ("[ops]\nlisten = \"nowhere\"",          &["2: ops.listen = \"nowhere\"; allowed: an IP address with a port, as \"127.0.0.1:8080\" or \"[::1]:8080\", or a Unix socket, as \"unix:/run/aisopod-gateway/gateway.sock\""]),
-    ("[ops]\nlisten = \"0.0.0.0:81\"",       &["2: ops.listen \"0.0.0.0:81\" would let anybody in; allowed while auth.mode is \"none\": 127.0.0.1, [::1], unix: paths, or auth.allow_insecure = true"]),
-    ("listen = \"127.0.0.1:81\"\n[ops]\nlisten = \"127.0.0.1:81\"", &["3: ops.listen \"127.0.0.1:81\" is served to clients by listen \"127.0.0.1:81\"; allowed: another address or port"]),
-    ("[ops]\nlisten = \"127.0.0.1:8080\"",   &["2: ops.listen \"127.0.0.1:8080\" is served to clients by listen \"127.0.0.1:8080\"; allowed: another address or port"]),
+    ("[ops]\nlisten = \"0.0.0.0:81\"",       &["2: ops.listen \"0.0.0.0:81\" INSECURE"]),
+    ("listen = \"127.0.0.1:81\"\n[ops]\nlisten = \"127.0.0.1:81\"", &["3: ops.listen \"127.0.0.1:81\" is taken by listen \"127.0.0.1:81\"; allowed: another address or port"]),
+    ("[ops]\nlisten = \"127.0.0.1:8080\"",   &["2: ops.listen \"127.0.0.1:8080\" is taken by listen \"127.0.0.1:8080\" (the default); allowed: another address or port"]),
     // [shutdown]
     ("[shutdown]\ndrain_timeout = \"0s\"",    &["2: shutdown.drain_timeout = \"0s\"; allowed: \"1ms\" to \"1h\", a whole number with ms, s, m or h"]),
     ("[shutdown]\ntimeout = \"1s\"",          &["2: unknown key shutdown.timeout; allowed here: drain_timeout"]),
-    // What is no TOML.
+    // Not TOML.
     ("[limits]\nmax_connections = 5\nlisten =\n",  &["3: string values must be quoted, expected literal string"]),
     ("\n\nlisten = \"127.0.0.1:0\n",          &["3: invalid basic string, expected `\"`"]),
     ("log_level = \"info\"\nlog_level = \"info\"\n", &["2: duplicate key: log_level"]),
-    // All of it at once.
+    // All problems are reported at once.
     ("log_level = \"loud\"\nfoo = 1\n[handshake]\ntimeout = 1\nbar = 2\n[limits]\nmax_batch_requests = 0\n[auth]\nmode = \"x\"\n", &[
         "1: log_level = \"loud\"; LEVELS",
         "2: unknown key foo; allowed here: listen, listen_reuse_port, log_level, handshake, heartbeat, limits, auth, presence, calls, ops, shutdown",
@@ -151,41 +123,34 @@ const BAD: &[(&str, &[&str])] = &[
     ]),
 ];
 
-/// Puts the long texts in.
-fn fill(problem: &str) -> String {
-    let texts = [
-        ("; LISTEN", LISTEN),
-        ("; LEVELS", LEVELS),
-        ("; TIME", TIME),
-        ("; ORIGIN", ORIGIN),
-        ("; DESCRIPTORS", DESCRIPTORS),
-    ];
-    let long = texts.iter().find_map(|(end, text)| Some(format!("{}; {text}", problem.strip_suffix(end)?)));
-    long.unwrap_or_else(|| problem.replace("INSECURE", INSECURE))
+fn expand(problem: &str) -> String {
+    let texts =
+        [("LISTEN", LISTEN), ("LEVELS", LEVELS), ("TIME", TIME), ("ORIGIN", ORIGIN), ("DESCRIPTORS", DESCRIPTORS)];
+    config_check::expand(problem, &texts).replace("INSECURE", INSECURE)
 }
 
 #[test]
-fn good_files_are_valid() {
+fn valid_file_has_no_problems() {
     let dir = tempfile::tempdir().unwrap();
-    for text in GOOD {
-        check(dir.path(), text, &[]);
+    for text in VALID {
+        assert_problems(dir.path(), text, &[""; 0]);
     }
 }
 
 #[test]
-fn each_problem_is_shown_with_its_line_and_what_is_allowed() {
+fn each_problem_has_its_line_and_the_expected_values() {
     let dir = tempfile::tempdir().unwrap();
-    for (text, problems) in BAD {
-        let problems: Vec<String> = problems.iter().map(|problem| fill(problem)).collect();
-        check(dir.path(), text, &problems.iter().map(String::as_str).collect::<Vec<_>>());
+    for (text, problems) in INVALID {
+        let problems: Vec<String> = problems.iter().map(|problem| expand(problem)).collect();
+        assert_problems(dir.path(), text, &problems);
     }
 }
 
 #[test]
-fn a_wrong_file_does_not_start_the_gateway() {
+fn gateway_does_not_start_with_an_invalid_file() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("config.toml"), "\nfoo = 1").unwrap();
-    check_output(
+    assert_output(
         &run(dir.path(), &["--config", "config.toml"]),
         "a file to run with",
         &[
@@ -195,7 +160,7 @@ fn a_wrong_file_does_not_start_the_gateway() {
 }
 
 #[test]
-fn files_that_cannot_be_read_are_named() {
+fn unreadable_file_is_named() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("latin1.toml"), b"# caf\xe9\n").unwrap();
     for (file, message) in [
@@ -209,8 +174,8 @@ fn files_that_cannot_be_read_are_named() {
     }
 }
 
-/// Arguments behind `--config config.toml`, which has a wrong log level in its second line, and what must come of
-/// them: the exit code, and standard error.
+/// Arguments that follow `--config config.toml`, a file with an invalid log level in its second line, and the exit code
+/// and the standard error.
 #[rustfmt::skip]
 const FLAGS: &[(&[&str], i32, &str)] = &[
     (&["--foo"],             EX_USAGE, "aisopod-gateway: invalid option '--foo'; --help shows what is allowed\n"),
@@ -219,7 +184,7 @@ const FLAGS: &[(&[&str], i32, &str)] = &[
     (&["--listen"],          EX_USAGE, "aisopod-gateway: missing argument for option '--listen'; --help shows what is allowed\n"),
     (&["--check=yes"],       EX_USAGE, "aisopod-gateway: unexpected argument for option '--check': \"yes\"; --help shows what is allowed\n"),
     (&["--listen=[::1]:80", "--listen=[::1]:80", "--listen=[::1]:0", "--listen=[::1]:0"], EX_CONFIG, "\
---listen: \"[::1]:80\"; it stands there twice; allowed: once
+--listen: duplicate address \"[::1]:80\"
 config.toml:2: log_level = \"x\"; LEVELS
 "),
     (&["token"],             EX_USAGE, "aisopod-gateway: unexpected argument \"token\"; --help shows what is allowed\n"),
@@ -232,20 +197,20 @@ config.toml:2: log_level = \"x\"; LEVELS
 ];
 
 #[test]
-fn wrong_flags_are_named() {
+fn invalid_flags_are_named() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("config.toml"), "\nlog_level = \"x\"\n").unwrap();
     for (args, code, stderr) in FLAGS {
         let output = run(dir.path(), &[&["--check", "--config", "config.toml"], *args].concat());
-        let wanted: String = stderr.lines().map(|line| fill(line) + "\n").collect();
-        assert_eq!(String::from_utf8_lossy(&output.stderr), wanted, "{args:?}");
+        let expected: String = stderr.lines().map(|line| expand(line) + "\n").collect();
+        assert_eq!(String::from_utf8_lossy(&output.stderr), expected, "{args:?}");
         assert_eq!(output.status.code(), Some(*code), "{args:?}");
         assert!(output.stdout.is_empty(), "{args:?}");
     }
 }
 
 #[test]
-fn what_is_allowed_and_hardly_meant_is_warned_of() {
+fn unknown_scopes_and_roles_are_warnings() {
     let dir = tempfile::tempdir().unwrap();
     let text = format!(
         "[auth]\nmode = \"token\"\n[[auth.credentials]]\nname = \"pi\"\nrole = \"node\"\nscopes = [\"client:read\"]\n\
@@ -254,10 +219,11 @@ fn what_is_allowed_and_hardly_meant_is_warned_of() {
     );
     std::fs::write(dir.path().join("config.toml"), text).unwrap();
     let output = run(dir.path(), &["--check", "--config", "config.toml"]);
-    let wanted = "warning: a scope that no method asks for name=pi scope=client:read\n\
-                  warning: a role in [presence] that no credential has role=nodes\n\
-                  the configuration is valid\n";
-    assert_eq!((String::from_utf8_lossy(&output.stdout), output.status.code()), (wanted.into(), Some(0)));
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    let [scope, role, valid] = stdout.lines().collect::<Vec<_>>()[..] else { panic!("other lines: {stdout}") };
+    assert!(scope.starts_with("warning: ") && scope.contains("client:read"), "{stdout}");
+    assert!(role.starts_with("warning: ") && role.contains("nodes"), "{stdout}");
+    assert_eq!((valid, output.status.code()), ("the configuration is valid", Some(0)));
 }
 
 #[test]
@@ -278,17 +244,17 @@ fn help_and_version_are_printed() {
     }
 }
 
-/// Addresses from the command line stand over the file's, and are held to the same rules; the flag is to blame then.
+/// Addresses of flags replace those of the file and follow the same rules.
 #[test]
-fn an_insecure_address_is_blamed_on_its_flag() {
+fn insecure_address_of_a_flag_is_reported_for_the_flag() {
     let dir = tempfile::tempdir().unwrap();
-    let wanted = fill("--listen: listen \"0.0.0.0:80\" INSECURE\n");
+    let expected = expand("--listen: listen \"0.0.0.0:80\" INSECURE\n");
     for (text, stderr) in
-        [("auth.allow_insecure = true\n", ""), ("listen = \"127.0.0.1:0\"\n", &wanted), ("# nothing\n", &wanted)]
+        [("auth.allow_insecure = true\n", ""), ("listen = \"127.0.0.1:0\"\n", &expected), ("# nothing\n", &expected)]
     {
         std::fs::write(dir.path().join("config.toml"), text).unwrap();
         let output = run(dir.path(), &["--check", "--config", "config.toml", "--listen", "0.0.0.0:80"]);
-        assert_eq!(String::from_utf8_lossy(&output.stderr), stderr, "of {text}");
+        assert_eq!(String::from_utf8_lossy(&output.stderr), stderr, "{text}");
     }
     std::fs::write(dir.path().join("config.toml"), "listen = \"0.0.0.0:80\"\n").unwrap();
     let output = run(dir.path(), &["--check", "--config", "config.toml", "--listen", "127.0.0.1:0"]);
@@ -296,7 +262,7 @@ fn an_insecure_address_is_blamed_on_its_flag() {
 }
 
 #[test]
-fn an_output_that_takes_nothing_is_no_panic() {
+fn full_standard_output_is_an_error_and_not_a_panic() {
     let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
     let output = Command::new(Gateway::binary()).arg("--version").stdout(full).output().unwrap();
     assert_eq!(output.status.code(), Some(74));

@@ -1,43 +1,56 @@
-//! Frames, good and bad, each with what the gateway makes of it.
+//! WebSocket frames after the handshake (RFC 6455, sections 5 to 7): valid and invalid ones, and their effect.
 
 use crate::common::Gateway;
-use crate::common::frames::*;
+use crate::common::raw_client::RawClient;
+use test_support::frames::*;
 
-/// Sends bytes; the close code that they cause, and `/status` and log that agree with it.
+/// Sends bytes and returns the close code and reason, with which `/status` and the log must agree.
 fn close_code(bytes: &[u8]) -> (u16, String) {
     let gateway = Gateway::start("[limits]\nmax_message_bytes = 1000\nclose_timeout = \"300ms\"");
-    let mut raw = Raw::connect(&gateway);
+    let mut raw = RawClient::connect(&gateway);
     raw.send(bytes);
-    let (code, reason) = raw.closed().expect("a close frame");
+    let (code, reason) = raw.wait_for_close().expect("a close frame");
     drop(raw);
     let status = gateway.wait_for_clients(0);
     assert_eq!(status["closed_total"][&reason], 1, "{status}");
-    let lines = gateway.disconnections(1);
+    let lines = gateway.disconnect_lines(1);
     assert!(lines.len() == 1 && lines[0].contains(&format!("reason={reason} code={code} ")), "{lines:?}");
     (code, reason)
 }
 
 #[test]
-fn what_breaks_the_protocol_is_closed_with_its_code() {
-    let half_text = frame(TEXT, b"half");
+fn invalid_frame_closes_with_the_matching_code() {
+    let half_text = client_frame(TEXT, b"half");
+    let header = |first, mask_bit, length| {
+        let (header, len) = encode_header(first, mask_bit, length);
+        header[..len].to_vec()
+    };
     let table: Vec<(&str, Vec<u8>, (u16, &str))> = vec![
         ("not masked", [header(FIN | TEXT, 0, 2), b"hi".into()].concat(), (1002, "protocol_error")),
-        ("reserved bit 1", frame(FIN | 0x40 | TEXT, b"hi"), (1002, "protocol_error")),
-        ("reserved bit 3", frame(FIN | 0x10 | TEXT, b"hi"), (1002, "protocol_error")),
-        ("reserved data opcode", frame(FIN | 0x3, b"hi"), (1002, "protocol_error")),
-        ("reserved control opcode", frame(FIN | 0xB, b"hi"), (1002, "protocol_error")),
-        ("a continuation of nothing", frame(FIN | CONTINUATION, b"hi"), (1002, "protocol_error")),
-        ("a message within a message", [half_text.clone(), frame(FIN | TEXT, b"x")].concat(), (1002, "protocol_error")),
-        ("a ping in pieces", frame(PING, b"hi"), (1002, "protocol_error")),
-        ("a ping too long", frame(FIN | PING, &[0; 126]), (1002, "protocol_error")),
-        ("half a close code", frame(FIN | CLOSE, b"\x03"), (1002, "protocol_error")),
-        ("binary", frame(FIN | BINARY, b"hi"), (1003, "unsupported_data")),
-        ("no UTF-8", frame(FIN | TEXT, b"\xff\xfe"), (1007, "invalid_payload")),
-        ("no UTF-8 in pieces", [half_text.clone(), frame(FIN, b"\xc3\x28")].concat(), (1007, "invalid_payload")),
-        ("too big", frame(FIN | TEXT, &[b'x'; 1001]), (1009, "message_too_big")),
-        ("too big in pieces", [half_text, frame(FIN, &[b'x'; 998])].concat(), (1009, "message_too_big")),
+        ("reserved bit 1", client_frame(FIN | 0x40 | TEXT, b"hi"), (1002, "protocol_error")),
+        ("reserved bit 3", client_frame(FIN | 0x10 | TEXT, b"hi"), (1002, "protocol_error")),
+        ("reserved data opcode", client_frame(FIN | 0x3, b"hi"), (1002, "protocol_error")),
+        ("reserved control opcode", client_frame(FIN | 0xB, b"hi"), (1002, "protocol_error")),
+        ("continuation without a message", client_frame(FIN | CONTINUATION, b"hi"), (1002, "protocol_error")),
         (
-            "a huge length and nothing behind it",
+            "message inside a message",
+            [half_text.clone(), client_frame(FIN | TEXT, b"x")].concat(),
+            (1002, "protocol_error"),
+        ),
+        ("fragmented ping", client_frame(PING, b"hi"), (1002, "protocol_error")),
+        ("ping too long", client_frame(FIN | PING, &[0; 126]), (1002, "protocol_error")),
+        ("incomplete close code", client_frame(FIN | CLOSE, b"\x03"), (1002, "protocol_error")),
+        ("binary", client_frame(FIN | BINARY, b"hi"), (1003, "unsupported_data")),
+        ("not UTF-8", client_frame(FIN | TEXT, b"\xff\xfe"), (1007, "invalid_payload")),
+        (
+            "not UTF-8 across fragments",
+            [half_text.clone(), client_frame(FIN, b"\xc3\x28")].concat(),
+            (1007, "invalid_payload"),
+        ),
+        ("too big", client_frame(FIN | TEXT, &[b'x'; 1001]), (1009, "message_too_big")),
+        ("too big across fragments", [half_text, client_frame(FIN, &[b'x'; 998])].concat(), (1009, "message_too_big")),
+        (
+            "huge length without a payload",
             [header(FIN | TEXT, 0x80, u64::MAX >> 1), vec![0; 4]].concat(),
             (1009, "message_too_big"),
         ),
@@ -48,32 +61,35 @@ fn what_breaks_the_protocol_is_closed_with_its_code() {
 }
 
 #[test]
-fn a_client_still_sending_sees_why_it_is_closed() {
+fn client_that_is_still_sending_receives_the_close_frame() {
     let gateway = Gateway::start("[limits]\nmax_message_bytes = 1000\nclose_timeout = \"1m\"");
-    let mut raw = Raw::connect(&gateway);
-    // More than all buffers on the way: without the gateway reading on, its close frame would be lost in a reset.
-    let message = frame(FIN | TEXT, &vec![b'x'; 8 * 1024 * 1024]);
+    let mut raw = RawClient::connect(&gateway);
+    // Exceeds all buffers: if the gateway stopped reading, a reset would discard its close frame.
+    let message = client_frame(FIN | TEXT, &vec![b'x'; 8 * 1024 * 1024]);
     raw.send(&message);
-    assert_eq!(raw.closed(), Some((1009, "message_too_big".to_owned())));
+    assert_eq!(raw.wait_for_close(), Some((1009, "message_too_big".to_owned())));
 }
 
 #[test]
-fn a_ping_is_answered_with_its_own_payload() {
+fn ping_is_answered_with_its_payload() {
     let gateway = Gateway::start("");
-    let mut raw = Raw::connect(&gateway);
+    let mut raw = RawClient::connect(&gateway);
     for payload in [&b""[..], b"abc", &[0xff; 125]] {
-        raw.send(&frame(FIN | PING, payload));
+        raw.send(&client_frame(FIN | PING, payload));
         assert_eq!(raw.receive(), Some((FIN | PONG, payload.to_vec())));
     }
-    // Also between the pieces of a message.
+    // Also between the fragments of a message.
     let request = br#"{"jsonrpc":"2.0","id":1,"method":"gateway.ping"}"#;
-    raw.send(&[frame(TEXT, &request[..20]), frame(FIN | PING, b"mid"), frame(FIN, &request[20..])].concat());
+    raw.send(
+        &[client_frame(TEXT, &request[..20]), client_frame(FIN | PING, b"mid"), client_frame(FIN, &request[20..])]
+            .concat(),
+    );
     assert_eq!(raw.receive(), Some((FIN | PONG, b"mid".to_vec())));
     assert_eq!(raw.receive().unwrap().1, br#"{"jsonrpc":"2.0","result":"pong","id":1}"#);
 }
 
 #[test]
-fn the_clients_close_is_answered_with_its_code() {
+fn close_frame_of_the_client_is_answered_with_its_code() {
     for (payload, answer, reason) in [
         (&b"\x03\xe8bye"[..], &b"\x03\xe8bye"[..], "normal"),
         (b"", b"", "normal"),
@@ -81,84 +97,84 @@ fn the_clients_close_is_answered_with_its_code() {
         (b"\x0f\xa0own", b"\x0f\xa0own", "normal"),
     ] {
         let gateway = Gateway::start("");
-        let mut raw = Raw::connect(&gateway);
-        raw.send(&frame(FIN | CLOSE, payload));
+        let mut raw = RawClient::connect(&gateway);
+        raw.send(&client_frame(FIN | CLOSE, payload));
         assert_eq!(raw.receive(), Some((FIN | CLOSE, answer.to_vec())));
         assert_eq!(raw.receive(), None, "the server ends the stream first");
         let status = gateway.wait_for_clients(0);
         assert_eq!(status["closed_total"][reason], 1, "{status}");
-        assert!(gateway.disconnections(1)[0].contains(" clean=true "));
+        assert!(gateway.disconnect_lines(1)[0].contains(" clean=true "));
     }
 }
 
 #[test]
-fn what_came_before_the_close_is_answered_before_it() {
+fn requests_ahead_of_the_close_frame_are_answered_first() {
     let gateway = Gateway::start("");
-    let mut raw = Raw::connect(&gateway);
+    let mut raw = RawClient::connect(&gateway);
     let requests: Vec<u8> = (0..500)
         .flat_map(|id| {
-            frame(FIN | TEXT, format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"gateway.ping"}}"#).as_bytes())
+            client_frame(FIN | TEXT, format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"gateway.ping"}}"#).as_bytes())
         })
         .collect();
-    raw.send(&[requests, frame(FIN | CLOSE, b"\x03\xe8")].concat());
+    raw.send(&[requests, client_frame(FIN | CLOSE, b"\x03\xe8")].concat());
     for id in 0..500 {
         let (_, answer) = raw.receive().expect("an answer");
         assert_eq!(String::from_utf8(answer).unwrap(), format!(r#"{{"jsonrpc":"2.0","result":"pong","id":{id}}}"#));
     }
-    assert_eq!(raw.closed(), Some((1000, String::new())));
+    assert_eq!(raw.wait_for_close(), Some((1000, String::new())));
 }
 
 #[test]
-fn what_came_before_a_bad_frame_is_answered_before_the_close() {
+fn requests_ahead_of_an_invalid_frame_are_answered_first() {
     let gateway = Gateway::start("");
-    let mut raw = Raw::connect(&gateway);
-    let request = frame(FIN | TEXT, br#"{"jsonrpc":"2.0","id":1,"method":"gateway.ping"}"#);
-    raw.send(&[request, frame(FIN | PING, b"still here"), frame(FIN | TEXT, b"\xff")].concat());
-    // In either order: a pong may overtake.
+    let mut raw = RawClient::connect(&gateway);
+    let request = client_frame(FIN | TEXT, br#"{"jsonrpc":"2.0","id":1,"method":"gateway.ping"}"#);
+    raw.send(&[request, client_frame(FIN | PING, b"still here"), client_frame(FIN | TEXT, b"\xff")].concat());
+    // In either order, because a pong may be sent first.
     let mut answers = [raw.receive().expect("an answer"), raw.receive().expect("another")];
     answers.sort();
     assert_eq!(answers[0], (FIN | TEXT, br#"{"jsonrpc":"2.0","result":"pong","id":1}"#.to_vec()));
     assert_eq!(answers[1], (FIN | PONG, b"still here".to_vec()));
-    assert_eq!(raw.closed(), Some((1007, "invalid_payload".to_owned())));
+    assert_eq!(raw.wait_for_close(), Some((1007, "invalid_payload".to_owned())));
 }
 
 #[test]
-fn each_ping_is_answered_to_the_one_who_sent_it() {
+fn pong_goes_to_the_client_that_sent_the_ping() {
     let gateway = Gateway::start("");
-    let (mut loud, mut quiet) = (Raw::connect(&gateway), Raw::connect(&gateway));
+    let (mut busy, mut other) = (RawClient::connect(&gateway), RawClient::connect(&gateway));
     gateway.wait_for_clients(2);
-    // As many as a session handles in one turn, and not one more.
-    let pings: Vec<u8> = (0..=255).flat_map(|number: u8| frame(FIN | PING, &[number])).collect();
+    // As many as a session handles in one tick.
+    let pings: Vec<u8> = (0..=255).flat_map(|number: u8| client_frame(FIN | PING, &[number])).collect();
     for _ in 0..10 {
-        loud.send(&pings);
-        quiet.send(&frame(FIN | PING, b"mine"));
-        assert_eq!(quiet.receive(), Some((FIN | PONG, b"mine".to_vec())));
+        busy.send(&pings);
+        other.send(&client_frame(FIN | PING, b"mine"));
+        assert_eq!(other.receive(), Some((FIN | PONG, b"mine".to_vec())));
         for number in 0..=255 {
-            assert_eq!(loud.receive(), Some((FIN | PONG, vec![number])));
+            assert_eq!(busy.receive(), Some((FIN | PONG, vec![number])));
         }
     }
-    quiet.send(&frame(FIN | CLOSE, b"\x03\xe8"));
-    assert_eq!(quiet.receive(), Some((FIN | CLOSE, b"\x03\xe8".to_vec())), "and nothing before it");
+    other.send(&client_frame(FIN | CLOSE, b"\x03\xe8"));
+    assert_eq!(other.receive(), Some((FIN | CLOSE, b"\x03\xe8".to_vec())), "nothing precedes it");
 }
 
 #[test]
-fn fragments_of_any_size_make_one_message() {
+fn fragments_of_any_size_are_one_message() {
     let gateway = Gateway::start("");
-    let mut raw = Raw::connect(&gateway);
+    let mut raw = RawClient::connect(&gateway);
     let request = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"gateway.echo","params":["{}"]}}"#, "é".repeat(3_000));
     for size in [1, 7, 4_096] {
-        let pieces: Vec<&[u8]> = request.as_bytes().chunks(size).collect();
-        for (index, piece) in pieces.iter().enumerate() {
-            let fin = if index + 1 == pieces.len() { FIN } else { 0 };
-            raw.send(&frame(fin | if index == 0 { TEXT } else { CONTINUATION }, piece));
+        let fragments: Vec<&[u8]> = request.as_bytes().chunks(size).collect();
+        for (index, fragment) in fragments.iter().enumerate() {
+            let fin = if index + 1 == fragments.len() { FIN } else { 0 };
+            raw.send(&client_frame(fin | if index == 0 { TEXT } else { CONTINUATION }, fragment));
         }
         let (_, answer) = raw.receive().unwrap();
-        assert!(String::from_utf8(answer).unwrap().contains(&"é".repeat(3_000)), "in pieces of {size}");
+        assert!(String::from_utf8(answer).unwrap().contains(&"é".repeat(3_000)), "fragments of {size}");
     }
 }
 
 #[test]
-fn the_largest_message_passes() {
+fn message_of_maximum_size_is_accepted() {
     let gateway = Gateway::start("");
     let mut client = gateway.connect();
     let request = r#"{"jsonrpc":"2.0","id":1,"method":"gateway.echo","params":[""]}"#;
@@ -169,20 +185,20 @@ fn the_largest_message_passes() {
 }
 
 #[test]
-fn nothing_is_done_of_what_comes_behind_a_fault() {
+fn requests_after_an_invalid_frame_are_ignored() {
     let gateway = Gateway::start("");
-    let mut raw = Raw::connect(&gateway);
-    let request = frame(FIN | TEXT, br#"{"jsonrpc":"2.0","id":1,"method":"gateway.ping"}"#);
-    raw.send(&[frame(FIN | BINARY, b"hi"), request.repeat(50)].concat());
-    assert_eq!(raw.closed(), Some((1003, "unsupported_data".to_owned())));
+    let mut raw = RawClient::connect(&gateway);
+    let request = client_frame(FIN | TEXT, br#"{"jsonrpc":"2.0","id":1,"method":"gateway.ping"}"#);
+    raw.send(&[client_frame(FIN | BINARY, b"hi"), request.repeat(50)].concat());
+    assert_eq!(raw.wait_for_close(), Some((1003, "unsupported_data".to_owned())));
     assert_eq!(gateway.wait_for_clients(0)["messages"]["in"], 0);
 }
 
 #[test]
-fn many_pings_are_all_answered_or_the_last_of_them() {
+fn flood_of_pings_is_answered_at_least_up_to_the_last() {
     let gateway = Gateway::start("");
-    let mut raw = Raw::connect(&gateway);
-    let pings: Vec<u8> = (0..1_000).flat_map(|index| frame(FIN | PING, format!("{index}").as_bytes())).collect();
+    let mut raw = RawClient::connect(&gateway);
+    let pings: Vec<u8> = (0..1_000).flat_map(|index| client_frame(FIN | PING, format!("{index}").as_bytes())).collect();
     raw.send(&pings);
     while raw.receive().unwrap() != (FIN | PONG, b"999".to_vec()) {}
 }

@@ -1,30 +1,28 @@
-//! Tests of the real binary over real sockets.
+//! Tests of the real binary over real sockets. tests/README.md says where a test goes.
 
 #[path = "../common/mod.rs"]
 mod common;
 
-mod browser;
-mod calls;
-mod clients;
+mod admin_api;
+mod admin_connections;
+mod authentication;
+mod clients_api;
+mod close_reasons;
 mod config;
-mod conversation;
-mod credentials;
-mod embedded;
+mod config_credentials;
+mod docs;
+mod drain;
+mod embedding;
 mod events;
-mod foreign;
 mod frames;
 mod handshake;
-mod lifecycle;
-mod many_calls;
-mod operators;
-mod operators_connections;
-mod plain;
-mod ports;
-mod raw;
-mod readme;
-mod secrets;
-mod shutdown;
+mod heartbeat;
+mod http;
+mod interop;
+mod node_calls;
+mod node_calls_concurrent;
+mod presence;
+mod resource_failures;
+mod reuse_port;
 mod systemd;
 mod timeouts;
-mod trouble;
-mod websocat;

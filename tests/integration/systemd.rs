@@ -1,25 +1,32 @@
-//! As a service: what systemd is told, what it makes of the unit, and a real one that starts it.
+//! The systemd service: installation, the unit, notifications, and a real systemd that runs the unit.
 
 use crate::common::tools::{require, require_root};
-use crate::common::{Gateway, PATIENCE, wait_until};
+use crate::common::{Gateway, TIMEOUT, wait_until};
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// Runs make in the repository.
 fn make(target: &str, variables: &[String]) {
+    make_with(target, variables, &[]);
+}
+
+/// The same with these environment variables.
+fn make_with(target: &str, variables: &[String], environment: &[(&str, &str)]) {
     let binary = format!("BINARY={}", Gateway::binary().display());
     let output = Command::new("make")
         .args(["-C", env!("CARGO_MANIFEST_DIR"), target, &binary])
         .args(variables)
         .env_remove("MAKEFLAGS")
+        .envs(environment.iter().copied())
         .output()
         .unwrap();
     assert!(output.status.success(), "make {target}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// Everything below a directory that is no directory.
+/// The files of a directory and its subdirectories.
 fn files(dir: &Path) -> Vec<String> {
     let found = Command::new("find").arg(dir).args(["!", "-type", "d", "-printf", "%P\n"]).output().unwrap();
     let mut files: Vec<String> = String::from_utf8(found.stdout).unwrap().lines().map(str::to_owned).collect();
@@ -28,19 +35,23 @@ fn files(dir: &Path) -> Vec<String> {
 }
 
 #[test]
-fn it_is_installed_and_uninstalled() {
+fn make_installs_and_uninstalls_but_keeps_a_changed_configuration() {
     let dir = tempfile::tempdir().unwrap();
     let variables = [format!("DESTDIR={}", dir.path().display()), "PREFIX=/opt/gw".to_owned()];
     make("install", &variables);
     let config = "etc/aisopod-gateway/config.toml";
-    let all = [config, "opt/gw/bin/aisopod-gateway", "opt/gw/lib/systemd/system/aisopod-gateway.service"];
-    assert_eq!(files(dir.path()), all);
-    let unit = fs::read_to_string(dir.path().join(all[2])).unwrap();
+    let unit = "opt/gw/lib/systemd/system/aisopod-gateway.service";
+    let docs =
+        ["CHANGELOG.md", "LICENSE", "README.md", "src/rpc/README.md", "systemd/README.md", "systemd/config.toml"];
+    let docs = docs.map(|file| format!("opt/gw/share/doc/aisopod-gateway/{file}"));
+    let all = [config, "opt/gw/bin/aisopod-gateway", unit].map(str::to_owned).into_iter().chain(docs);
+    assert_eq!(files(dir.path()), all.collect::<Vec<_>>());
+    let unit = fs::read_to_string(dir.path().join(unit)).unwrap();
+    assert!(unit.contains("\nDocumentation=file:/opt/gw/share/doc/aisopod-gateway/README.md\n"));
     assert!(unit.contains("\nExecStart=/opt/gw/bin/aisopod-gateway --config /etc/aisopod-gateway/config.toml\n"));
     make("uninstall", &variables);
     assert!(files(dir.path()).is_empty());
 
-    // A configuration that was changed survives both.
     make("install", &variables);
     fs::write(dir.path().join(config), "log_level = \"warn\"\n").unwrap();
     make("install", &variables);
@@ -50,7 +61,28 @@ fn it_is_installed_and_uninstalled() {
 }
 
 #[test]
-fn the_unit_is_valid_and_exposes_little() {
+fn uninstall_stops_and_disables_the_service_of_its_unit() {
+    let dir = tempfile::tempdir().unwrap();
+    let prefix = dir.path().display();
+    let variables = [format!("PREFIX={prefix}"), format!("SYSCONFDIR={prefix}/etc")];
+    // A systemctl that prints the path of the installed unit and records its arguments.
+    let systemctl = format!("#!/bin/sh\necho \"$@\" >> {prefix}/calls\necho {prefix}/lib/systemd/system/$UNIT\n");
+    fs::create_dir(dir.path().join("fake")).unwrap();
+    fs::write(dir.path().join("fake/systemctl"), systemctl).unwrap();
+    fs::set_permissions(dir.path().join("fake/systemctl"), fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{prefix}/fake:{}", std::env::var("PATH").unwrap());
+    for (unit, is_stopped) in [("other.service", false), ("aisopod-gateway.service", true)] {
+        make("install", &variables);
+        let _ = fs::remove_file(dir.path().join("calls"));
+        let environment = [("PATH", &*path), ("UNIT", unit)];
+        make_with("uninstall", &variables, &environment);
+        let calls = fs::read_to_string(dir.path().join("calls")).unwrap();
+        assert_eq!(calls.contains("disable --now aisopod-gateway.service\n"), is_stopped, "{calls}");
+    }
+}
+
+#[test]
+fn unit_is_valid_and_sandboxed() {
     let Some(analyze) = require("systemd-analyze") else { return };
     let dir = tempfile::tempdir().unwrap();
     make("install", &[format!("PREFIX={}", dir.path().display()), format!("SYSCONFDIR={}", dir.path().display())]);
@@ -64,12 +96,12 @@ fn the_unit_is_valid_and_exposes_little() {
 }
 
 #[test]
-fn the_example_configuration_is_the_default() {
+fn example_configuration_has_the_defaults() {
     let example = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/systemd/config.toml")).unwrap();
     let uncommented: String = example
         .lines()
         .map(|line| line.strip_prefix('#').filter(|rest| !rest.starts_with(' ')).unwrap_or(line))
-        // A gateway with credentials is not the default; the rest is.
+        // The credentials at the end aren't defaults.
         .take_while(|line| *line != "[[auth.credentials]]")
         .flat_map(|line| [line, "\n"])
         .collect();
@@ -78,8 +110,8 @@ fn the_example_configuration_is_the_default() {
     let path = dir.path().join("config.toml");
     fs::write(&path, &uncommented).unwrap();
     let descriptors = 20_000;
-    let read = aisopod_gateway::load_config(&path, descriptors, Vec::new()).unwrap();
-    assert_eq!(format!("{read:?}"), format!("{:?}", aisopod_gateway::Config::new(descriptors)));
+    let read = aisopod_gateway::config::load(&path, descriptors, Vec::new()).unwrap();
+    assert_eq!(format!("{read:?}"), format!("{:?}", aisopod_gateway::config::Config::new(descriptors)));
 
     let with_credentials: String = example.replace("#[[auth", "[[auth").replace("#mode = \"none\"", "mode = \"token\"");
     let with_credentials: String = with_credentials
@@ -88,15 +120,15 @@ fn the_example_configuration_is_the_default() {
         .flat_map(|line| [line, "\n"])
         .collect();
     fs::write(&path, with_credentials).unwrap();
-    aisopod_gateway::load_config(&path, descriptors, Vec::new()).unwrap();
+    aisopod_gateway::config::load(&path, descriptors, Vec::new()).unwrap();
 }
 
 #[test]
-fn systemd_is_told_of_readiness_counts_and_the_end() {
+fn systemd_is_notified_of_readiness_status_and_stopping() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("notify");
     let socket = UnixDatagram::bind(&path).unwrap();
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket.set_read_timeout(Some(TIMEOUT)).unwrap();
     let receive = || {
         let mut bytes = [0; 500];
         let length = socket.recv(&mut bytes).unwrap();
@@ -104,41 +136,41 @@ fn systemd_is_told_of_readiness_counts_and_the_end() {
     };
     let mut command = Command::new(Gateway::binary());
     command.env("NOTIFY_SOCKET", &path);
-    let gateway = Gateway::start_by(command, "");
+    let gateway = Gateway::start_with(command, "");
     assert!(receive().starts_with("READY=1\n"));
-    assert_eq!(gateway.status()["status"], "ok", "it listens when it says so");
+    assert_eq!(gateway.status()["status"], "ok", "ready means listening");
     assert_eq!(receive().trim(), "STATUS=0 clients: 0 operators, 0 nodes");
     let client = gateway.connect();
     assert_eq!(receive().trim(), "STATUS=1 clients: 1 operators, 0 nodes");
     drop(client);
     gateway.signal("TERM");
     loop {
-        let told = receive();
-        if told.starts_with("STOPPING=1\n") {
+        let message = receive();
+        if message.starts_with("STOPPING=1\n") {
             break;
         }
-        assert!(told.starts_with("STATUS="), "{told}");
+        assert!(message.starts_with("STATUS="), "{message}");
     }
 }
 
 #[test]
-fn in_the_journal_lines_have_no_time_of_their_own() {
+fn journal_lines_have_no_timestamp() {
     let mut command = Command::new(Gateway::binary());
     command.env("JOURNAL_STREAM", "8:12345");
-    let gateway = Gateway::start_by(command, "");
-    let line = gateway.wait_for_line("listens", |line| line.contains("listening"));
+    let gateway = Gateway::start_with(command, "");
+    let line = gateway.wait_for_line("the address", |line| line.contains("listening"));
     assert!(line.starts_with("INFO  [aisopod_gateway] listening addr="), "{line}");
     let mut command = Command::new(Gateway::binary());
     command.env_remove("JOURNAL_STREAM");
-    let plain = Gateway::start_by(command, "");
-    let line = plain.wait_for_line("listens", |line| line.contains("listening"));
+    let plain = Gateway::start_with(command, "");
+    let line = plain.wait_for_line("the address", |line| line.contains("listening"));
     assert!(line.starts_with("INFO  [aisopod_gateway] 20") && line.contains("Z listening addr="), "{line}");
     assert!(!line.contains('\u{1b}'), "no colours");
 }
 
-/// A real systemd, in namespaces of its own, starts the real unit, sees it ready, and stops it.
+/// systemd runs in namespaces of its own, starts the installed unit and stops it.
 #[test]
-fn a_real_systemd_runs_the_unit() {
+fn real_systemd_starts_and_stops_the_unit() {
     let (Some(unshare), Some(_), Some(_)) = (require("unshare"), require("curl"), require("systemctl")) else { return };
     let Some(()) = require_root("booting a systemd") else { return };
     let dir = tempfile::tempdir().unwrap();
@@ -152,7 +184,7 @@ fn a_real_systemd_runs_the_unit() {
     let config = "listen = [\"unix:/run/aisopod-gateway/gateway.sock\"]\n[auth]\nmode = \"token\"\n\
                   [[auth.credentials]]\nname = \"alice\"\nrole = \"operator\"\ntoken_file = \"alice\"\n";
     fs::write(dir.path().join("config.toml"), config).unwrap();
-    // All of them end with the first process, and that with unshare.
+    // All processes of the namespace end with its first one, which ends with unshare.
     let mut systemd = Command::new(unshare)
         .args(["--pid", "--fork", "--mount", "--cgroup", "--uts", "--ipc", "--net", "--mount-proc", "--kill-child"])
         .arg("bash")
@@ -164,13 +196,13 @@ fn a_real_systemd_runs_the_unit() {
         .spawn()
         .unwrap();
     let log = || fs::read_to_string(dir.path().join("probe.log")).unwrap_or_default();
-    let whole = std::panic::catch_unwind(|| {
-        wait_until("the probe has seen the end", || log().contains("ExecMainStatus="));
+    let result = std::panic::catch_unwind(|| {
+        wait_until("the end of the probe", || log().contains("ExecMainStatus="));
     });
     systemd.kill().unwrap();
     systemd.wait().unwrap();
     let gateway = fs::read_to_string(dir.path().join("gateway.log")).unwrap_or_default();
-    assert!(whole.is_ok(), "{}\n{gateway}", log());
+    assert!(result.is_ok(), "{}\n{gateway}", log());
     for expected in [
         "ActiveState=active",
         "StatusText=0 clients: 0 operators, 0 nodes",

@@ -1,17 +1,17 @@
 #!/bin/bash
-# Boots a real systemd as the first process of namespaces of its own, with the installed unit and a probe beside it.
-# Called by the systemd test as: unshare <all but user> bash boot.sh DIR, where DIR holds unit, binary, configuration
-# and probe.sh, and gets probe.log and gateway.log. Nothing of it is left when it ends.
+# Boots systemd as the first process of new namespaces, with the installed unit and the probe.
+# The systemd test calls it as: unshare <all but user> bash boot.sh DIR. DIR has the unit, the binary, the configuration
+# and probe.sh; probe.log and gateway.log are written to it. Nothing else is left when it ends.
 set -eu
 dir=$1
 mount --make-rprivate /
-# As systemd would have it outside a container: credentials are mounted in one namespace for another.
+# As outside a container: systemd mounts credentials in one namespace for another.
 mount --make-rshared /
 mount -t tmpfs tmpfs /run
 if mountpoint -q /sys/fs/cgroup; then umount -R /sys/fs/cgroup; fi
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
 
-# The unit hides /tmp and homes from the daemon, so what it starts is in /run.
+# The unit hides /tmp and home directories from the daemon, so its files are in /run.
 mkdir -p /run/test /run/systemd/system/aisopod-gateway.service.d
 cp "$dir/aisopod-gateway" "$dir/config.toml" /run/test/
 cp "$dir/aisopod-gateway.service" /run/systemd/system/

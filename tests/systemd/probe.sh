@@ -1,5 +1,5 @@
-# Runs as a unit behind the gateway's: what systemd and a client say of it, while it runs and after it was stopped.
-# The counts come a moment behind the readiness.
+# Runs after the gateway's unit: prints what systemd and clients see of it while it runs and after it has stopped.
+# The counts follow the readiness with a delay.
 for _ in $(seq 100); do
     systemctl show aisopod-gateway -p StatusText | grep -q clients && break
     sleep 0.1

@@ -2,17 +2,17 @@ use super::*;
 use proptest::prelude::*;
 use std::collections::HashMap;
 
-/// Advances and returns the values that came due, sorted.
+/// Advances and returns the values that became due, sorted.
 fn fired(wheel: &mut TimerWheel<u32>, now: u64) -> Vec<u32> {
-    fired_by(wheel, now, usize::MAX)
+    fired_in_batches(wheel, now, usize::MAX)
 }
 
-/// The same in pieces of so many at the most.
-fn fired_by(wheel: &mut TimerWheel<u32>, now: u64, most: usize) -> Vec<u32> {
+/// Like [`fired`], in batches of at most `limit` entries.
+fn fired_in_batches(wheel: &mut TimerWheel<u32>, now: u64, limit: usize) -> Vec<u32> {
     let (mut due, mut is_done, mut values) = (Vec::new(), false, Vec::new());
     while !is_done {
-        is_done = wheel.advance(now, most, &mut due);
-        assert!(due.len() <= most && (is_done || due.len() == most));
+        is_done = wheel.advance(now, limit, &mut due);
+        assert!(due.len() <= limit && (is_done || due.len() == limit));
         values.extend(due.drain(..).map(|key| *wheel.get(key).unwrap()));
     }
     values.sort_unstable();
@@ -20,7 +20,7 @@ fn fired_by(wheel: &mut TimerWheel<u32>, now: u64, most: usize) -> Vec<u32> {
 }
 
 #[test]
-fn a_deadline_fires_at_its_tick_and_once() {
+fn deadline_fires_once_at_its_tick() {
     let mut wheel = TimerWheel::default();
     wheel.insert(1, 5);
     wheel.insert(2, 5);
@@ -29,11 +29,11 @@ fn a_deadline_fires_at_its_tick_and_once() {
     assert_eq!(fired(&mut wheel, 5), [1, 2]);
     assert_eq!(fired(&mut wheel, 6), [3]);
     assert!(fired(&mut wheel, 5_000).is_empty());
-    assert_eq!(wheel.len, 3, "what fired stays until it is removed");
+    assert_eq!(wheel.len, 3, "a due entry stays until it is removed");
 }
 
 #[test]
-fn what_is_due_already_fires_at_the_next_tick() {
+fn past_deadline_fires_at_the_next_tick() {
     let mut wheel = TimerWheel::default();
     wheel.advance(100, 1, &mut Vec::new());
     wheel.insert(1, 3);
@@ -43,7 +43,7 @@ fn what_is_due_already_fires_at_the_next_tick() {
 }
 
 #[test]
-fn deadlines_beyond_one_round_wait_for_theirs() {
+fn deadline_beyond_one_round_fires_in_its_round() {
     let rounds = SLOTS as u64;
     let mut wheel = TimerWheel::default();
     wheel.insert(0, 7);
@@ -61,24 +61,24 @@ fn deadlines_beyond_one_round_wait_for_theirs() {
 }
 
 #[test]
-fn a_jump_of_the_clock_fires_everything_that_was_due() {
+fn clock_jump_fires_all_due_entries() {
     let mut wheel = TimerWheel::default();
     for value in 0..3_000 {
         wheel.insert(value, u64::from(value) + 1);
     }
     assert_eq!(fired(&mut wheel, 2_500), (0..2_500).collect::<Vec<_>>());
-    assert!(fired(&mut wheel, 1_000).is_empty(), "time doesn't go back");
+    assert!(fired(&mut wheel, 1_000).is_empty(), "a tick in the past fires nothing");
     assert_eq!(fired(&mut wheel, 2_501), [2_500]);
 }
 
 #[test]
-fn a_removed_entry_never_fires_and_its_key_is_dead() {
+fn removed_entry_never_fires_and_its_key_is_invalid() {
     let mut wheel = TimerWheel::default();
     let first = wheel.insert(1, 5);
     assert_eq!(wheel.remove(first), Some(1));
     assert_eq!(wheel.remove(first), None);
     let second = wheel.insert(2, 5);
-    assert_ne!(first, second, "the place is taken again, the key is new");
+    assert_ne!(first, second, "the position is used again with another key");
     assert_eq!((wheel.get(first), wheel.get(second)), (None, Some(&2)));
     wheel.schedule(first, 9);
     assert_eq!(fired(&mut wheel, 5), [2]);
@@ -87,7 +87,7 @@ fn a_removed_entry_never_fires_and_its_key_is_dead() {
 }
 
 #[test]
-fn scheduling_again_replaces_the_deadline() {
+fn schedule_replaces_the_deadline() {
     let mut wheel = TimerWheel::default();
     let key = wheel.insert(1, 5);
     wheel.schedule(key, 9);
@@ -98,7 +98,7 @@ fn scheduling_again_replaces_the_deadline() {
 }
 
 #[test]
-fn what_does_not_fit_into_a_piece_comes_with_the_next() {
+fn entries_over_the_limit_are_due_in_the_next_batch() {
     let mut wheel = TimerWheel::default();
     for value in 0..5 {
         wheel.insert(value, 1);
@@ -106,18 +106,18 @@ fn what_does_not_fit_into_a_piece_comes_with_the_next() {
     let mut due = Vec::new();
     assert!(!wheel.advance(3, 2, &mut due));
     assert_eq!(due.len(), 2);
-    // What is scheduled meanwhile is not too late for the ticks that are still to be caught up.
+    // An entry scheduled between two batches fires if its tick isn't caught up yet.
     wheel.insert(5, 2);
     wheel.schedule(due[0], 4);
     due.clear();
-    assert!(!wheel.advance(3, 3, &mut due), "one more");
+    assert!(!wheel.advance(3, 3, &mut due), "one more is due");
     assert!(wheel.advance(3, 4, &mut due));
     assert_eq!(due.len(), 4);
     assert_eq!(fired(&mut wheel, 4).len(), 1);
 }
 
 #[test]
-fn a_jump_in_the_middle_of_a_turn_fires_everything_once() {
+fn clock_jump_between_batches_fires_each_entry_once() {
     let mut wheel = TimerWheel::default();
     for value in 0..3_000 {
         wheel.insert(value, u64::from(value) + 1);
@@ -125,18 +125,18 @@ fn a_jump_in_the_middle_of_a_turn_fires_everything_once() {
     let mut due = Vec::new();
     assert!(!wheel.advance(500, 100, &mut due));
     let mut values: Vec<u32> = due.iter().map(|key| *wheel.get(*key).unwrap()).collect();
-    values.extend(fired_by(&mut wheel, 2_900, 64));
+    values.extend(fired_in_batches(&mut wheel, 2_900, 64));
     values.sort_unstable();
     assert_eq!(values, (0..2_900).collect::<Vec<_>>());
 }
 
 #[test]
-fn entries_stay_where_they_are_when_more_come() {
+fn growing_wheel_does_not_move_entries() {
     let mut wheel = TimerWheel::default();
     let first = wheel.insert(0, 1);
-    let place = std::ptr::from_ref(wheel.get(first).unwrap());
+    let address = std::ptr::from_ref(wheel.get(first).unwrap());
     let keys: Vec<Key> = (1..=10 * CHUNK as u32).map(|value| wheel.insert(value, 1)).collect();
-    assert_eq!(std::ptr::from_ref(wheel.get(first).unwrap()), place);
+    assert_eq!(std::ptr::from_ref(wheel.get(first).unwrap()), address);
     assert!(keys.iter().zip(1..).all(|(key, value)| wheel.get(*key) == Some(&value)));
 }
 
@@ -145,8 +145,7 @@ enum Step {
     Insert(u64),
     Schedule(usize, u64),
     Remove(usize),
-    /// By so many ticks, in pieces of so many entries.
-    Advance(u64, usize),
+    Advance { ticks: u64, limit: usize },
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -156,15 +155,15 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => (any::<usize>(), delay()).prop_map(|(index, delay)| Step::Schedule(index, delay)),
         2 => any::<usize>().prop_map(Step::Remove),
         4 => (prop_oneof![0..3u64, 0..100u64, 0..4_000u64], 1..20usize)
-            .prop_map(|(ticks, most)| Step::Advance(ticks, most)),
+            .prop_map(|(ticks, limit)| Step::Advance { ticks, limit }),
     ];
     proptest::collection::vec(step, 0..300)
 }
 
 proptest! {
-    /// Every deadline fires once, never early, and at the first advance that reaches it: as a list that is searched.
+    /// Every deadline fires once, never early, and at the first advance that reaches it.
     #[test]
-    fn it_behaves_like_a_list_of_deadlines(steps in steps()) {
+    fn wheel_behaves_like_a_list_of_deadlines(steps in steps()) {
         let mut wheel = TimerWheel::default();
         let mut model: HashMap<Key, (u32, Option<u64>)> = HashMap::new();
         let (mut keys, mut now, mut next) = (Vec::new(), 0, 0);
@@ -188,7 +187,7 @@ proptest! {
                     prop_assert_eq!(wheel.remove(key), model.remove(&key).map(|(value, _)| value));
                 }
                 Step::Schedule(..) | Step::Remove(_) => {}
-                Step::Advance(ticks, most) => {
+                Step::Advance { ticks, limit } => {
                     now += ticks;
                     let mut expected: Vec<u32> = Vec::new();
                     for (value, deadline) in model.values_mut() {
@@ -197,7 +196,7 @@ proptest! {
                         }
                     }
                     expected.sort_unstable();
-                    prop_assert_eq!(fired_by(&mut wheel, now, most), expected);
+                    prop_assert_eq!(fired_in_batches(&mut wheel, now, limit), expected);
                 }
             }
             prop_assert_eq!(wheel.len, model.len());

@@ -1,41 +1,41 @@
 //! `clients.*`: who is there, who was, messages to them, and the end of them.
 
 use super::gateway::Queued;
-use crate::client::{CloseReason, GatewayClient, queue_for};
-use crate::rpc::call::{Call, CallResult, now};
-use crate::rpc::envelope::{Text, notification, to_json};
-use crate::rpc::error::RpcError;
-use crate::rpc::filter::Filter;
-use crate::rpc::page::{Page, cut, take_limit};
-use crate::rpc::params::{Params, required};
-use crate::rpc::scan::{Gather, scan};
-use crate::rpc::view::{CallsView, ClientView, ClosedView, WholeClientView};
+use crate::client::{CloseReason, GatewayClient};
+use crate::registry::enqueue_all;
+use crate::rpc::method::{Context, MethodResult, ready};
+use crate::rpc::protocol::error::RpcError;
+use crate::rpc::protocol::message::{CowStr, notification, to_json};
+use crate::rpc::protocol::params::{Params, required};
+use crate::rpc::query::filter::Filter;
+use crate::rpc::query::page::{Page, take_limit, truncate};
+use crate::rpc::query::scan::{Collect, scan};
+use crate::rpc::query::view::{ClientDetails, ClientView, ClosedView};
 use log::info;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::sync::Arc;
 
 /// The clients that a filter means, page by page.
-pub(super) fn list<'a>(call: &Call<'a>) -> CallResult<'a> {
-    let mut params = call.params()?;
+pub(crate) fn list<'a>(context: Context<'a>) -> MethodResult<'a> {
+    let mut params = context.params()?;
     let (filter, page) = (Filter::take(&mut params)?, Page::take(&mut params)?);
     params.finish()?;
-    scan(call, None, filter, page)
+    scan(&context, None, filter, page)
 }
 
 /// All that is known of one client.
-pub(super) fn get<'a>(call: &Call<'a>) -> CallResult<'a> {
-    let mut params = call.params()?;
+pub(crate) fn get<'a>(context: Context<'a>) -> MethodResult<'a> {
+    let mut params = context.params()?;
     let conn_id = required(params.conn_id("conn_id")?, "conn_id")?;
     params.finish()?;
-    let client = call.hub.registry.get(conn_id).ok_or_else(RpcError::no_client)?;
-    let subscriptions = call.hub.topics.subscriptions(conn_id);
-    let (to_answer, made) = call.hub.calls.counts_of(conn_id);
-    now(&WholeClientView {
+    let client = context.state.registry.get(conn_id).ok_or_else(RpcError::no_client)?;
+    let subscriptions = context.state.topics.subscriptions(conn_id);
+    ready(&ClientDetails {
         client: ClientView::of(&client),
         scopes: &client.auth.scopes,
         subscriptions: subscriptions.iter().map(|topic| &**topic).collect(),
-        calls: CallsView { to_answer, made },
+        calls: context.state.calls.client_calls(conn_id),
     })
 }
 
@@ -46,32 +46,32 @@ struct ClosedClients<'a> {
 }
 
 /// The connections that ended last, the latest first.
-pub(super) fn closed<'a>(call: &Call<'a>) -> CallResult<'a> {
-    let mut params = call.params()?;
+pub(crate) fn closed<'a>(context: Context<'a>) -> MethodResult<'a> {
+    let mut params = context.params()?;
     let (filter, limit) = (Filter::take_closed(&mut params)?, take_limit(&mut params)?);
     let cursor = params.cursor(|text| text.parse::<u64>().ok())?;
     params.finish()?;
     let before = cursor.unwrap_or(u64::MAX);
-    let mut last = call.hub.closed.latest(before, limit + 1, |closed| filter.fits_closed(closed));
-    let has_more = cut(&mut last, limit);
+    let mut last = context.state.closed.page(before, limit + 1, |closed| filter.matches_closed(closed));
+    let has_more = truncate(&mut last, limit);
     let next_cursor = last.last().filter(|_| has_more).map(|(number, _)| number.to_string());
-    now(&ClosedClients { closed: last.iter().map(|(_, closed)| ClosedView::of(closed)).collect(), next_cursor })
+    ready(&ClosedClients { closed: last.iter().map(|(_, closed)| ClosedView::of(closed)).collect(), next_cursor })
 }
 
 /// A notification to a client, to all of a presence key, or to all of a role.
-pub(super) fn send<'a>(call: &Call<'a>) -> CallResult<'a> {
-    let mut params = call.params()?;
+pub(crate) fn send<'a>(context: Context<'a>) -> MethodResult<'a> {
+    let mut params = context.params()?;
     let conn_id = params.conn_id("conn_id")?;
-    let filter = Filter::take_names(&mut params, conn_id.is_none())?;
-    let (method, data) = (take_method(&mut params)?, take_structured(&mut params)?);
+    let filter = Filter::take_target(&mut params, conn_id.is_none())?;
+    let (method, data) = (take_method(&mut params)?, take_params(&mut params)?);
     params.finish()?;
-    let text = notification(method, data).into();
-    let all = Gather::then(move |clients| {
-        let (queued, unwritten) = queue_for(&clients, &text);
-        unwritten.write();
+    let message = notification(method, data).into();
+    let all = Collect::then(move |clients| {
+        let (queued, pending) = enqueue_all(&clients, &message);
+        pending.flush();
         to_json(&Queued { queued })
     });
-    scan(call, conn_id, filter, all)
+    scan(&context, conn_id, filter, all)
 }
 
 #[derive(Serialize)]
@@ -82,55 +82,55 @@ struct Disconnected {
 }
 
 /// Sends clients away. The caller isn't among them: its answer would be lost.
-pub(super) fn disconnect<'a>(call: &Call<'a>) -> CallResult<'a> {
-    let mut params = call.params()?;
+pub(crate) fn disconnect<'a>(context: Context<'a>) -> MethodResult<'a> {
+    let mut params = context.params()?;
     let (conn_id, filter) = (params.conn_id("conn_id")?, Filter::take(&mut params)?);
     let dry_run = params.optional::<bool>("dry_run", "true or false")?.unwrap_or(false);
-    let note = params.checked("reason", NOTE_FORMS, |text| is_note(text).then(|| text.to_owned()))?;
+    let detail = params.checked("reason", DETAIL_SYNTAX, |text| is_detail(text).then(|| text.to_owned()))?;
     params.finish()?;
     if conn_id.is_none() && filter.is_empty() {
         return Err(RpcError::invalid_member("conn_id", "conn_id or a filter is needed"));
     }
-    let (own, by) = (call.client().ok().map(|client| client.conn_id), call.auth().presence_key.clone());
-    let note = note.unwrap_or_default();
-    let all = Gather::then(move |mut clients| {
+    let (own, by) = (context.client().ok().map(|client| client.conn_id), context.auth().presence_key.clone());
+    let detail = detail.unwrap_or_default();
+    let all = Collect::then(move |mut clients| {
         clients.retain(|client| own != Some(client.conn_id));
-        let kicked = |client: &&Arc<GatewayClient>| !dry_run && kick(client, &note, &by);
+        let kicked = |client: &&Arc<GatewayClient>| !dry_run && kick(client, &detail, &by);
         let disconnected = clients.iter().filter(kicked).count();
         to_json(&Disconnected { matched: clients.len(), disconnected, dry_run })
     });
-    scan(call, conn_id, filter, all)
+    scan(&context, conn_id, filter, all)
 }
 
-fn kick(client: &GatewayClient, note: &str, by: &str) -> bool {
-    let is_first = client.kick(note);
+fn kick(client: &GatewayClient, detail: &str, by: &str) -> bool {
+    let is_first = client.disconnect(detail);
     if is_first {
         let presence_key = &client.auth.presence_key;
-        info!("kicked conn_id={} presence_key={presence_key} by={by} note={note:?}", client.conn_id);
+        info!("kicked conn_id={} presence_key={presence_key} by={by} detail={detail:?}", client.conn_id);
     }
     is_first
 }
 
-const NOTE_FORMS: &str = "at most 100 bytes without control characters";
+const DETAIL_SYNTAX: &str = "at most 100 bytes without control characters";
 
-fn is_note(text: &str) -> bool {
-    text.len() <= CloseReason::NOTE_BYTES && !text.contains(char::is_control)
+fn is_detail(text: &str) -> bool {
+    text.len() <= CloseReason::MAX_DETAIL_BYTES && !text.contains(char::is_control)
 }
 
 /// A method's name as JSON, as it came.
-pub(super) fn take_method<'a>(params: &mut Params<'a>) -> Result<&'a str, RpcError> {
+pub(crate) fn take_method<'a>(params: &mut Params<'a>) -> Result<&'a str, RpcError> {
     const WHAT: &str = "a string of 1 to 128 bytes that doesn't begin with gateway. or rpc.";
     let raw = required(params.raw("method"), "method")?.get();
     let is_allowed =
         |name: &str| (1..=128).contains(&name.len()) && !name.starts_with("gateway.") && !name.starts_with("rpc.");
-    match serde_json::from_str::<Text<'_>>(raw) {
-        Ok(Text(name)) if is_allowed(&name) => Ok(raw),
+    match serde_json::from_str::<CowStr<'_>>(raw) {
+        Ok(CowStr(name)) if is_allowed(&name) => Ok(raw),
         _ => Err(RpcError::invalid_member("method", WHAT)),
     }
 }
 
 /// The params of a request to a client: an object or an array, as it came.
-pub(super) fn take_structured<'a>(params: &mut Params<'a>) -> Result<Option<&'a str>, RpcError> {
+pub(crate) fn take_params<'a>(params: &mut Params<'a>) -> Result<Option<&'a str>, RpcError> {
     match params.raw("params").map(RawValue::get) {
         Some(text) if !text.starts_with(['{', '[']) => Err(RpcError::invalid_member("params", "an object or an array")),
         text => Ok(text),

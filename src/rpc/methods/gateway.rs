@@ -1,40 +1,36 @@
 //! `gateway.*`: the gateway itself, and events.
 
-use crate::rpc::call::{Call, CallResult, Progress, now, scope};
-use crate::rpc::envelope::Text;
-use crate::rpc::error::RpcError;
-use crate::rpc::params::required;
-use crate::rpc::topics::{self, HEALTH, TOPIC_FORMS, is_topic};
+use crate::rpc::method::{Context, MethodResult, Outcome, ready, scope};
+use crate::rpc::protocol::error::RpcError;
+use crate::rpc::protocol::message::CowStr;
+use crate::rpc::protocol::params::required;
+use crate::rpc::pubsub::topics::{self, TOPIC_SYNTAX, is_topic};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Returns its params.
-pub(super) fn echo<'a>(call: &Call<'a>) -> CallResult<'a> {
-    Ok(Progress::Result(call.params.map_or("null", RawValue::get).into()))
+pub(crate) fn echo<'a>(context: Context<'a>) -> MethodResult<'a> {
+    Ok(Outcome::Ready(context.params.map_or("null", RawValue::get).into()))
 }
 
 /// How many clients there are.
-pub(super) fn health<'a>(call: &Call<'a>) -> CallResult<'a> {
-    call.no_params()?;
-    let counts = call.hub.registry.health_snapshot();
-    if call.client().is_ok_and(|client| call.hub.topics.is_subscribed(client.conn_id, topics::HEALTH)) {
-        call.hub.health_events.asked(counts);
-    }
-    now(&counts)
+pub(crate) fn health<'a>(context: Context<'a>) -> MethodResult<'a> {
+    context.no_params()?;
+    ready(&context.state.registry.health_snapshot())
 }
 
 /// The names of all methods.
-pub(super) fn list_methods<'a>(call: &Call<'a>) -> CallResult<'a> {
-    call.no_params()?;
-    now(&call.methods.iter().map(|method| method.name).collect::<Vec<_>>())
+pub(crate) fn list_methods<'a>(context: Context<'a>) -> MethodResult<'a> {
+    context.no_params()?;
+    ready(&context.methods.iter().map(|method| method.name).collect::<Vec<_>>())
 }
 
 /// Shows that the gateway answers.
-pub(super) fn ping<'a>(call: &Call<'a>) -> CallResult<'a> {
-    call.no_params()?;
-    Ok(Progress::Result(r#""pong""#.into()))
+pub(crate) fn ping<'a>(context: Context<'a>) -> MethodResult<'a> {
+    context.no_params()?;
+    Ok(Outcome::Ready(r#""pong""#.into()))
 }
 
 #[derive(Serialize)]
@@ -48,10 +44,10 @@ struct WhoAmI<'a> {
 }
 
 /// What the gateway knows of the caller.
-pub(super) fn whoami<'a>(call: &Call<'a>) -> CallResult<'a> {
-    call.no_params()?;
-    let client = call.client()?;
-    now(&WhoAmI {
+pub(crate) fn whoami<'a>(context: Context<'a>) -> MethodResult<'a> {
+    context.no_params()?;
+    let client = context.client()?;
+    ready(&WhoAmI {
         conn_id: client.conn_id.to_string(),
         role: client.auth.role.as_str(),
         scopes: &client.auth.scopes,
@@ -67,55 +63,52 @@ struct Subscribed<'a> {
 }
 
 /// Subscribes the caller to topics; returns all that it is subscribed to.
-pub(super) fn subscribe<'a>(call: &Call<'a>) -> CallResult<'a> {
-    let (client, topics) = (call.client()?, take_topics(call)?);
-    if topics.iter().any(|topic| topics::is_own(topic)) {
-        call.check_scope(scope::READ)?;
+pub(crate) fn subscribe<'a>(context: Context<'a>) -> MethodResult<'a> {
+    let (client, topics) = (context.client()?, take_topics(&context)?);
+    if topics.iter().any(|topic| topics::is_reserved(topic)) {
+        context.check_scope(scope::READ)?;
     }
-    call.hub.topics.subscribe(client, &topics)?;
-    if topics.contains(HEALTH) {
-        call.hub.health_events.subscribed();
-    }
-    subscriptions(call)
+    context.state.topics.subscribe(client, &topics)?;
+    subscriptions(&context)
 }
 
 /// The same backwards.
-pub(super) fn unsubscribe<'a>(call: &Call<'a>) -> CallResult<'a> {
-    let (client, topics) = (call.client()?, take_topics(call)?);
-    call.hub.topics.unsubscribe(client.conn_id, &topics);
-    subscriptions(call)
+pub(crate) fn unsubscribe<'a>(context: Context<'a>) -> MethodResult<'a> {
+    let (client, topics) = (context.client()?, take_topics(&context)?);
+    context.state.topics.unsubscribe(client.conn_id, &topics);
+    subscriptions(&context)
 }
 
-fn subscriptions<'a>(call: &Call<'a>) -> CallResult<'a> {
-    let topics = call.hub.topics.subscriptions(call.client()?.conn_id);
-    now(&Subscribed { topics: topics.iter().map(|topic| &**topic).collect() })
+fn subscriptions<'a>(context: &Context<'_>) -> MethodResult<'a> {
+    let topics = context.state.topics.subscriptions(context.client()?.conn_id);
+    ready(&Subscribed { topics: topics.iter().map(|topic| &**topic).collect() })
 }
 
-fn take_topics(call: &Call<'_>) -> Result<BTreeSet<Arc<str>>, RpcError> {
-    let mut params = call.params()?;
-    let what = format!("a list of topics, each {TOPIC_FORMS}");
-    let topics = required(params.optional::<Vec<Text<'_>>>("topics", &what)?, "topics")?;
+fn take_topics(context: &Context<'_>) -> Result<BTreeSet<Arc<str>>, RpcError> {
+    let mut params = context.params()?;
+    let what = format!("a list of topics, each {TOPIC_SYNTAX}");
+    let topics = required(params.optional::<Vec<CowStr<'_>>>("topics", &what)?, "topics")?;
     params.finish()?;
-    if !topics.iter().all(|Text(topic)| is_topic(topic)) {
+    if !topics.iter().all(|CowStr(topic)| is_topic(topic)) {
         return Err(RpcError::invalid_member("topics", &what));
     }
-    Ok(topics.iter().map(|Text(topic)| Arc::from(&**topic)).collect())
+    Ok(topics.iter().map(|CowStr(topic)| Arc::from(&**topic)).collect())
 }
 
 #[derive(Serialize)]
-pub(super) struct Queued {
-    pub(super) queued: usize,
+pub(crate) struct Queued {
+    pub(crate) queued: usize,
 }
 
 /// Publishes an event; returns for how many subscribers it was queued.
-pub(super) fn publish<'a>(call: &Call<'a>) -> CallResult<'a> {
-    let mut params = call.params()?;
-    let topic = params.checked("topic", TOPIC_FORMS, |text| is_topic(text).then(|| text.to_owned()))?;
+pub(crate) fn publish<'a>(context: Context<'a>) -> MethodResult<'a> {
+    let mut params = context.params()?;
+    let topic = params.checked("topic", TOPIC_SYNTAX, |text| is_topic(text).then(|| text.to_owned()))?;
     let topic = required(topic, "topic")?;
     let data = required(params.raw("data"), "data")?;
     params.finish()?;
-    if topics::is_own(&topic) {
+    if topics::is_reserved(&topic) {
         return Err(RpcError::invalid_member("topic", "only the gateway publishes on it"));
     }
-    now(&Queued { queued: call.hub.topics.publish(&topic, data.get()) })
+    ready(&Queued { queued: context.state.topics.publish(&topic, data.get()) })
 }

@@ -4,11 +4,11 @@ mod clients;
 mod gateway;
 mod nodes;
 
-use super::call::Method;
-use super::call::scope::{INVOKE, PUBLISH, READ, WRITE};
+use super::method::Method;
+use crate::rpc::method::scope::{INVOKE, PUBLISH, READ, WRITE};
 
 /// By name.
-pub(super) const METHODS: &[Method] = &[
+pub(crate) const METHODS: &[Method] = &[
     Method::new("clients.closed", Some(READ), clients::closed),
     Method::new("clients.disconnect", Some(WRITE), clients::disconnect),
     Method::new("clients.get", Some(READ), clients::get),

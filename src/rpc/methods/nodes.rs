@@ -1,16 +1,17 @@
 //! `node.*`: which nodes are there, what they can do, and calls to them.
 
-use super::clients::{take_method, take_structured};
+use super::clients::{take_method, take_params};
 use crate::auth::Role;
-use crate::client::{ConnId, GatewayClient, PresenceKey, newest};
+use crate::client::{ConnId, GatewayClient};
 use crate::clock::rfc_3339;
-use crate::rpc::call::{Call, CallResult, Progress, now};
-use crate::rpc::calls::Request;
-use crate::rpc::envelope::Text;
-use crate::rpc::error::{ErrorKind, RpcError};
-use crate::rpc::hub::Hub;
-use crate::rpc::page::{cut, take_limit};
-use crate::rpc::params::{Params, required};
+use crate::registry::{PresenceSnapshot, latest};
+use crate::rpc::method::{Context, MethodResult, Outcome, ready};
+use crate::rpc::node_calls::NodeRequest;
+use crate::rpc::protocol::error::{ErrorKind, RpcError};
+use crate::rpc::protocol::message::CowStr;
+use crate::rpc::protocol::params::{Params, required};
+use crate::rpc::query::page::{take_limit, truncate};
+use crate::rpc::state::RpcState;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::sync::Arc;
@@ -20,20 +21,20 @@ const MAX_CAPABILITIES: usize = 64;
 const MAX_CAPABILITIES_BYTES: usize = 16 * 1024;
 
 /// Seconds that a call may take.
-const TIMEOUTS: [f64; 2] = [0.001, 3600.0];
+const TIMEOUT_SECONDS: [f64; 2] = [0.001, 3600.0];
 
 #[derive(Serialize)]
 struct Announced {
     capabilities: usize,
 }
 
-/// What the calling node can do, in place of what it announced before.
-pub(super) fn announce<'a>(call: &Call<'a>) -> CallResult<'a> {
-    let client = call.client()?;
+/// What the calling node can do, in position of what it announced before.
+pub(crate) fn announce<'a>(context: Context<'a>) -> MethodResult<'a> {
+    let client = context.client()?;
     if client.auth.role != Role::Node {
         return Err(RpcError::new(ErrorKind::Forbidden, "only a node announces what it can do").with("role", "node"));
     }
-    let mut params = call.params()?;
+    let mut params = context.params()?;
     let raw = required(params.raw("capabilities"), "capabilities")?.get();
     params.finish()?;
     let wrong = |what: String| RpcError::invalid_member("capabilities", &what);
@@ -46,11 +47,11 @@ pub(super) fn announce<'a>(call: &Call<'a>) -> CallResult<'a> {
         return Err(too_much());
     }
     for (index, capability) in all.iter().enumerate() {
-        check_capability(capability).map_err(|error| wrong(format!("[{index}]: {}", error.what())))?;
+        check_capability(capability).map_err(|error| wrong(format!("[{index}]: {}", error.problem())))?;
     }
     let announced = (!all.is_empty()).then(|| Arc::from(raw));
-    call.hub.announced.change(client.conn_id, |kept| *kept = announced);
-    now(&Announced { capabilities: all.len() })
+    context.state.capabilities.update(client.conn_id, |kept| *kept = announced);
+    ready(&Announced { capabilities: all.len() })
 }
 
 /// It is shown as it came.
@@ -62,8 +63,8 @@ fn check_capability(capability: &RawValue) -> Result<(), RpcError> {
     let is_filled = |text: &str| (!text.is_empty()).then_some(());
     required(members.checked("service", "a string that isn't empty", is_filled)?, "service")?;
     let what = "an array of strings that aren't empty";
-    let methods = required(members.optional::<Vec<Text<'_>>>("methods", what)?, "methods")?;
-    if methods.iter().any(|Text(method)| method.is_empty()) {
+    let methods = required(members.optional::<Vec<CowStr<'_>>>("methods", what)?, "methods")?;
+    if methods.iter().any(|CowStr(method)| method.is_empty()) {
         return Err(RpcError::invalid_member("methods", what));
     }
     members.text("description")?;
@@ -88,62 +89,62 @@ struct NodeView {
 }
 
 /// The nodes that are there, by presence key.
-pub(super) fn list<'a>(call: &Call<'a>) -> CallResult<'a> {
-    let mut params = call.params()?;
+pub(crate) fn list<'a>(context: Context<'a>) -> MethodResult<'a> {
+    let mut params = context.params()?;
     let only = params.text("presence_key")?;
     let after = params.cursor(|text| text.starts_with("node:").then(|| text.to_owned()))?;
     let limit = take_limit(&mut params)?;
     params.finish()?;
-    let key_of = |key: &PresenceKey| key.clients[0].auth.presence_key.clone();
+    let key_of = |key: &PresenceSnapshot| key.clients[0].auth.presence_key.clone();
     let mut keys = match &only {
-        Some(only) => call.hub.presence.get(only).into_iter().collect(),
-        None => call.hub.presence.list(&Role::Node),
+        Some(only) => context.state.presence.get(only).into_iter().collect(),
+        None => context.state.presence.list(&Role::Node),
     };
     keys.retain(|key| key.clients[0].auth.role == Role::Node);
     keys.retain(|key| after.as_deref().is_none_or(|after| *key_of(key) > *after));
     keys.sort_by_cached_key(key_of);
-    let has_more = cut(&mut keys, limit);
-    let nodes: Vec<_> = keys.iter().map(|key| view(key, call.hub)).collect();
+    let has_more = truncate(&mut keys, limit);
+    let nodes: Vec<_> = keys.iter().map(|key| view(key, context.state)).collect();
     let next_cursor = nodes.last().filter(|_| has_more).map(|node| node.presence_key.clone());
-    now(&Nodes { nodes, next_cursor })
+    ready(&Nodes { nodes, next_cursor })
 }
 
-fn view(key: &PresenceKey, hub: &Hub) -> NodeView {
-    let client = newest(&key.clients).unwrap_or(&key.clients[0]);
-    let capabilities = hub.announced.read(client.conn_id, |kept| kept.as_deref().unwrap_or("[]").to_owned());
+fn view(key: &PresenceSnapshot, state: &RpcState) -> NodeView {
+    let client = latest(&key.clients).unwrap_or(&key.clients[0]);
+    let capabilities = state.capabilities.read(client.conn_id, |kept| kept.as_deref().unwrap_or("[]").to_owned());
     NodeView {
         presence_key: client.auth.presence_key.to_string(),
         name: client.auth.name.to_string(),
         connections: key.clients.len(),
         conn_id: client.conn_id.to_string(),
-        since: rfc_3339(key.since.utc()),
+        since: rfc_3339(key.since.to_system_time()),
         capabilities: RawValue::from_string(capabilities).expect("it was read as JSON when it was announced"),
     }
 }
 
-/// Calls a method on a node; the answer comes when the node has answered.
-pub(super) fn invoke<'a>(call: &Call<'a>) -> CallResult<'a> {
-    call.check_later()?;
-    let mut params = call.params()?;
+/// Calls a method of a node; the result is the node's answer.
+pub(crate) fn invoke<'a>(context: Context<'a>) -> MethodResult<'a> {
+    let state = context.state;
+    let mut params = context.params()?;
     let target = required(params.text("target")?, "target")?;
-    let (method, data) = (take_method(&mut params)?, take_structured(&mut params)?);
-    let [least, most] = TIMEOUTS;
-    let timeout = params.seconds("timeout", least, most)?.unwrap_or(call.hub.calls.default_timeout());
+    let (method, data) = (take_method(&mut params)?, take_params(&mut params)?);
+    let [shortest, longest] = TIMEOUT_SECONDS;
+    let timeout = params.seconds("timeout", shortest, longest)?.unwrap_or(state.calls.default_timeout());
     params.finish()?;
-    call.hub.calls.check_open()?;
-    let node = find_node(call.hub, &target).ok_or(RpcError::new(ErrorKind::NotFound, "no such node"))?;
-    let request = Request { method, params: data, timeout };
-    let key = call.hub.calls.start(&node, &request, call.caller(), call.reply());
-    call.waits_for(key, timeout);
-    Ok(Progress::Later)
+    state.calls.check_open()?;
+    let node = find_node(state, &target).ok_or(RpcError::new(ErrorKind::NotFound, "no such node"))?;
+    context.check_deferrable()?;
+    let (request, caller) = (NodeRequest { method, params: data, timeout }, context.caller());
+    let id = state.calls.start(&node, &request, caller, context.into_responder());
+    Ok(Outcome::Deferred(id, timeout))
 }
 
 /// By its connection, or by its presence key the connection that came last.
-fn find_node(hub: &Hub, target: &str) -> Option<Arc<GatewayClient>> {
+fn find_node(state: &RpcState, target: &str) -> Option<Arc<GatewayClient>> {
     let node = match ConnId::parse(target) {
-        Some(conn_id) => hub.registry.get(conn_id),
+        Some(conn_id) => state.registry.get(conn_id),
         // Not all those of another role, who may be many.
-        None => target.starts_with("node:").then(|| hub.presence.newest_of(target)).flatten(),
+        None => target.starts_with("node:").then(|| state.presence.latest_of(target)).flatten(),
     };
     node.filter(|node| node.auth.role == Role::Node)
 }

@@ -1,11 +1,11 @@
-//! Whatever a client sends: no panic, at most one answer, and none to a notification.
+//! Any text message of a client causes no panic and at most one response, and a notification causes none.
 
 #![no_main]
 
-use aisopod_gateway::{
-    AuthInfo, Bounds, ClientRegistry, Config, ConnId, GatewayClient, Handler, Heartbeat, Presence, RemoteAddr, Router,
-    Sender, SenderContext, Stats,
-};
+use aisopod_gateway::{ClientRegistry, ConnId, GatewayClient, Handler, RemoteAddr};
+use aisopod_gateway::auth::AuthInfo;
+use aisopod_gateway::config::Config;
+use aisopod_gateway::internals::{Heartbeat, Outbox, OutboxContext, Presence, QueueLimits, Router, SessionStats};
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 use std::sync::{Arc, LazyLock};
@@ -17,14 +17,14 @@ static ROUTER: LazyLock<Router> = LazyLock::new(|| {
     Router::new(&config, Arc::<ClientRegistry>::default(), presence, heartbeat)
 });
 
-/// A client without a socket: what it is sent stays in its outbox.
+/// A client without a socket, so messages to it stay in its outbox.
 fn client() -> Arc<GatewayClient> {
     let bounds = Bounds { messages: 1000, bytes: 1 << 30 };
     let sender = Sender::new(Arc::new(SenderContext { bounds, stats: Arc::default() }));
     Arc::new(GatewayClient::new(ConnId::random(), sender, RemoteAddr::Unix, Arc::new(AuthInfo::anonymous())))
 }
 
-/// Whether it is a whole notification, or a batch of nothing else.
+/// Whether the message is a notification or a batch of notifications.
 fn is_notification(message: &Value) -> bool {
     match message {
         Value::Array(all) => {
@@ -42,10 +42,10 @@ fn is_notification(message: &Value) -> bool {
 fuzz_target!(|text: &str| {
     let client = client();
     let rest = ROUTER.on_message(&client, text.into());
-    assert!(rest.is_none(), "outside a task no turn is over");
+    assert!(rest.is_none(), "outside a task nothing is deferred");
     let answers = client.sender.state().outbox_messages;
     assert!(answers <= 1, "{answers} answers to {text:?}");
-    // Members that are there twice make it no request.
+    // Duplicate members make a request invalid.
     let is_clear = serde_json::from_str::<Value>(text).is_ok_and(|message| {
         is_notification(&message)
             && text.matches("\"jsonrpc\"").count() == message.as_array().map_or(1, Vec::len)

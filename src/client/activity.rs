@@ -1,0 +1,108 @@
+//! What was received from a client: counts, the time of the last message, whether it is active, and the last round
+//! trip.
+
+use crate::clock::Timestamp;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+/// The bit of `last_message` that is set if anything was received since the last ping was requested.
+const ACTIVE: u32 = 1;
+/// The bit of `last_message` that is set while nothing is read, because the last message is still being handled.
+const BUSY: u32 = 2;
+/// The seconds in `last_message` are shifted by this many bits: they last for 34 years.
+const SECONDS_SHIFT: u32 = 2;
+
+/// What was received from a client. Written by its session alone, except that the heartbeat clears [`ACTIVE`].
+#[derive(Debug)]
+pub(crate) struct Activity {
+    messages: AtomicU64,
+    bytes: AtomicU64,
+    /// The time of the last message, or else of the connect, in whole seconds, shifted; [`ACTIVE`] and [`BUSY`].
+    last_message: AtomicU32,
+    /// The last round trip in microseconds; 0 if none was measured.
+    round_trip: AtomicU32,
+}
+
+/// How much was received from a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// Text messages.
+    pub messages: u64,
+    /// Bytes, frame headers included.
+    pub bytes: u64,
+}
+
+impl Activity {
+    pub(crate) fn new(connected_at: Timestamp) -> Self {
+        Activity {
+            messages: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            last_message: AtomicU32::new(shifted_seconds(connected_at)),
+            round_trip: AtomicU32::new(0),
+        }
+    }
+
+    pub(crate) fn received(&self) -> Received {
+        Received { messages: self.messages.load(Relaxed), bytes: self.bytes.load(Relaxed) }
+    }
+
+    pub(crate) fn add_bytes(&self, bytes: u64) {
+        self.bytes.store(self.bytes.load(Relaxed) + bytes, Relaxed);
+    }
+
+    pub(crate) fn add_message(&self) {
+        self.messages.store(self.messages.load(Relaxed) + 1, Relaxed);
+        let last_message = shifted_seconds(Timestamp::now()) | ACTIVE;
+        if self.last_message.load(Relaxed) != last_message {
+            self.last_message.store(last_message, Relaxed);
+        }
+    }
+
+    /// The time since the last message, or else since the connect, in whole seconds.
+    pub(crate) fn idle(&self) -> Duration {
+        let seconds = self.last_message.load(Relaxed) >> SECONDS_SHIFT;
+        Duration::from_secs(Timestamp::now().seconds().saturating_sub(seconds.into()))
+    }
+
+    /// Whether anything was received since the last [`clear_active`](Self::clear_active), or can't be received now.
+    pub(crate) fn is_active(&self) -> bool {
+        self.last_message.load(Relaxed) & (ACTIVE | BUSY) != 0
+    }
+
+    pub(crate) fn mark_active(&self) {
+        if self.last_message.load(Relaxed) & ACTIVE == 0 {
+            self.last_message.fetch_or(ACTIVE, Relaxed);
+        }
+    }
+
+    pub(crate) fn clear_active(&self) {
+        self.last_message.fetch_and(!ACTIVE, Relaxed);
+    }
+
+    /// Sets or clears [`BUSY`]: a busy client counts as active, since its pongs aren't read.
+    pub(crate) fn set_busy(&self, is_busy: bool) {
+        if is_busy {
+            self.last_message.fetch_or(BUSY, Relaxed);
+        } else {
+            self.last_message.fetch_and(!BUSY, Relaxed);
+        }
+    }
+
+    /// The last round trip of a ping, to the microsecond.
+    pub(crate) fn round_trip(&self) -> Option<Duration> {
+        match self.round_trip.load(Relaxed) {
+            0 => None,
+            micros => Some(Duration::from_micros(micros.into())),
+        }
+    }
+
+    pub(crate) fn set_round_trip(&self, round_trip: Duration) {
+        let micros = u32::try_from(round_trip.as_micros()).unwrap_or(u32::MAX).max(1);
+        self.round_trip.store(micros, Relaxed);
+    }
+}
+
+/// The timestamp's seconds above the bit for [`ACTIVE`]; 31 bits last for 68 years.
+fn shifted_seconds(timestamp: Timestamp) -> u32 {
+    (timestamp.seconds() as u32) << SECONDS_SHIFT
+}

@@ -1,0 +1,48 @@
+//! The record of an ended connection.
+
+use super::close_reason::CloseReason;
+use super::handle::{ConnId, RemoteAddr};
+use super::health::Health;
+use crate::auth::AuthInfo;
+use crate::labels::labels;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+labels! {
+    /// Which side ended a connection.
+    pub enum ClosedBy {
+        /// The client: it sent the first close frame.
+        Client = "client",
+        /// The gateway.
+        Gateway = "gateway",
+        /// Neither: the transport broke.
+        Network = "network",
+    }
+}
+
+/// One ended connection.
+#[derive(Clone, Debug)]
+pub struct CloseRecord {
+    /// The connection's ID.
+    pub conn_id: ConnId,
+    /// What authentication proved about the client.
+    pub auth: Arc<AuthInfo>,
+    /// The peer's address.
+    pub remote_addr: RemoteAddr,
+    /// When the connection ended.
+    pub at: SystemTime,
+    /// How long it lasted.
+    pub connected: Duration,
+    /// The time since the client's last message, in whole seconds.
+    pub idle: Duration,
+    /// The client's health just before the close.
+    pub health: Health,
+    /// Why the connection ended.
+    pub reason: CloseReason,
+    /// Which side ended it.
+    pub closed_by: ClosedBy,
+    /// The last measured round trip of a ping.
+    pub round_trip: Option<Duration>,
+    /// The most payload bytes that were ever queued for the client.
+    pub outbox_peak_bytes: u32,
+}

@@ -1,0 +1,251 @@
+//! A client's outbound state: everything that the [`Outbox`](super::Outbox) mutex guards.
+
+use super::{OutboxContext, OutboxSnapshot, SendError, Signals};
+use crate::client::close_reason::CloseReason;
+use crate::client::stats::SessionStats;
+use crate::clock::Timestamp;
+use crate::ws::{Message, QueueLimits, Stream, WriteBuffer, Written};
+use std::io::ErrorKind;
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Duration;
+
+/// A ping's header: final, opcode 9, four bytes of payload (RFC 6455, section 5.5.2).
+const PING_HEADER: [u8; 2] = [0x89, 4];
+
+/// Bytes of control frames that may wait for a blocked socket before reading stops. Bounds the pongs to a peer that
+/// sends pings and reads nothing.
+const MAX_PENDING_CONTROL: usize = 2 * 1024;
+
+/// The state of the latest ping.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Ping {
+    /// No ping is under way.
+    #[default]
+    None,
+    /// The next write begins with a ping.
+    Requested,
+    /// The ping is among the control frames that the socket has not accepted yet.
+    Queued,
+    /// The ping was written at [`OutboxState::ping_sent_at`], and its pong has not been received.
+    Sent,
+}
+
+/// A client's outbound state: its socket, unsent frames, and pending ping and close requests.
+#[derive(Default)]
+pub(crate) struct OutboxState {
+    /// Set while the session exists.
+    pub(crate) stream: Option<Arc<Stream>>,
+    /// The frames that the socket has not accepted yet. `None` when there are none, so that an idle client owns no
+    /// buffer.
+    buffer: Option<Box<WriteBuffer>>,
+    /// The socket accepted less than it was offered, and the session waits until it is writable.
+    pub(crate) blocked: bool,
+    /// A task that has enqueued a message is about to flush.
+    pub(crate) has_writer: bool,
+    /// The first reason given; it never changes.
+    pub(crate) close: Option<CloseReason>,
+    /// The session is to end without a close handshake.
+    abort_requested: bool,
+    pub(crate) ping: Ping,
+    /// The number of pings so far, which is the payload of the latest one.
+    ping_id: u32,
+    /// When the latest ping was written.
+    pub(crate) ping_sent_at: Timestamp,
+    /// The most payload bytes that were ever queued.
+    peak_bytes: u32,
+    /// Set only while the session is parked, so that its own calls wake no task.
+    pub(crate) waker: Option<Waker>,
+    /// Text messages that the socket has accepted.
+    messages_out: u64,
+    /// Bytes that the socket has accepted, frame headers included.
+    pub(crate) bytes_out: u64,
+}
+
+impl OutboxState {
+    pub(crate) fn signals(&self) -> Signals {
+        Signals { close: self.close, abort: self.abort_requested, blocked: self.blocked }
+    }
+
+    pub(crate) fn snapshot(&self) -> OutboxSnapshot {
+        OutboxSnapshot {
+            close_reason: self.close,
+            is_blocked: self.blocked && self.has_pending(),
+            ping_sent_at: (self.ping == Ping::Sent).then_some(self.ping_sent_at),
+            messages_out: self.messages_out,
+            bytes_out: self.bytes_out,
+            outbox_messages: self.buffer.as_ref().map_or(0, |buffer| buffer.messages()),
+            outbox_bytes: self.buffer.as_ref().map_or(0, |buffer| buffer.message_bytes()),
+            outbox_peak_bytes: self.peak_bytes,
+        }
+    }
+
+    /// Requests a close as [`CloseReason::Kicked`], with `detail` for the close frame. Returns whether no close was
+    /// requested before.
+    pub(crate) fn disconnect(&mut self, detail: &str) -> bool {
+        if self.close.is_some() {
+            return false;
+        }
+        self.close = Some(CloseReason::Kicked);
+        if !detail.is_empty() {
+            let end = detail.floor_char_boundary(CloseReason::MAX_DETAIL_BYTES);
+            self.buffer().detail = Some(detail[..end].into());
+        }
+        true
+    }
+
+    /// Takes the detail text for the close frame.
+    pub(crate) fn take_detail(&mut self) -> Option<Box<str>> {
+        self.buffer.as_mut()?.detail.take()
+    }
+
+    pub(crate) fn abort(&mut self, reason: CloseReason) {
+        self.close.get_or_insert(reason);
+        self.abort_requested = true;
+    }
+
+    /// Queues a message. If there is no room, not even after a write, requests a close as
+    /// [`CloseReason::SlowConsumer`].
+    pub(crate) fn push(&mut self, message: Message, context: &OutboxContext) -> Result<(), SendError> {
+        let (stats, bytes) = (&context.stats, message.payload().len());
+        if !self.try_make_room(bytes, context) {
+            self.close.get_or_insert(CloseReason::SlowConsumer);
+            return Err(SendError::Full);
+        }
+        let buffer = self.buffer();
+        buffer.push(message);
+        let queued_bytes = buffer.message_bytes();
+        // The configuration limits an outbox to far less than 4 GiB.
+        self.peak_bytes = self.peak_bytes.max(queued_bytes as u32);
+        stats.outbox_peak_bytes.observe(queued_bytes as u64);
+        stats.outbox_bytes.add(bytes as u64);
+        Ok(())
+    }
+
+    /// Returns whether there is room for a message of `bytes` bytes. If there is none at first, writes to make some.
+    pub(crate) fn try_make_room(&mut self, bytes: usize, context: &OutboxContext) -> bool {
+        if self.has_room(bytes, &context.limits) {
+            return true;
+        }
+        self.write(&context.stats);
+        self.has_room(bytes, &context.limits)
+    }
+
+    /// Queues whole control frames, ahead of the messages.
+    pub(crate) fn push_control(&mut self, frames: &[u8]) {
+        self.buffer().push_control(frames);
+    }
+
+    pub(crate) fn has_room(&self, bytes: usize, limits: &QueueLimits) -> bool {
+        match &self.buffer {
+            Some(buffer) => buffer.has_room(bytes, limits),
+            None => bytes <= limits.bytes,
+        }
+    }
+
+    fn buffer(&mut self) -> &mut WriteBuffer {
+        self.buffer.get_or_insert_with(WriteBuffer::acquire)
+    }
+
+    /// Whether a frame or a requested ping is left to write.
+    pub(crate) fn has_pending(&self) -> bool {
+        self.buffer.as_ref().is_some_and(|buffer| !buffer.is_empty()) || self.ping_requested()
+    }
+
+    /// No ping is sent once a close is requested: it could follow the close frame (RFC 6455, section 5.5.1).
+    fn ping_requested(&self) -> bool {
+        self.ping == Ping::Requested && self.close.is_none()
+    }
+
+    /// Whether something is left to write and the socket may accept it.
+    pub(crate) fn can_write(&self) -> bool {
+        self.has_pending() && !self.blocked && self.stream.is_some()
+    }
+
+    /// Whether enough is batched for a write while the session runs.
+    pub(crate) fn should_flush(&self, limits: &QueueLimits) -> bool {
+        self.buffer.as_ref().is_some_and(|buffer| buffer.should_flush() || is_half_full(buffer, limits))
+    }
+
+    /// Whether so much is queued that a blocked session should stop reading, since what it reads calls for answers.
+    pub(crate) fn is_half_full(&self, limits: &QueueLimits) -> bool {
+        self.buffer.as_ref().is_some_and(|buffer| is_half_full(buffer, limits))
+    }
+
+    /// Writes until all is written or the socket accepts no more. Then the session waits for the socket; after a
+    /// failure it aborts.
+    pub(crate) fn write(&mut self, stats: &SessionStats) {
+        if !self.can_write() {
+            return;
+        }
+        self.has_writer = false;
+        if self.ping_requested() {
+            self.ping_id = self.ping_id.wrapping_add(1);
+            let payload = self.ping_id.to_be_bytes();
+            self.push_control(&PING_HEADER);
+            self.push_control(&payload);
+            self.ping = Ping::Queued;
+        }
+        let (Some(stream), Some(mut buffer)) = (&self.stream, self.buffer.take()) else { return };
+        let mut written = Written::default();
+        let result = buffer.write(&mut written, |first, second| stream.try_write(first, second));
+        self.count(&written, stats);
+        if self.ping == Ping::Queued && buffer.control_bytes() == 0 {
+            (self.ping, self.ping_sent_at) = (Ping::Sent, Timestamp::now());
+            stats.pings_sent.add(1);
+        }
+        match result {
+            Ok(()) if buffer.detail.is_none() => return buffer.release(),
+            Ok(()) => {
+                self.buffer = Some(buffer);
+                return;
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(_) => self.abort(CloseReason::Abnormal),
+        }
+        self.blocked = true;
+        self.buffer = Some(buffer);
+    }
+
+    fn count(&mut self, written: &Written, stats: &SessionStats) {
+        self.messages_out += written.messages;
+        self.bytes_out += written.bytes;
+        stats.messages_out.add(written.messages);
+        stats.bytes_out.add(written.bytes);
+        stats.outbox_bytes.sub(written.message_bytes);
+    }
+
+    /// Returns the round trip if `payload` is that of the latest ping and this is its first pong.
+    pub(crate) fn on_pong(&mut self, payload: &[u8]) -> Option<Duration> {
+        if self.ping != Ping::Sent || payload != self.ping_id.to_be_bytes() {
+            return None;
+        }
+        self.ping = Ping::None;
+        Some(self.ping_sent_at.elapsed())
+    }
+
+    /// Drops all messages except a partly written one.
+    pub(crate) fn discard_unsent(&mut self, stats: &SessionStats) {
+        if let Some(buffer) = &mut self.buffer {
+            stats.outbox_bytes.sub(buffer.discard_unsent() as u64);
+        }
+    }
+
+    /// Drops everything that is queued.
+    pub(crate) fn discard_all(&mut self, stats: &SessionStats) {
+        if let Some(buffer) = self.buffer.take() {
+            stats.outbox_bytes.sub(buffer.message_bytes() as u64);
+        }
+    }
+}
+
+fn is_half_full(buffer: &WriteBuffer, limits: &QueueLimits) -> bool {
+    buffer.control_bytes() > MAX_PENDING_CONTROL || buffer.is_half_full(limits)
+}
+
+#[cfg(test)]
+impl OutboxState {
+    pub(super) fn queued(&self) -> Vec<Message> {
+        self.buffer.as_ref().map(|buffer| buffer.queued()).unwrap_or_default()
+    }
+}

@@ -1,0 +1,261 @@
+//! A configuration file while it is read: its tables, the keys read so far, and the problems found.
+
+use super::error::{ConfigError, Problem};
+use super::parse::{NAME_SYNTAX, format_duration, is_name, parse_duration, parse_level};
+use super::suggest::did_you_mean;
+use crate::auth::Role;
+use crate::config::{PresencePolicies, PresencePolicy};
+use crate::labels::Label;
+use log::LevelFilter;
+use std::ops::{Range, RangeInclusive};
+use std::time::Duration;
+use toml::Spanned;
+use toml::de::{DeString, DeTable, DeValue};
+
+/// The settings outside of all sections. In TOML, they must come ahead of the first section.
+const TOP_LEVEL_KEYS: &[&str] = &["listen", "listen_reuse_port", "log_level"];
+
+/// The file's text, and the problems found in it so far.
+pub(crate) struct Document<'t> {
+    path: String,
+    text: &'t str,
+    problems: Vec<LocatedProblem>,
+}
+
+struct LocatedProblem {
+    /// From 1; 0 for a flag.
+    line: usize,
+    problem: Problem,
+}
+
+impl<'t> Document<'t> {
+    pub(crate) fn new(path: String, text: &'t str) -> Self {
+        Document { path, text, problems: Vec::new() }
+    }
+
+    /// The number of problems found so far.
+    pub(crate) fn error_count(&self) -> usize {
+        self.problems.len()
+    }
+
+    /// Returns all problems, ordered by line.
+    pub(crate) fn finish(mut self) -> Result<(), ConfigError> {
+        self.problems.sort_by_key(|located| located.line);
+        let problems: Vec<Problem> = self.problems.into_iter().map(|located| located.problem).collect();
+        if problems.is_empty() { Ok(()) } else { Err(ConfigError(problems)) }
+    }
+
+    /// Adds a problem at a position of the text.
+    pub(crate) fn error_at(&mut self, span: Range<usize>, message: impl Into<String>) {
+        let line = self.text[..span.start.min(self.text.len())].matches('\n').count() + 1;
+        let problem = Problem { location: format!("{}:{line}", self.path), message: message.into() };
+        self.problems.push(LocatedProblem { line, problem });
+    }
+
+    /// Adds a problem of a flag that overrides the file.
+    pub(crate) fn flag_error(&mut self, flag: &str, message: String) {
+        self.problems.push(LocatedProblem { line: 0, problem: Problem { location: flag.to_owned(), message } });
+    }
+}
+
+/// One table of the file. It records which keys were read, so that [`Table::reject_unknown`] finds the others.
+pub(crate) struct Table<'d, 't> {
+    document: &'d mut Document<'t>,
+    /// Its key path; empty for the top level.
+    name: &'static str,
+    table: &'t DeTable<'t>,
+    known: Vec<&'t str>,
+}
+
+/// The typed readers (`duration`, `integer`, ...) leave `setting` unchanged if the key is absent, and add a problem if
+/// the value isn't allowed.
+impl<'d, 't> Table<'d, 't> {
+    pub(crate) fn new(document: &'d mut Document<'t>, name: &'static str, table: &'t DeTable<'t>) -> Self {
+        Table { document, name, table, known: Vec::new() }
+    }
+
+    /// A table inside of this one, with its own key path.
+    pub(crate) fn child(&mut self, name: &'static str, table: &'t DeTable<'t>) -> Table<'_, 't> {
+        Table::new(self.document, name, table)
+    }
+
+    /// Marks a key as known, and returns its value.
+    pub(crate) fn take(&mut self, key: &'static str) -> Option<&'t Spanned<DeValue<'t>>> {
+        self.known.push(key);
+        self.table.get(key)
+    }
+
+    /// The position of a key's value; `None` if the key is absent.
+    pub(crate) fn span_of(&self, key: &str) -> Option<Range<usize>> {
+        self.table.get(key).map(Spanned::span)
+    }
+
+    /// ` (the default)` for a setting that this table doesn't have, otherwise empty.
+    pub(crate) fn default_mark(&self, key: &str) -> &'static str {
+        if self.table.contains_key(key) { "" } else { " (the default)" }
+    }
+
+    pub(crate) fn error_count(&self) -> usize {
+        self.document.error_count()
+    }
+
+    pub(crate) fn error_at(&mut self, span: Range<usize>, message: impl Into<String>) {
+        self.document.error_at(span, message);
+    }
+
+    /// Adds a problem for a value that isn't allowed, showing the value as it is written in the file.
+    pub(crate) fn invalid_value(&mut self, key: &str, value: &Spanned<DeValue<'_>>, expected: &str) {
+        let shown = self.document.text.get(value.span()).unwrap_or_default().replace('\n', " ");
+        let message = format!("{} = {shown}; {expected}", self.key_path(key));
+        self.error_at(value.span(), message);
+    }
+
+    /// The key with the path of this table, as `limits.max_connections`.
+    pub(crate) fn key_path(&self, key: &str) -> String {
+        if self.name.is_empty() { key.to_owned() } else { format!("{}.{key}", self.name) }
+    }
+
+    /// Adds a problem for every key that wasn't taken.
+    pub(crate) fn reject_unknown(mut self) {
+        for key in self.table.keys() {
+            if !self.known.contains(&key.get_ref().as_ref()) {
+                self.unknown_key(key);
+            }
+        }
+    }
+
+    fn unknown_key(&mut self, key: &Spanned<DeString<'_>>) {
+        let name: &str = key.get_ref();
+        let path = self.key_path(name);
+        let message = if TOP_LEVEL_KEYS.contains(&name) {
+            format!("unknown key {path}; {name} is a top-level setting: move it above the first [section]")
+        } else {
+            let suggestion = did_you_mean(name, self.known.iter().copied());
+            format!("unknown key {path}{suggestion}; allowed here: {}", self.known.join(", "))
+        };
+        self.error_at(key.span(), message);
+    }
+
+    /// Reads a section, if the file has it.
+    pub(crate) fn section(&mut self, key: &'static str, read: impl FnOnce(&mut Table<'_, 't>)) {
+        let Some(value) = self.take(key) else { return };
+        let Some(table) = value.get_ref().as_table() else {
+            self.invalid_value(key, value, &format!("allowed: a table, [{key}]"));
+            return;
+        };
+        let mut section = self.child(key, table);
+        read(&mut section);
+        section.reject_unknown();
+    }
+
+    pub(crate) fn duration(&mut self, key: &'static str, allowed: RangeInclusive<Duration>, setting: &mut Duration) {
+        let Some(value) = self.take(key) else { return };
+        let parsed = value.get_ref().as_str().and_then(parse_duration).filter(|duration| allowed.contains(duration));
+        let (from, to) = (format_duration(*allowed.start()), format_duration(*allowed.end()));
+        let expected = format!("allowed: \"{from}\" to \"{to}\", a whole number with ms, s, m or h");
+        self.assign(key, value, parsed, &expected, setting);
+    }
+
+    pub(crate) fn integer(&mut self, key: &'static str, allowed: RangeInclusive<usize>, setting: &mut usize) {
+        self.integer_with_hint(key, allowed, "", setting);
+    }
+
+    /// Like [`Table::integer`]; `hint` follows the allowed range in the message.
+    pub(crate) fn integer_with_hint(
+        &mut self,
+        key: &'static str,
+        allowed: RangeInclusive<usize>,
+        hint: &str,
+        setting: &mut usize,
+    ) {
+        let Some(value) = self.take(key) else { return };
+        let integer = value.get_ref().as_integer();
+        let parsed = integer.and_then(|integer| usize::from_str_radix(integer.as_str(), integer.radix()).ok());
+        let expected = format!("allowed: {} to {}{hint}", allowed.start(), allowed.end());
+        self.assign(key, value, parsed.filter(|number| allowed.contains(number)), &expected, setting);
+    }
+
+    pub(crate) fn boolean(&mut self, key: &'static str, setting: &mut bool) {
+        let Some(value) = self.take(key) else { return };
+        self.assign(key, value, value.get_ref().as_bool(), "allowed: true, false", setting);
+    }
+
+    pub(crate) fn level(&mut self, key: &'static str, setting: &mut LevelFilter) {
+        let Some(value) = self.take(key) else { return };
+        let expected = "allowed: \"off\", \"error\", \"warn\", \"info\", \"debug\", \"trace\"";
+        self.assign(key, value, value.get_ref().as_str().and_then(parse_level), expected, setting);
+    }
+
+    /// Appends the strings of a list; `is_valid` checks each.
+    pub(crate) fn strings(
+        &mut self,
+        key: &'static str,
+        is_valid: fn(&str) -> bool,
+        expected: &str,
+        setting: &mut Vec<String>,
+    ) {
+        let Some(value) = self.take(key) else { return };
+        let Some(items) = value.get_ref().as_array() else {
+            self.invalid_value(key, value, "allowed: a list of strings");
+            return;
+        };
+        for item in items.iter() {
+            match item.get_ref().as_str().filter(|text| is_valid(text)) {
+                Some(text) => setting.push(text.to_owned()),
+                None => self.invalid_value(key, item, expected),
+            }
+        }
+    }
+
+    /// Reads a string that must be present and valid. `span` is the position for the message if it is absent.
+    pub(crate) fn required(
+        &mut self,
+        key: &'static str,
+        span: &Range<usize>,
+        is_valid: fn(&str) -> bool,
+        expected: &str,
+    ) -> Option<&'t str> {
+        let Some(value) = self.take(key) else {
+            let message = format!("{} is missing; {expected}", self.key_path(key));
+            self.error_at(span.clone(), message);
+            return None;
+        };
+        let text = value.get_ref().as_str().filter(|text| is_valid(text));
+        if text.is_none() {
+            self.invalid_value(key, value, expected);
+        }
+        text
+    }
+
+    /// Reads the presence policy of each role that the table names: its keys are roles.
+    pub(crate) fn presence(&mut self, setting: &mut PresencePolicies) {
+        for (key, value) in self.table.iter() {
+            let name: &'t str = key.get_ref();
+            self.known.push(name);
+            let policy = value.get_ref().as_str().and_then(PresencePolicy::parse);
+            match policy {
+                Some(policy) if is_name(name) => setting.set(Role::from(name), policy),
+                Some(_) => {
+                    let message = format!("{}: a role is {NAME_SYNTAX}", self.key_path(name));
+                    self.error_at(key.span(), message);
+                }
+                None if TOP_LEVEL_KEYS.contains(&name) => self.unknown_key(key),
+                None => self.invalid_value(name, value, "allowed: \"allow\", \"replace\", \"reject\""),
+            }
+        }
+    }
+
+    fn assign<T>(
+        &mut self,
+        key: &str,
+        value: &Spanned<DeValue<'_>>,
+        parsed: Option<T>,
+        expected: &str,
+        setting: &mut T,
+    ) {
+        match parsed {
+            Some(parsed) => *setting = parsed,
+            None => self.invalid_value(key, value, expected),
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! A WebSocket gateway: built from a configuration, it serves its listeners until shutdown.
+
+use crate::client::Handler;
+use crate::config::Config;
+use crate::registry::ClientRegistry;
+use crate::server::accept::accept_loop;
+use crate::server::admission::ListenerRole;
+use crate::server::drain::{DrainReport, Shutdown, drain};
+use crate::server::lifecycle::Phase;
+use crate::server::listener::Listener;
+use crate::server::state::ServerState;
+use std::sync::Arc;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+/// A WebSocket gateway. Cloning it gives another handle to the same gateway.
+#[derive(Clone)]
+pub struct Gateway {
+    state: Arc<ServerState>,
+}
+
+impl Gateway {
+    /// A gateway that answers JSON-RPC 2.0.
+    pub fn new(config: Config) -> Self {
+        Gateway { state: ServerState::with_router(config) }
+    }
+
+    /// A gateway that passes its clients' messages to a handler of your own, which is built with the registry that
+    /// holds the clients. It serves `/status` and the health checks, but no admin API.
+    pub fn with_handler(config: Config, handler: impl FnOnce(Arc<ClientRegistry>) -> Arc<dyn Handler>) -> Self {
+        Gateway { state: ServerState::with_handler(config, handler) }
+    }
+
+    /// The connected clients.
+    pub fn registry(&self) -> &Arc<ClientRegistry> {
+        &self.state.registry
+    }
+
+    /// The JSON of `/status`.
+    pub fn status(&self) -> String {
+        self.state.status()
+    }
+
+    /// Serves the listeners until `shutdown` says otherwise, and then drains: every client gets a close frame with
+    /// code 1012, paced over `shutdown.drain_timeout`; those that don't answer it in time are aborted.
+    ///
+    /// It binds nothing and handles no signal. A gateway runs once. Dropping this future stops accepting; the clients
+    /// end with the runtime of their tasks.
+    pub async fn run(self, listeners: Vec<Listener>, mut shutdown: watch::Receiver<Shutdown>) -> DrainReport {
+        let state = self.state;
+        state.lifecycle.set(Phase::Running);
+        let heartbeat = state.heartbeat.clone();
+        let mut background = JoinSet::new();
+        background.spawn(async move { heartbeat.run().await });
+        let mut accept_loops = JoinSet::new();
+        let has_admin = listeners.iter().any(|listener| listener.role == ListenerRole::Admin);
+        for mut listener in listeners {
+            if has_admin && listener.role == ListenerRole::All {
+                listener.role = ListenerRole::Clients;
+            }
+            accept_loops.spawn(accept_loop(state.clone(), listener));
+        }
+        // An error means that the sender was dropped: no one can request a shutdown any more, so drain now.
+        let _ = shutdown.wait_for(|requested| *requested > Shutdown::No).await;
+        state.lifecycle.set(Phase::Draining);
+        accept_loops.shutdown().await;
+        drain(&state, shutdown).await
+    }
+}

@@ -1,0 +1,290 @@
+//! HTTP errors: each has a status, a code for programs, and a message for people.
+
+use super::response::json;
+use crate::labels::labels;
+use hyper::header::{
+    ALLOW, CONNECTION, CONTENT_LENGTH, HeaderName, HeaderValue, RETRY_AFTER, SEC_WEBSOCKET_VERSION, UPGRADE,
+    WWW_AUTHENTICATE,
+};
+use hyper::{Response, StatusCode};
+use std::borrow::Cow;
+use std::fmt::Write;
+use std::time::Duration;
+
+/// For clients rejected because of the connection limit or a shutdown.
+const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("5");
+
+/// The paths of `server`, for the message of a 404.
+const PATHS: &str = "the paths are /ws, /healthz, /readyz and, unless ops.listen has other addresses for them, /status, \
+                     /clients, /clients/closed, /clients/CONN_ID, /clients/CONN_ID/messages, /topics/TOPIC/messages, \
+                     /nodes and /nodes/NODE/invoke";
+
+labels! {
+    /// Why a handshake failed.
+    pub enum HandshakeFailure {
+        BadRequest = "bad_request",
+        TokenInQuery = "token_in_query",
+        AmbiguousCredentials = "ambiguous_credentials",
+        MethodNotAllowed = "method_not_allowed",
+        UpgradeRequired = "upgrade_required",
+        VersionNotSupported = "version_not_supported",
+        Unauthorized = "unauthorized",
+        OriginNotAllowed = "origin_not_allowed",
+        PresenceTaken = "presence_taken",
+        /// The request is larger than `handshake.max_header_bytes`.
+        HeaderTooLarge = "header_too_large",
+        /// The connection limit is reached.
+        Full = "full",
+        Draining = "draining",
+        /// The connection ended before it was answered.
+        Disconnected = "disconnected",
+    }
+}
+
+/// The code of an error response: one word for programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorCode {
+    /// A code that handshakes fail with; plain requests may too.
+    Handshake(HandshakeFailure),
+    /// A code that plain requests alone fail with.
+    Plain(&'static str),
+}
+
+impl From<HandshakeFailure> for ErrorCode {
+    fn from(failure: HandshakeFailure) -> Self {
+        ErrorCode::Handshake(failure)
+    }
+}
+
+impl From<&'static str> for ErrorCode {
+    fn from(code: &'static str) -> Self {
+        ErrorCode::Plain(code)
+    }
+}
+
+/// An error response to a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpError {
+    pub status: StatusCode,
+    code: ErrorCode,
+    /// A sentence for people.
+    message: Cow<'static, str>,
+    /// A header that the status requires.
+    header: Option<(HeaderName, HeaderValue)>,
+}
+
+impl HttpError {
+    fn new(status: StatusCode, code: impl Into<ErrorCode>, message: impl Into<Cow<'static, str>>) -> Self {
+        HttpError { status, code: code.into(), message: message.into(), header: None }
+    }
+
+    /// What a handshake with this error is counted as.
+    pub fn handshake_failure(&self) -> HandshakeFailure {
+        match self.code {
+            ErrorCode::Handshake(failure) => failure,
+            // No handshake fails with these.
+            ErrorCode::Plain(_) => HandshakeFailure::BadRequest,
+        }
+    }
+
+    /// The code as it is sent.
+    pub fn code(&self) -> &'static str {
+        match self.code {
+            ErrorCode::Handshake(failure) => failure.label(),
+            ErrorCode::Plain(code) => code,
+        }
+    }
+
+    fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.header = Some((name, value));
+        self
+    }
+
+    pub fn bad_request(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, HandshakeFailure::BadRequest, message)
+    }
+
+    pub fn token_in_query() -> Self {
+        let message = "don't send a token in the URL, which gets logged: send Authorization: Bearer TOKEN, or from a \
+                       browser the subprotocols aisopod.v1 and bearer.TOKEN";
+        Self::new(StatusCode::BAD_REQUEST, HandshakeFailure::TokenInQuery, message)
+    }
+
+    pub fn ambiguous_credentials() -> Self {
+        let message = "more than one credential: send one Authorization header or one bearer.TOKEN subprotocol";
+        Self::new(StatusCode::BAD_REQUEST, HandshakeFailure::AmbiguousCredentials, message)
+    }
+
+    pub fn upgrade_required() -> Self {
+        let message = "this is a WebSocket endpoint: send a GET request with Upgrade: websocket";
+        Self::new(StatusCode::UPGRADE_REQUIRED, HandshakeFailure::UpgradeRequired, message)
+            .with_header(UPGRADE, HeaderValue::from_static("websocket"))
+    }
+
+    pub fn version_not_supported() -> Self {
+        let message = "unsupported WebSocket version; send Sec-WebSocket-Version: 13";
+        Self::new(StatusCode::UPGRADE_REQUIRED, HandshakeFailure::VersionNotSupported, message)
+            .with_header(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"))
+    }
+
+    pub fn unauthorized(scheme: &str) -> Self {
+        let challenge = format!("{scheme} realm=\"aisopod-gateway\"");
+        let challenge = HeaderValue::try_from(challenge).expect("a scheme is a plain word");
+        let message = format!("missing or invalid credentials; send Authorization: {scheme}");
+        Self::new(StatusCode::UNAUTHORIZED, HandshakeFailure::Unauthorized, message)
+            .with_header(WWW_AUTHENTICATE, challenge)
+    }
+
+    pub fn origin_not_allowed() -> Self {
+        let message = "pages of this origin may not connect; add it to handshake.allowed_origins to allow them";
+        Self::new(StatusCode::FORBIDDEN, HandshakeFailure::OriginNotAllowed, message)
+    }
+
+    pub fn host_not_allowed() -> Self {
+        let message = "without credentials, the host in the URL must be an IP address or localhost";
+        Self::new(StatusCode::FORBIDDEN, "host_not_allowed", message)
+    }
+
+    pub fn presence_taken() -> Self {
+        let message = "a client with this presence key is connected, and the presence policy of its role is reject";
+        Self::new(StatusCode::CONFLICT, HandshakeFailure::PresenceTaken, message)
+    }
+
+    pub fn too_many_failures(wait: Duration) -> Self {
+        let seconds = wait.as_secs() + 1;
+        let message = format!("too many failed authentications from this address; try again in {seconds} s");
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_failures", message)
+            .with_header(RETRY_AFTER, HeaderValue::from(seconds))
+    }
+
+    pub fn body_too_large() -> Self {
+        let message = "the body is larger than limits.max_message_bytes";
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", message)
+    }
+
+    pub fn body_timeout() -> Self {
+        Self::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", "the body didn't arrive within handshake.timeout")
+    }
+
+    pub fn not_found() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not_found", format!("there is nothing at this path; {PATHS}"))
+    }
+
+    pub fn method_not_allowed(allow: &'static str) -> Self {
+        let methods = match allow.rsplit_once(", ") {
+            Some((others, last)) => format!("{others} or {last}"),
+            None => allow.to_owned(),
+        };
+        let message = format!("this method isn't allowed here; use {methods}");
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, HandshakeFailure::MethodNotAllowed, message)
+            .with_header(ALLOW, HeaderValue::from_static(allow))
+    }
+
+    pub fn full() -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, HandshakeFailure::Full, "connection limit reached")
+            .with_header(RETRY_AFTER, RETRY_AFTER_SECONDS)
+    }
+
+    pub fn draining() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            HandshakeFailure::Draining,
+            "the gateway is starting or shutting down",
+        )
+        .with_header(RETRY_AFTER, RETRY_AFTER_SECONDS)
+    }
+
+    fn body(&self) -> String {
+        let message = serde_json::Value::from(&*self.message);
+        format!(r#"{{"error":{{"code":"{}","message":{message}}}}}"#, self.code())
+    }
+
+    pub fn into_response(self) -> Response<String> {
+        let mut response = json(self.status, self.body());
+        if let Some((name, value)) = self.header {
+            response.headers_mut().insert(name, value);
+        }
+        response
+    }
+
+    /// The whole response as text, to be written without hyper. It announces that the connection closes.
+    pub fn to_bytes(&self) -> String {
+        let mut response = self.clone().into_response();
+        let body = std::mem::take(response.body_mut());
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        let mut text = format!("HTTP/1.1 {}\r\n", self.status);
+        for (name, value) in response.headers() {
+            let _ = write!(text, "{name}: {}\r\n", value.to_str().unwrap_or_default());
+        }
+        text + "\r\n" + &body
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::admin::routes::route;
+    use hyper::Method;
+
+    #[test]
+    fn error_bodies_are_json_with_a_code_and_a_message() {
+        for error in [HttpError::full(), HttpError::token_in_query(), HttpError::not_found()] {
+            let body: serde_json::Value = serde_json::from_str(&error.body()).unwrap();
+            assert_eq!(body["error"]["code"], error.code());
+            assert!(body["error"]["message"].as_str().unwrap().len() > 10);
+        }
+    }
+
+    fn message(error: &HttpError) -> String {
+        let body: serde_json::Value = serde_json::from_str(&error.body()).unwrap();
+        body["error"]["message"].as_str().unwrap().to_owned()
+    }
+
+    #[test]
+    fn method_not_allowed_names_the_methods() {
+        for (allow, expected) in [
+            ("POST", "this method isn't allowed here; use POST"),
+            ("GET, HEAD", "this method isn't allowed here; use GET or HEAD"),
+            ("GET, HEAD, DELETE", "this method isn't allowed here; use GET, HEAD or DELETE"),
+        ] {
+            let error = HttpError::method_not_allowed(allow);
+            assert_eq!(message(&error), expected);
+            assert_eq!(error.into_response().headers()[ALLOW], allow);
+        }
+    }
+
+    #[test]
+    fn not_found_lists_paths_that_exist() {
+        let message = message(&HttpError::not_found());
+        let paths: Vec<&str> = message.split([' ', ',']).filter(|word| word.starts_with('/')).collect();
+        let (plain, admin): (Vec<&str>, Vec<&str>) =
+            paths.iter().partition(|path| ["/ws", "/healthz", "/readyz", "/status"].contains(path));
+        assert_eq!((plain.len(), admin.len()), (4, 7), "{message}");
+        for path in admin {
+            let found = [Method::GET, Method::POST].iter().any(|method| route(method, path, "").is_ok());
+            assert!(found, "{path}");
+        }
+    }
+
+    #[test]
+    fn unauthorized_names_the_scheme() {
+        let error = HttpError::unauthorized("Basic");
+        assert_eq!(message(&error), "missing or invalid credentials; send Authorization: Basic");
+        assert_eq!(error.into_response().headers()[WWW_AUTHENTICATE], "Basic realm=\"aisopod-gateway\"");
+    }
+
+    #[test]
+    fn to_bytes_is_a_complete_response() {
+        let text = HttpError::full().to_bytes();
+        assert!(text.starts_with("HTTP/1.1 503 Service Unavailable\r\n"), "{text}");
+        for header in
+            ["retry-after: 5", "connection: close", "cache-control: no-store", "content-type: application/json"]
+        {
+            assert!(text.contains(&format!("\r\n{header}\r\n")), "{text}");
+        }
+        let (_, body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(text.contains(&format!("\r\ncontent-length: {}\r\n", body.len())));
+    }
+}

@@ -1,0 +1,140 @@
+//! The opening handshake (RFC 6455, section 4.2): checks a request's headers, and builds the 101 response.
+
+use super::credentials::{BEARER_PROTOCOL, PROTOCOL, RequestCredentials};
+use super::error::HttpError;
+use super::headers::{list_items, single};
+use crate::auth::AuthInfo;
+use crate::client::ConnId;
+use crate::config::Config;
+use crate::http::origin;
+use crate::registry::{Presence, Reservation};
+use hyper::header::{
+    CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN, SEC_WEBSOCKET_ACCEPT,
+    SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE,
+};
+use hyper::http::request::Parts;
+use hyper::{Method, Response, StatusCode, Version};
+use std::sync::Arc;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+
+const X_CONN_ID: HeaderName = HeaderName::from_static("x-conn-id");
+
+/// The result of a valid handshake: what a session starts with.
+pub(crate) struct AcceptedHandshake {
+    pub(crate) conn_id: ConnId,
+    pub(crate) auth: Arc<AuthInfo>,
+    /// Holds the presence key until the client is registered, if its role's policy is `reject`.
+    pub(crate) reservation: Reservation,
+}
+
+/// Checks a request for an upgrade, authenticates it, and reserves its presence key. Returns the 101 with it.
+///
+/// # Errors
+/// The HTTP error to respond with; the first check that fails.
+pub(crate) fn accept(
+    request: &Parts,
+    config: &Config,
+    presence: &Arc<Presence>,
+) -> Result<(AcceptedHandshake, Response<String>), HttpError> {
+    let headers = &request.headers;
+    check_upgrade(request)?;
+    let key = check_key(headers)?;
+    let host = check_host(headers)?;
+    check_origin(headers, host, config)?;
+    let credentials = RequestCredentials::from_headers(headers)?;
+    let auth = config.auth.authenticate(&credentials.as_credentials());
+    let auth = auth.ok_or_else(|| HttpError::unauthorized(config.auth.scheme()))?;
+    let protocol = choose_protocol(headers)?;
+    let reservation = presence.reserve(&auth).ok_or(HttpError::presence_taken())?;
+    let conn_id = ConnId::random();
+    Ok((AcceptedHandshake { conn_id, auth, reservation }, switching_protocols(conn_id, key, protocol)))
+}
+
+/// Requires `Host` in HTTP/1.1 (RFC 9112, section 3.2), and rejects a token in the query, since URLs are logged.
+pub(crate) fn check_target(request: &Parts) -> Result<(), HttpError> {
+    if single(&request.headers, HOST)?.is_none() && request.version == Version::HTTP_11 {
+        return Err(HttpError::bad_request("Host is missing"));
+    }
+    let query = request.uri.query().unwrap_or_default();
+    let mut names = query.split('&').map(|pair| pair.split('=').next().unwrap_or_default());
+    if names.any(|name| name.eq_ignore_ascii_case("token") || name.eq_ignore_ascii_case("access_token")) {
+        return Err(HttpError::token_in_query());
+    }
+    Ok(())
+}
+
+fn check_upgrade(request: &Parts) -> Result<(), HttpError> {
+    let headers = &request.headers;
+    let is_upgrade = list_items(headers, UPGRADE).any(|item| item.eq_ignore_ascii_case("websocket"));
+    if !is_upgrade || request.method != Method::GET {
+        return Err(HttpError::upgrade_required());
+    }
+    if request.version != Version::HTTP_11 {
+        return Err(HttpError::bad_request("a WebSocket handshake must be HTTP/1.1"));
+    }
+    if !list_items(headers, CONNECTION).any(|item| item.eq_ignore_ascii_case("upgrade")) {
+        return Err(HttpError::bad_request("Connection must list upgrade"));
+    }
+    let has_body = headers.get(CONTENT_LENGTH).is_some_and(|length| length != "0");
+    if has_body || headers.contains_key(TRANSFER_ENCODING) {
+        return Err(HttpError::bad_request("a WebSocket handshake can't have a body"));
+    }
+    match single(headers, SEC_WEBSOCKET_VERSION)? {
+        Some(version) if version.trim() == "13" => Ok(()),
+        Some(_) => Err(HttpError::version_not_supported()),
+        None => Err(HttpError::bad_request("Sec-WebSocket-Version is missing")),
+    }
+}
+
+fn check_key(headers: &HeaderMap) -> Result<&str, HttpError> {
+    let key = single(headers, SEC_WEBSOCKET_KEY)?.ok_or(HttpError::bad_request("Sec-WebSocket-Key is missing"))?;
+    // Only its syntax is checked: the unused bits of the last character may have any value, as in the RFC's example.
+    let nonce = key.strip_suffix("==").unwrap_or_default();
+    if nonce.len() != 22 || !nonce.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'+' || c == b'/') {
+        return Err(HttpError::bad_request("Sec-WebSocket-Key must be 16 bytes in base64"));
+    }
+    Ok(key)
+}
+
+fn check_host(headers: &HeaderMap) -> Result<&str, HttpError> {
+    match single(headers, HOST)? {
+        Some(host) if !host.is_empty() => Ok(host),
+        _ => Err(HttpError::bad_request("Host is missing")),
+    }
+}
+
+fn check_origin(headers: &HeaderMap, host: &str, config: &Config) -> Result<(), HttpError> {
+    let Some(origin) = single(headers, ORIGIN)? else { return Ok(()) };
+    if !origin::is_allowed(origin, host, &config.handshake.allowed_origins, config.auth.allows_anonymous()) {
+        return Err(HttpError::origin_not_allowed());
+    }
+    Ok(())
+}
+
+/// Selects the gateway's subprotocol if the client offers it. A client that sends its token as a subprotocol must offer
+/// it: a browser fails the connection if it offered subprotocols and none is selected.
+fn choose_protocol(headers: &HeaderMap) -> Result<Option<&'static str>, HttpError> {
+    let offered = || list_items(headers, SEC_WEBSOCKET_PROTOCOL);
+    if offered().any(|item| item == PROTOCOL) {
+        return Ok(Some(PROTOCOL));
+    }
+    if offered().any(|item| item.starts_with(BEARER_PROTOCOL)) {
+        return Err(HttpError::bad_request("offer the subprotocol aisopod.v1 together with bearer.TOKEN"));
+    }
+    Ok(None)
+}
+
+fn switching_protocols(conn_id: ConnId, key: &str, protocol: Option<&'static str>) -> Response<String> {
+    let value = |text: String| HeaderValue::try_from(text).expect("base64 and UUIDs are visible ASCII");
+    let mut response = Response::new(String::new());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = response.headers_mut();
+    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(SEC_WEBSOCKET_ACCEPT, value(derive_accept_key(key.as_bytes())));
+    headers.insert(X_CONN_ID, value(conn_id.to_string()));
+    if let Some(protocol) = protocol {
+        headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(protocol));
+    }
+    response
+}

@@ -1,0 +1,11 @@
+//! HTTP requests and responses: the opening handshake, credentials, origins, errors.
+//!
+//! Knows no connection: it reads headers and builds responses.
+
+pub mod auth_limiter;
+pub mod credentials;
+pub mod error;
+pub mod handshake;
+pub mod headers;
+pub mod origin;
+pub mod response;

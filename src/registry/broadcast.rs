@@ -1,0 +1,80 @@
+//! One message to many clients: enqueued for each of them, written by several tasks.
+
+use crate::budget;
+use crate::client::GatewayClient;
+use crate::ws::Message;
+use std::sync::Arc;
+use tokio::runtime::Handle;
+
+/// Clients that one task writes to, at most. Each of them may cost a system call.
+const CLIENTS_PER_TASK: usize = 128;
+
+/// Up to this many clients are flushed by the caller. For more, the writing is left to tasks, and whatever is enqueued
+/// before they run is written together.
+const INLINE_MAX: usize = 16;
+
+/// Sends a message to each of these clients, after the messages in its outbox. Never waits.
+///
+/// Its data is shared. Until it is written, each client beyond the first 128 takes about 200 bytes more. The message is enqueued
+/// for all clients before this returns, so messages sent later arrive later; the writing is spread over the runtime's
+/// workers. A client whose outbox is full is closed with [`CloseReason::SlowConsumer`](crate::client::CloseReason::SlowConsumer);
+/// closed clients are skipped.
+pub fn broadcast(mut clients: Vec<Arc<GatewayClient>>, message: Message) {
+    let others = clients.split_off(clients.len().min(CLIENTS_PER_TASK));
+    let (_, pending) = enqueue_all(&others, &message);
+    pending.flush_in_tasks();
+    for client in clients {
+        // An error means that the client is closed, or is being closed for its full outbox.
+        let _ = client.send(message.clone());
+    }
+}
+
+/// Enqueues `message` for each client without writing, unless an outbox is full, so the caller may hold an ordering lock.
+/// Returns how many accepted it, and the clients to flush after the lock is released.
+pub fn enqueue_all<'a>(
+    clients: impl IntoIterator<Item = &'a Arc<GatewayClient>>,
+    message: &Message,
+) -> (usize, PendingFlush) {
+    let (mut accepted, mut pending) = (0, Vec::new());
+    let mut visits = 0;
+    for client in clients {
+        visits += 1;
+        // An error means that the client is closed, or is being closed for its full outbox.
+        let Ok(needs_flush) = client.outbox.enqueue(message.clone()) else { continue };
+        accepted += 1;
+        // Otherwise a task that is going to flush this client takes the message too. That bounds the number of such tasks by
+        // the number of clients.
+        if needs_flush {
+            pending.push(client.clone());
+        }
+    }
+    budget::charge(visits);
+    (accepted, PendingFlush(pending))
+}
+
+/// Clients with enqueued messages that no task is going to write yet.
+#[must_use = "enqueued messages wait until they are flushed"]
+#[derive(Default)]
+pub struct PendingFlush(Vec<Arc<GatewayClient>>);
+
+impl PendingFlush {
+    /// Writes to up to [`INLINE_MAX`] clients on the current task; leaves more to new tasks.
+    pub fn flush(self) {
+        if self.0.len() <= INLINE_MAX { flush_all(&self.0) } else { self.flush_in_tasks() }
+    }
+
+    /// Leaves all writing to new tasks, so the caller may hold a lock. Outside a runtime it writes itself.
+    pub fn flush_in_tasks(mut self) {
+        while !self.0.is_empty() {
+            let batch = self.0.split_off(self.0.len().saturating_sub(CLIENTS_PER_TASK));
+            match Handle::try_current() {
+                Ok(runtime) => drop(runtime.spawn(async move { flush_all(&batch) })),
+                Err(_) => flush_all(&batch),
+            }
+        }
+    }
+}
+
+fn flush_all(clients: &[Arc<GatewayClient>]) {
+    clients.iter().for_each(|client| client.outbox.flush());
+}

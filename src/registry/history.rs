@@ -1,0 +1,126 @@
+//! The history of closed connections: the latest ones, up to a limit.
+
+use crate::budget;
+use crate::client::CloseRecord;
+use parking_lot::{Mutex, MutexGuard};
+use std::collections::VecDeque;
+
+/// Records visited under one hold of the lock: every connection that closes waits for it.
+const BATCH: usize = 1000;
+
+/// The connections that closed last, up to `limits.closed_connections`.
+pub struct CloseHistory {
+    capacity: usize,
+    records: Mutex<Records>,
+}
+
+#[derive(Default)]
+struct Records {
+    /// The oldest comes first.
+    latest: VecDeque<CloseRecord>,
+    /// Connections closed since the start, including those no longer kept. The number of a record is this count at the time
+    /// it was added, from 0.
+    total: u64,
+}
+
+impl CloseHistory {
+    /// An empty history that keeps up to `capacity` records.
+    pub fn new(capacity: usize) -> Self {
+        CloseHistory { capacity, records: Mutex::default() }
+    }
+
+    /// Adds a record; drops the oldest when the history is full.
+    pub fn push(&self, closed: CloseRecord) {
+        let mut records = self.records.lock();
+        records.total += 1;
+        if records.latest.len() == self.capacity {
+            records.latest.pop_front();
+        }
+        if self.capacity > 0 {
+            records.latest.push_back(closed);
+        }
+    }
+
+    /// Up to `limit` records with a number lower than `before` for which `matches` returns true, each with its number, the
+    /// latest first. Charges the visited records to the current task's budget.
+    pub fn page(&self, before: u64, limit: usize, matches: impl Fn(&CloseRecord) -> bool) -> Vec<(u64, CloseRecord)> {
+        let (mut found, mut before) = (Vec::new(), before);
+        while found.len() < limit {
+            let records = self.records.lock();
+            let newer = records.total.saturating_sub(before) as usize;
+            let numbered = (0..records.total.min(before)).rev().zip(records.latest.iter().rev().skip(newer));
+            let mut visits = 0;
+            for (number, closed) in numbered.take(BATCH) {
+                (visits, before) = (visits + 1, number);
+                if matches(closed) {
+                    found.push((number, closed.clone()));
+                    if found.len() == limit {
+                        break;
+                    }
+                }
+            }
+            MutexGuard::unlock_fair(records);
+            budget::charge(visits);
+            if visits < BATCH {
+                break;
+            }
+        }
+        found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::AuthInfo;
+    use crate::client::{CloseReason, ClosedBy, ConnId, Health, RemoteAddr};
+    use std::time::{Duration, SystemTime};
+
+    fn closed(seconds: u64) -> CloseRecord {
+        CloseRecord {
+            conn_id: ConnId::random(),
+            auth: AuthInfo::anonymous().into(),
+            remote_addr: RemoteAddr::Unix,
+            at: SystemTime::now(),
+            connected: Duration::from_secs(seconds),
+            idle: Duration::ZERO,
+            health: Health::Ok,
+            reason: CloseReason::Normal,
+            closed_by: ClosedBy::Client,
+            round_trip: None,
+            outbox_peak_bytes: 0,
+        }
+    }
+
+    fn seconds(page: &[(u64, CloseRecord)]) -> Vec<(u64, u64)> {
+        page.iter().map(|(number, closed)| (*number, closed.connected.as_secs())).collect()
+    }
+
+    #[test]
+    fn full_history_drops_the_oldest_and_keeps_numbers() {
+        let history = CloseHistory::new(3);
+        (0..5).for_each(|second| history.push(closed(second)));
+        assert_eq!(seconds(&history.page(u64::MAX, 10, |_| true)), [(4, 4), (3, 3), (2, 2)]);
+        assert_eq!(seconds(&history.page(u64::MAX, 1, |closed| closed.connected.as_secs() < 4)), [(3, 3)]);
+        history.push(closed(5));
+        assert_eq!(seconds(&history.page(4, 10, |_| true)), [(3, 3)]);
+    }
+
+    #[test]
+    fn page_spans_several_batches() {
+        let history = CloseHistory::new(3 * BATCH);
+        (0..4 * BATCH as u64).for_each(|second| history.push(closed(second)));
+        let oldest = [BATCH as u64 + 1, BATCH as u64].map(|second| (second, second));
+        assert_eq!(seconds(&history.page(BATCH as u64 + 2, 10, |_| true)), oldest);
+        assert_eq!(history.page(u64::MAX, usize::MAX, |_| true).len(), 3 * BATCH);
+        let is_old = |closed: &CloseRecord| closed.connected.as_secs() < BATCH as u64 + 2;
+        assert_eq!(seconds(&history.page(u64::MAX, 2, is_old)), oldest);
+    }
+
+    #[test]
+    fn history_without_capacity_stays_empty() {
+        let history = CloseHistory::new(0);
+        history.push(closed(0));
+        assert!(history.page(u64::MAX, 1, |_| true).is_empty());
+    }
+}

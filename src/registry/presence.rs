@@ -1,0 +1,240 @@
+//! Presence: the clients connected under each presence key, and the policy applied when another one connects. A client is
+//! present until its close *begins*; how long the close takes doesn't matter.
+//!
+//! `on_joined` and `on_left` run with the key's shard locked, so that they are delivered in order. See
+//! [the lock order](super#lock-order).
+
+use super::tables::{BuildIdHasher, ShardedMap};
+use crate::auth::{AuthInfo, Role};
+use crate::budget;
+use crate::client::{CloseReason, ConnId, GatewayClient, Handler};
+use crate::clock::Timestamp;
+use crate::config;
+use crate::config::PresencePolicy;
+use parking_lot::MutexGuard;
+use std::borrow::Borrow;
+use std::collections::{HashMap, HashSet};
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+/// The present clients of all presence keys.
+pub struct Presence {
+    policies: config::PresencePolicies,
+    keys: ShardedMap<KeyEntry>,
+}
+
+/// The state of one presence key. It is removed when it has neither a client nor a reservation.
+struct KeyEntry {
+    clients: ClientSet,
+    /// Handshakes in progress that hold a [`Reservation`].
+    reserved: u32,
+    /// When the first of the present clients joined.
+    since: Timestamp,
+}
+
+/// The present clients of one key.
+pub struct PresenceSnapshot {
+    /// At least one client, in no particular order.
+    pub clients: Vec<Arc<GatewayClient>>,
+    /// Since when the key has had a client without interruption.
+    pub since: Timestamp,
+}
+
+/// The right to join under a presence key, held during a handshake. Dropping it gives the right back.
+#[must_use = "dropping it lets another client take the presence key"]
+pub struct Reservation(Option<(Arc<Presence>, Arc<AuthInfo>)>);
+
+impl Presence {
+    /// Presence without clients.
+    pub fn new(policies: config::PresencePolicies) -> Self {
+        Presence { policies, keys: ShardedMap::default() }
+    }
+
+    /// Reserves a presence key for a handshake. Returns `None` if the role's policy is `reject` and the key has a client or
+    /// a reservation.
+    pub fn reserve(self: &Arc<Self>, auth: &Arc<AuthInfo>) -> Option<Reservation> {
+        if self.policies.policy_for(&auth.role) != PresencePolicy::Reject {
+            return Some(Reservation(None));
+        }
+        let mut shard = self.shard(&auth.presence_key);
+        let entry = shard.entry(auth.presence_key.clone()).or_insert_with(KeyEntry::empty);
+        if entry.reserved > 0 || !entry.clients.is_empty() {
+            return None;
+        }
+        entry.reserved += 1;
+        Some(Reservation(Some((self.clone(), auth.clone()))))
+    }
+
+    /// Adds a connected client. If the role's policy is `replace`, the other clients of its key are closed.
+    pub(crate) fn join(&self, client: &Arc<GatewayClient>, handler: &dyn Handler) {
+        let auth = &client.auth;
+        let mut shard = self.shard(&auth.presence_key);
+        let entry = shard.entry(auth.presence_key.clone()).or_insert_with(KeyEntry::empty);
+        if entry.clients.is_empty() {
+            entry.since = Timestamp::now();
+            handler.on_joined(client);
+        }
+        let replaced = match self.policies.policy_for(&auth.role) {
+            PresencePolicy::Replace => std::mem::replace(&mut entry.clients, ClientSet::Empty),
+            PresencePolicy::Allow | PresencePolicy::Reject => ClientSet::Empty,
+        };
+        entry.clients.insert(client.clone());
+        drop(shard);
+        for client in replaced.iter() {
+            client.close(CloseReason::Replaced);
+        }
+    }
+
+    /// Removes a client that is closing or disconnected. Further calls for the client do nothing.
+    pub(crate) fn leave(&self, client: &Arc<GatewayClient>, handler: &dyn Handler) {
+        let mut shard = self.shard(&client.auth.presence_key);
+        let Some(entry) = shard.get_mut(&client.auth.presence_key) else { return };
+        if entry.clients.remove(client.conn_id) && entry.clients.is_empty() {
+            handler.on_left(client);
+        }
+        remove_if_empty(shard, &client.auth.presence_key);
+    }
+
+    /// The present clients of a key; `None` if it has none. Charges them to the current task's budget.
+    pub fn get(&self, presence_key: &str) -> Option<PresenceSnapshot> {
+        let shard = self.shard(presence_key);
+        let snapshot = shard.get(presence_key).filter(|entry| !entry.clients.is_empty()).map(KeyEntry::snapshot)?;
+        drop(shard);
+        budget::charge(snapshot.clients.len());
+        Some(snapshot)
+    }
+
+    /// The present clients of a key, in no particular order.
+    pub fn clients_of(&self, presence_key: &str) -> Vec<Arc<GatewayClient>> {
+        self.get(presence_key).map(|snapshot| snapshot.clients).unwrap_or_default()
+    }
+
+    /// The client of a key that connected last and isn't closing.
+    pub fn latest_of(&self, presence_key: &str) -> Option<Arc<GatewayClient>> {
+        latest(&self.clients_of(presence_key)).cloned()
+    }
+
+    /// All present keys of a role, in no particular order. The shards are read one after the other: a client that joins or
+    /// leaves meanwhile may be included or not. Charges all keys, of any role, to the current task's budget.
+    pub fn list(&self, role: &Role) -> Vec<PresenceSnapshot> {
+        let (mut keys, mut visits) = (Vec::new(), 0);
+        for shard in self.keys.lock_each() {
+            let has_role = |entry: &&KeyEntry| entry.clients.iter().next().is_some_and(|one| one.auth.role == *role);
+            visits += shard.len();
+            keys.extend(shard.values().filter(has_role).map(KeyEntry::snapshot));
+        }
+        budget::charge(visits);
+        keys
+    }
+
+    fn shard(&self, presence_key: &str) -> MutexGuard<'_, HashMap<Arc<str>, KeyEntry>> {
+        self.keys.lock(presence_key)
+    }
+}
+
+/// The client that connected last and isn't closing.
+pub fn latest(clients: &[Arc<GatewayClient>]) -> Option<&Arc<GatewayClient>> {
+    clients.iter().filter(|client| client.close_reason().is_none()).max_by_key(|client| client.connected_at)
+}
+
+fn remove_if_empty(mut shard: MutexGuard<'_, HashMap<Arc<str>, KeyEntry>>, presence_key: &str) {
+    if shard.get(presence_key).is_some_and(|entry| entry.reserved == 0 && entry.clients.is_empty()) {
+        shard.remove(presence_key);
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        let Some((presence, auth)) = &self.0 else { return };
+        let mut shard = presence.shard(&auth.presence_key);
+        if let Some(entry) = shard.get_mut(&auth.presence_key) {
+            entry.reserved -= 1;
+        }
+        remove_if_empty(shard, &auth.presence_key);
+    }
+}
+
+impl KeyEntry {
+    fn empty() -> Self {
+        KeyEntry { clients: ClientSet::Empty, reserved: 0, since: Timestamp::now() }
+    }
+
+    fn snapshot(&self) -> PresenceSnapshot {
+        PresenceSnapshot { clients: self.clients.iter().cloned().collect(), since: self.since }
+    }
+}
+
+/// The clients of one key. Most keys have one client, which needs no allocation; the key of anonymous clients may have a
+/// million.
+enum ClientSet {
+    Empty,
+    One(Arc<GatewayClient>),
+    #[expect(clippy::box_collection, reason = "most keys have one client, and the set would make all of them larger")]
+    Many(Box<HashSet<ByConnId, BuildIdHasher>>),
+}
+
+impl ClientSet {
+    fn is_empty(&self) -> bool {
+        matches!(self, ClientSet::Empty)
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Arc<GatewayClient>> {
+        let (one, many) = match self {
+            ClientSet::Empty => (None, None),
+            ClientSet::One(client) => (Some(client), None),
+            ClientSet::Many(clients) => (None, Some(clients.iter().map(|client| &client.0))),
+        };
+        one.into_iter().chain(many.into_iter().flatten())
+    }
+
+    fn insert(&mut self, client: Arc<GatewayClient>) {
+        *self = match std::mem::replace(self, ClientSet::Empty) {
+            ClientSet::Empty => ClientSet::One(client),
+            ClientSet::One(first) => ClientSet::Many(Box::new([first, client].map(ByConnId).into_iter().collect())),
+            ClientSet::Many(mut clients) => {
+                clients.insert(ByConnId(client));
+                ClientSet::Many(clients)
+            }
+        };
+    }
+
+    /// Removes a client and returns whether it was in the set.
+    fn remove(&mut self, conn_id: ConnId) -> bool {
+        let removed = match self {
+            ClientSet::Empty => false,
+            ClientSet::One(client) => client.conn_id == conn_id,
+            ClientSet::Many(clients) => clients.remove(&conn_id),
+        };
+        let has_others = matches!(self, ClientSet::Many(clients) if !clients.is_empty());
+        if removed && !has_others {
+            *self = ClientSet::Empty;
+        }
+        removed
+    }
+}
+
+/// A client that hashes and compares as its ID.
+struct ByConnId(Arc<GatewayClient>);
+
+impl Borrow<ConnId> for ByConnId {
+    fn borrow(&self) -> &ConnId {
+        &self.0.conn_id
+    }
+}
+
+impl Hash for ByConnId {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.conn_id.hash(state);
+    }
+}
+
+impl PartialEq for ByConnId {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.conn_id == other.0.conn_id
+    }
+}
+
+impl Eq for ByConnId {}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,158 @@
+//! A method and the context of one call of it.
+
+use super::node_calls::{Caller, NodeCallId};
+use super::protocol::batch::Batch;
+use super::protocol::error::{ErrorKind, RpcError};
+use super::protocol::message::to_json;
+use super::protocol::params::Params;
+use super::protocol::responder::Responder;
+use super::state::RpcState;
+use crate::auth::AuthInfo;
+use crate::client::{BoxFuture, GatewayClient};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The scopes that methods require.
+pub mod scope {
+    pub const READ: &str = "clients:read";
+    pub const WRITE: &str = "clients:write";
+    pub const PUBLISH: &str = "events:publish";
+    pub const INVOKE: &str = "nodes:invoke";
+    /// Every scope, and `*`, which grants them all.
+    pub const ALL: &[&str] = &[READ, WRITE, PUBLISH, INVOKE, "*"];
+}
+
+/// A method that clients can call.
+pub struct Method {
+    pub name: &'static str,
+    /// The scope that the caller needs; `None`: any caller may call it.
+    scope: Option<&'static str>,
+    run: for<'a> fn(Context<'a>) -> MethodResult<'a>,
+}
+
+impl Method {
+    pub const fn new(
+        name: &'static str,
+        scope: Option<&'static str>,
+        run: for<'a> fn(Context<'a>) -> MethodResult<'a>,
+    ) -> Self {
+        Method { name, scope, run }
+    }
+}
+
+/// What a method returns: its outcome, or the error for the caller.
+pub type MethodResult<'a> = Result<Outcome<'a>, RpcError>;
+
+/// How a method that didn't fail goes on.
+pub enum Outcome<'a> {
+    /// It has finished; its result, as JSON.
+    Ready(Cow<'a, str>),
+    /// A node will answer, or its timeout: the result goes to the context's [`Responder`].
+    Deferred(NodeCallId, Duration),
+    /// It goes on within the caller's budget; the future's output is its result, as JSON. Dropping the future cancels the
+    /// call.
+    Future(BoxFuture<'static, String>),
+}
+
+/// The outcome of a method that has finished.
+pub fn ready<'a>(result: &impl Serialize) -> MethodResult<'a> {
+    Ok(Outcome::Ready(to_json(result).into()))
+}
+
+/// One call of a method.
+pub struct Context<'a> {
+    pub state: &'a Arc<RpcState>,
+    /// All methods there are.
+    pub methods: &'a [Method],
+    pub source: Source<'a>,
+    /// An object or an array, if there are params.
+    pub params: Option<&'a RawValue>,
+}
+
+/// Where a call comes from.
+pub enum Source<'a> {
+    /// A client's message, or a request in its batch. A notification has no `id`.
+    Client { client: &'a Arc<GatewayClient>, id: Option<&'a RawValue>, batch: Option<&'a Arc<Batch>> },
+    /// A request over HTTP, with the responder for a deferred result.
+    Http { auth: &'a Arc<AuthInfo>, responder: Responder },
+}
+
+impl<'a> Context<'a> {
+    /// Runs the method with this name, if the caller has its scope.
+    pub fn run(self, name: &str) -> MethodResult<'a> {
+        let Some(method) = self.methods.iter().find(|method| method.name == name) else {
+            return Err(RpcError::new(ErrorKind::MethodNotFound, "Method not found"));
+        };
+        if let Some(scope) = method.scope {
+            self.check_scope(scope)?;
+        }
+        (method.run)(self)
+    }
+
+    /// The caller's identity.
+    pub fn auth(&self) -> &'a AuthInfo {
+        match &self.source {
+            Source::Client { client, .. } => &client.auth,
+            Source::Http { auth, .. } => auth,
+        }
+    }
+
+    /// The calling client.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Forbidden`] over HTTP, where there is none.
+    pub fn client(&self) -> Result<&'a Arc<GatewayClient>, RpcError> {
+        match &self.source {
+            Source::Client { client, .. } => Ok(client),
+            Source::Http { .. } => {
+                Err(RpcError::new(ErrorKind::Forbidden, "this method can be called over a WebSocket only"))
+            }
+        }
+    }
+
+    /// The caller whose calls of nodes are limited together.
+    pub fn caller(&self) -> Caller {
+        match &self.source {
+            Source::Client { client, .. } => Caller::Client(client.conn_id),
+            Source::Http { auth, .. } => Caller::Credential(auth.presence_key.clone()),
+        }
+    }
+
+    /// Fails if the result of this call can't be deferred: what is kept for the caller until then is bounded.
+    pub fn check_deferrable(&self) -> Result<(), RpcError> {
+        let Source::Client { id, batch, .. } = &self.source else { return Ok(()) };
+        Responder::check_id(*id)?;
+        batch.map_or(Ok(()), |batch| batch.start_waiting())
+    }
+
+    /// The responder for a deferred result.
+    pub fn into_responder(self) -> Responder {
+        match self.source {
+            Source::Client { client, id, batch: None } => Responder::to_client(client, id),
+            Source::Client { id, batch: Some(batch), .. } => Responder::to_batch(batch, id),
+            Source::Http { responder, .. } => responder,
+        }
+    }
+
+    /// The params, member by member.
+    pub fn params(&self) -> Result<Params<'a>, RpcError> {
+        Params::of(self.params)
+    }
+
+    /// Fails if there are params; for methods that take none.
+    pub fn no_params(&self) -> Result<(), RpcError> {
+        self.params()?.finish()
+    }
+
+    /// Fails if the caller doesn't have this scope.
+    pub fn check_scope(&self, scope: &'static str) -> Result<(), RpcError> {
+        if self.auth().has_scope(scope) {
+            return Ok(());
+        }
+        let message = format!("forbidden: this needs the scope {scope}");
+        Err(RpcError::new(ErrorKind::Forbidden, message).with("scope", scope))
+    }
+}

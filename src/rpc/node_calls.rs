@@ -1,0 +1,332 @@
+//! Calls of methods on nodes. A call is pending until the node answers or disconnects, the call times out or is cancelled, or
+//! the gateway drains.
+//!
+//! Whatever ends a call takes it out of its node's table first, so each call is answered exactly once. The tables are locked
+//! one at a time, and no lock is held while a message is sent.
+
+mod counts;
+
+pub use counts::CallCounts;
+use counts::CallEnd;
+
+use super::protocol::message;
+use crate::client::{ConnId, GatewayClient, SendError};
+use crate::config;
+use crate::heartbeat::{Heartbeat, TimerGuard};
+use crate::registry::{ClientTable, ShardedMap};
+use crate::rpc::protocol::error::{ErrorKind, RpcError};
+use crate::rpc::protocol::message::Response;
+use crate::rpc::protocol::responder::{CallResult, Responder};
+use serde::Serialize;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+/// The caller to which a call is charged (`calls.max_per_caller`).
+#[derive(Clone)]
+pub(crate) enum Caller {
+    Client(ConnId),
+    /// All HTTP requests with one credential, identified by its presence key.
+    Credential(Arc<str>),
+}
+
+/// Identifies a call.
+#[derive(Clone, Copy)]
+pub(crate) struct NodeCallId {
+    node: ConnId,
+    /// The ID of the request to the node, unique in this process.
+    id: u64,
+}
+
+/// A call that waits for the node's response.
+struct PendingCall {
+    caller: Caller,
+    responder: Responder,
+    /// Ends the call when it times out.
+    timeout: Option<TimerGuard>,
+}
+
+/// A request to a node.
+pub(crate) struct NodeRequest<'a> {
+    /// The method, as a JSON string with its quotes.
+    pub(crate) method: &'a str,
+    /// The params, as JSON.
+    pub(crate) params: Option<&'a str>,
+    pub(crate) timeout: Duration,
+}
+
+/// The pending calls of one client.
+#[derive(Serialize)]
+pub(crate) struct ClientCalls {
+    /// Calls that this node is to answer.
+    to_answer: usize,
+    /// Calls that this client has made.
+    made: usize,
+}
+
+/// All pending calls.
+pub(crate) struct NodeCalls {
+    heartbeat: Arc<Heartbeat>,
+    limits: config::CallLimits,
+    last_id: AtomicU64,
+    is_draining: AtomicBool,
+    /// Each node's calls by ID.
+    by_node: ClientTable<HashMap<u64, PendingCall>>,
+    /// The node of each call by ID, for the client that made it.
+    by_caller: ClientTable<HashMap<u64, ConnId>>,
+    /// The number of calls over HTTP by presence key.
+    by_credential: ShardedMap<usize>,
+    pub(crate) counts: CallCounts,
+}
+
+impl NodeCalls {
+    /// No calls. Timeouts run on the heartbeat's wheel.
+    pub(crate) fn new(limits: config::CallLimits, heartbeat: Arc<Heartbeat>) -> Arc<Self> {
+        Arc::new(NodeCalls {
+            heartbeat,
+            limits,
+            last_id: AtomicU64::new(0),
+            is_draining: AtomicBool::new(false),
+            by_node: ClientTable::default(),
+            by_caller: ClientTable::default(),
+            by_credential: ShardedMap::default(),
+            counts: CallCounts::default(),
+        })
+    }
+
+    /// The timeout of a call whose caller sets none.
+    pub(crate) fn default_timeout(&self) -> Duration {
+        self.limits.timeout
+    }
+
+    /// Fails with `draining` during shutdown, so that a node just closed isn't reported as not found.
+    pub(crate) fn check_open(&self) -> Result<(), RpcError> {
+        if self.is_draining.load(Ordering::SeqCst) { Err(RpcError::draining()) } else { Ok(()) }
+    }
+
+    /// Sends a request to a node. The result, or the reason for a failure, goes to `responder`.
+    pub(crate) fn start(
+        self: &Arc<Self>,
+        node: &Arc<GatewayClient>,
+        request: &NodeRequest<'_>,
+        caller: Caller,
+        responder: Responder,
+    ) -> NodeCallId {
+        let call_id = NodeCallId { node: node.conn_id, id: self.last_id.fetch_add(1, Ordering::Relaxed) + 1 };
+        self.counts.started.add(1);
+        if let Err((end, responder)) = self.register(call_id, caller, responder) {
+            self.counts.ended.add(end);
+            responder.send(self.error(end));
+            return call_id;
+        }
+        self.schedule_timeout(call_id, request.timeout);
+        // After the registration: a drain or a disconnect from here on finds the call; an earlier one is noticed here.
+        if self.is_draining.load(Ordering::SeqCst) {
+            self.fail_by_id(call_id, CallEnd::Draining);
+            return call_id;
+        }
+        match node.try_send(message::request(call_id.id, request.method, request.params)) {
+            Ok(()) => {}
+            Err(SendError::Full) => self.fail_by_id(call_id, CallEnd::NodeOutboxFull),
+            Err(SendError::Closed) => self.fail_by_id(call_id, CallEnd::NodeDisconnected),
+        }
+        call_id
+    }
+
+    /// Adds a call. Returns the responder with the error if the caller or the node has reached its limit.
+    fn register(&self, call_id: NodeCallId, caller: Caller, responder: Responder) -> Result<(), (CallEnd, Responder)> {
+        if !self.acquire(call_id, &caller) {
+            return Err((CallEnd::CallerBusy, responder));
+        }
+        let call = PendingCall { caller, responder, timeout: None };
+        let rejected = self.by_node.update(call_id.node, |calls| {
+            if calls.len() >= self.limits.max_per_node {
+                return Some(call);
+            }
+            self.counts.in_flight.add(1);
+            calls.insert(call_id.id, call);
+            None
+        });
+        match rejected {
+            None => Ok(()),
+            Some(call) => {
+                self.release(call_id, &call.caller);
+                Err((CallEnd::NodeBusy, call.responder))
+            }
+        }
+    }
+
+    /// Charges a call to its caller. Returns false if the caller has reached its limit.
+    fn acquire(&self, call_id: NodeCallId, caller: &Caller) -> bool {
+        let limit = self.limits.max_per_caller;
+        match caller {
+            Caller::Client(conn_id) => self.by_caller.update(*conn_id, |calls| {
+                let has_room = calls.len() < limit;
+                if has_room {
+                    calls.insert(call_id.id, call_id.node);
+                }
+                has_room
+            }),
+            Caller::Credential(presence_key) => {
+                let mut counts = self.by_credential.lock(presence_key);
+                let count = counts.entry(presence_key.clone()).or_default();
+                let has_room = *count < limit;
+                *count += usize::from(has_room);
+                has_room
+            }
+        }
+    }
+
+    /// Ends the charge of [`acquire`](Self::acquire).
+    fn release(&self, call_id: NodeCallId, caller: &Caller) {
+        match caller {
+            Caller::Client(conn_id) => drop(self.by_caller.update(*conn_id, |calls| calls.remove(&call_id.id))),
+            Caller::Credential(presence_key) => {
+                let mut counts = self.by_credential.lock(presence_key);
+                if let Some(count) = counts.get_mut(presence_key) {
+                    *count -= 1;
+                    if *count == 0 {
+                        counts.remove(presence_key);
+                    }
+                }
+            }
+        }
+    }
+
+    fn schedule_timeout(self: &Arc<Self>, call_id: NodeCallId, timeout: Duration) {
+        let calls = Arc::downgrade(self);
+        let mut guard = Some(self.heartbeat.schedule(timeout, move || {
+            if let Some(calls) = calls.upgrade() {
+                calls.fail_by_id(call_id, CallEnd::Timeout);
+            }
+        }));
+        self.by_node.update(call_id.node, |calls| {
+            if let Some(call) = calls.get_mut(&call_id.id) {
+                call.timeout = guard.take();
+            }
+        });
+    }
+
+    /// A client has sent a response. Returns whether it is consumed: it ended a call to this node, or it is a response to
+    /// nothing, which is counted and ignored. Otherwise the message may be a request without a method.
+    pub(crate) fn on_response(&self, node: ConnId, id: Option<u64>, response: Response<'_>) -> bool {
+        let call_id = id.map(|id| NodeCallId { node, id });
+        let Some((call_id, call)) = call_id.and_then(|call_id| Some((call_id, self.take(call_id)?))) else {
+            let is_response = response != Response::Neither;
+            self.counts.unmatched_responses.add(is_response.into());
+            return is_response;
+        };
+        match response {
+            Response::Result(result) => {
+                self.finish(call_id, call, CallEnd::Answered).send(CallResult::Success(result.into()));
+            }
+            Response::Error(error) => {
+                self.finish(call_id, call, CallEnd::NodeError).send(CallResult::NodeError(error.into()));
+            }
+            Response::Invalid | Response::Neither => self.fail(call_id, call, CallEnd::InvalidAnswer),
+        }
+        true
+    }
+
+    /// A client is closing: fails the calls to it, since its responses aren't read any more.
+    pub(crate) fn fail_node(&self, conn_id: ConnId) {
+        for (id, call) in self.by_node.take(conn_id) {
+            self.fail(NodeCallId { node: conn_id, id }, call, CallEnd::NodeDisconnected);
+        }
+    }
+
+    /// A client has disconnected: fails the calls to it, and cancels the calls that it has made.
+    pub(crate) fn remove_client(&self, conn_id: ConnId) {
+        self.fail_node(conn_id);
+        for (id, node) in self.by_caller.take(conn_id) {
+            self.cancel(NodeCallId { node, id });
+        }
+    }
+
+    /// Ends a call without a response, because its caller has disconnected.
+    pub(crate) fn cancel(&self, call_id: NodeCallId) {
+        if let Some(call) = self.take(call_id) {
+            self.finish(call_id, call, CallEnd::Cancelled).cancel();
+        }
+    }
+
+    /// Fails all calls, and from here on every new one.
+    pub(crate) fn drain(&self) {
+        self.is_draining.store(true, Ordering::SeqCst);
+        for (node, calls) in self.by_node.take_all() {
+            for (id, call) in calls {
+                self.fail(NodeCallId { node, id }, call, CallEnd::Draining);
+            }
+        }
+    }
+
+    /// The numbers of pending calls to and from this client.
+    pub(crate) fn client_calls(&self, conn_id: ConnId) -> ClientCalls {
+        ClientCalls {
+            to_answer: self.by_node.read(conn_id, HashMap::len),
+            made: self.by_caller.read(conn_id, HashMap::len),
+        }
+    }
+
+    /// Removes a call from its node's table; `None` if it has ended already.
+    fn take(&self, call_id: NodeCallId) -> Option<PendingCall> {
+        self.by_node.update(call_id.node, |calls| calls.remove(&call_id.id))
+    }
+
+    /// Counts the end of a call that was taken, releases its caller, and returns its responder.
+    fn finish(&self, call_id: NodeCallId, call: PendingCall, end: CallEnd) -> Responder {
+        // `ended` first: when no call is in flight, all of them are counted there.
+        self.counts.ended.add(end);
+        self.counts.in_flight.sub(1);
+        self.release(call_id, &call.caller);
+        call.responder
+    }
+
+    fn fail(&self, call_id: NodeCallId, call: PendingCall, end: CallEnd) {
+        self.finish(call_id, call, end).send(self.error(end));
+    }
+
+    /// Fails a call unless it has ended already.
+    fn fail_by_id(&self, call_id: NodeCallId, end: CallEnd) {
+        if let Some(call) = self.take(call_id) {
+            self.fail(call_id, call, end);
+        }
+    }
+
+    fn error(&self, end: CallEnd) -> CallResult<'static> {
+        CallResult::Failed(match end {
+            CallEnd::CallerBusy => {
+                let message = "the caller has reached its limit of calls in flight";
+                RpcError::new(ErrorKind::CallerBusy, message).with("most", self.limits.max_per_caller)
+            }
+            CallEnd::NodeBusy => {
+                let message = "the node has reached its limit of calls in flight";
+                RpcError::new(ErrorKind::NodeBusy, message).with("most", self.limits.max_per_node)
+            }
+            CallEnd::NodeOutboxFull => RpcError::new(ErrorKind::NodeOutboxFull, "the node's outbox is full"),
+            CallEnd::Timeout => RpcError::new(ErrorKind::Timeout, "the node didn't answer in time"),
+            CallEnd::NodeDisconnected => {
+                RpcError::new(ErrorKind::NodeDisconnected, "the node disconnected before it answered")
+            }
+            CallEnd::InvalidAnswer => {
+                let message = "the node's answer is neither a result nor an error object";
+                RpcError::new(ErrorKind::InvalidAnswer, message)
+            }
+            CallEnd::Draining => RpcError::draining(),
+            // These calls haven't failed.
+            CallEnd::Answered | CallEnd::NodeError | CallEnd::Cancelled => RpcError::internal_error(),
+        })
+    }
+
+    /// Whether all tables are empty.
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.by_node.len() == 0
+            && self.by_caller.len() == 0
+            && self.by_credential.lock_each().all(|shard| shard.is_empty())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,220 @@
+//! JSON-RPC 2.0 messages (<https://www.jsonrpc.org/specification>): requests are parsed without copying, ids and params are
+//! kept byte for byte.
+
+use super::error::{ErrorKind, RpcError};
+use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+use std::fmt;
+
+/// The ID of a response to a request whose ID can't be read.
+pub(crate) const NULL_ID: &str = "null";
+
+/// A value as JSON.
+pub(crate) fn to_json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("every serialized type has string keys")
+}
+
+/// The response with a method's result, which is JSON.
+pub(crate) fn success_response(id: &str, result: &str) -> String {
+    join(r#"{"jsonrpc":"2.0","result":"#, result, id)
+}
+
+/// The response with an error object, which is JSON.
+pub(crate) fn error_response(id: &str, error: &str) -> String {
+    join(r#"{"jsonrpc":"2.0","error":"#, error, id)
+}
+
+fn join(start: &str, member: &str, id: &str) -> String {
+    let mut response = String::with_capacity(36 + id.len() + member.len());
+    for part in [start, member, r#","id":"#, id, "}"] {
+        response.push_str(part);
+    }
+    response
+}
+
+/// A request from the gateway to a node.
+pub(crate) fn request(id: u64, method: &str, params: Option<&str>) -> String {
+    let mut request = format!(r#"{{"jsonrpc":"2.0","id":{id},"#);
+    push_method(&mut request, method, params);
+    request
+}
+
+/// A notification. `method` is JSON, with its quotes.
+pub(crate) fn notification(method: &str, params: Option<&str>) -> String {
+    let mut notification = String::from(r#"{"jsonrpc":"2.0","#);
+    push_method(&mut notification, method, params);
+    notification
+}
+
+fn push_method(text: &mut String, method: &str, params: Option<&str>) {
+    text.reserve(24 + method.len() + params.map_or(0, str::len));
+    for part in [r#""method":"#, method] {
+        text.push_str(part);
+    }
+    for part in params.into_iter().flat_map(|params| [r#","params":"#, params]) {
+        text.push_str(part);
+    }
+    text.push('}');
+}
+
+/// A request's members, as they were received.
+#[derive(Deserialize)]
+pub(crate) struct Request<'a> {
+    #[serde(borrow, default)]
+    jsonrpc: Option<&'a RawValue>,
+    /// Absent in a notification; `null` is an ID like any other.
+    #[serde(borrow, default, deserialize_with = "present")]
+    pub(crate) id: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    method: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    pub(crate) params: Option<&'a RawValue>,
+    /// A member of responses.
+    #[serde(borrow, default, deserialize_with = "present")]
+    result: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    error: Option<&'a RawValue>,
+}
+
+/// A string that is borrowed unless it has escapes.
+#[derive(Deserialize)]
+pub(crate) struct CowStr<'a>(#[serde(borrow)] pub(crate) Cow<'a, str>);
+
+/// A client's response to a request of the gateway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Response<'a> {
+    Result(&'a str),
+    Error(&'a str),
+    /// Both members, or an error that isn't an error object.
+    Invalid,
+    /// Neither member. If no call has its ID, it is a request without a method.
+    Neither,
+}
+
+/// The members that an error object must have (section 5.1).
+#[derive(Deserialize)]
+#[expect(dead_code, reason = "deserialized to be validated")]
+struct ErrorObject<'a> {
+    code: i64,
+    #[serde(borrow)]
+    message: CowStr<'a>,
+}
+
+/// A member that is present, even if it is `null`.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
+}
+
+impl<'a> Request<'a> {
+    /// The response that this is, if it is one, with its ID, if that can be an ID of the gateway's.
+    pub(crate) fn as_response(&self) -> Option<(Option<u64>, Response<'a>)> {
+        let response = match (self.result, self.error) {
+            _ if self.method.is_some() || self.id.is_none() && self.result.is_none() && self.error.is_none() => {
+                return None;
+            }
+            (None, None) => Response::Neither,
+            (Some(result), None) => Response::Result(result.get()),
+            (None, Some(error)) if is_error(error) => Response::Error(error.get()),
+            _ => Response::Invalid,
+        };
+        let is_valid = self.jsonrpc.map(RawValue::get) == Some(VERSION);
+        let response = if is_valid || response == Response::Neither { response } else { Response::Invalid };
+        Some((self.id.and_then(|id| id.get().parse().ok()), response))
+    }
+
+    /// The method's name, if this is a valid request.
+    pub(crate) fn validate(&self) -> Result<Cow<'a, str>, RpcError> {
+        if self.jsonrpc.map(RawValue::get) != Some(VERSION) {
+            return Err(RpcError::invalid_request(r#""jsonrpc" must be "2.0""#));
+        }
+        if self.id.is_some_and(|id| !is_id(id)) {
+            return Err(RpcError::invalid_request(r#""id" must be a string, a number or null"#));
+        }
+        let Some(method) = self.method else { return Err(RpcError::invalid_request(r#""method" is missing"#)) };
+        let method = serde_json::from_str(method.get());
+        let CowStr(method) = method.map_err(|_| RpcError::invalid_request(r#""method" must be a string"#))?;
+        match self.params.map(first_byte) {
+            None | Some(b'{' | b'[') => Ok(method),
+            Some(_) => Err(RpcError::new(ErrorKind::InvalidParams, "Invalid params: expected an object or an array")),
+        }
+    }
+
+    /// The ID for an error response; `null` if this one is invalid.
+    pub(crate) fn id_or_null(&self) -> &'a str {
+        self.id.filter(|id| is_id(id)).map_or(NULL_ID, RawValue::get)
+    }
+}
+
+/// The version that every message names.
+const VERSION: &str = r#""2.0""#;
+
+fn is_error(error: &RawValue) -> bool {
+    first_byte(error) == b'{' && serde_json::from_str::<ErrorObject<'_>>(error.get()).is_ok()
+}
+
+fn is_id(id: &RawValue) -> bool {
+    matches!(first_byte(id), b'"' | b'n' | b'-' | b'0'..=b'9')
+}
+
+fn first_byte(value: &RawValue) -> u8 {
+    value.get().as_bytes().first().copied().unwrap_or_default()
+}
+
+/// Whether a message is a batch, or would be if it were valid.
+pub(crate) fn is_batch(text: &str) -> bool {
+    text.trim_ascii_start().starts_with('[')
+}
+
+/// Splits a batch into its elements. Each is parsed by itself, so that an invalid one spoils no other.
+pub(crate) fn parse_batch(text: &str, max_requests: usize) -> Result<Vec<&RawValue>, RpcError> {
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let requests = deserializer.deserialize_seq(BatchVisitor { max_requests });
+    match requests.and_then(|requests| deserializer.end().map(|()| requests)) {
+        Err(_) => Err(RpcError::parse_error()),
+        Ok(None) => {
+            let message = format!("Invalid Request: a batch has at most {max_requests} requests");
+            Err(RpcError::new(ErrorKind::BatchTooLarge, message).with("most", max_requests))
+        }
+        Ok(Some(requests)) if requests.is_empty() => Err(RpcError::invalid_request("the batch is empty")),
+        Ok(Some(requests)) => Ok(requests),
+    }
+}
+
+/// Collects a batch's elements, or returns `None` if there are more than `max_requests`; the rest is skipped, not kept.
+struct BatchVisitor {
+    max_requests: usize,
+}
+
+impl<'de> Visitor<'de> for BatchVisitor {
+    type Value = Option<Vec<&'de RawValue>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a batch")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        let mut requests = Vec::new();
+        while let Some(request) = seq.next_element()? {
+            if requests.len() == self.max_requests {
+                while seq.next_element::<IgnoredAny>()?.is_some() {}
+                return Ok(None);
+            }
+            requests.push(request);
+        }
+        Ok(Some(requests))
+    }
+}
+
+/// Parses a request.
+pub(crate) fn parse_request(text: &str) -> Result<Request<'_>, RpcError> {
+    // serde would read a struct from an array too.
+    let is_object = text.trim_ascii_start().starts_with('{');
+    match serde_json::from_str(text) {
+        Ok(request) if is_object => Ok(request),
+        _ if serde_json::from_str::<IgnoredAny>(text).is_err() => Err(RpcError::parse_error()),
+        _ if is_object => Err(RpcError::invalid_request("a member is duplicated")),
+        _ => Err(RpcError::invalid_request("expected an object")),
+    }
+}

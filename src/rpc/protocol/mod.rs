@@ -1,0 +1,7 @@
+//! What JSON-RPC 2.0 puts on the wire: messages, errors, params, batches, responses.
+
+pub mod batch;
+pub mod error;
+pub mod message;
+pub mod params;
+pub mod responder;

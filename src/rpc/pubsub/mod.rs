@@ -1,0 +1,4 @@
+//! Events: topics and their subscribers.
+
+pub mod health;
+pub mod topics;

@@ -1,0 +1,194 @@
+//! The filter that selects connected clients or closed connections.
+
+use crate::auth::Role;
+use crate::client::{CloseReason, CloseRecord, GatewayClient, Health, RemoteAddr};
+use crate::labels::Label;
+use crate::rpc::protocol::error::RpcError;
+use crate::rpc::protocol::params::Params;
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// The longest duration in a filter: 100 years.
+const MAX_SECONDS: f64 = 3_153_600_000.0;
+
+/// Conditions that a client must all meet. A condition that is `None` is met by all clients.
+#[derive(Default)]
+pub(crate) struct Filter {
+    role: Option<Role>,
+    presence_key: Option<Box<str>>,
+    address: Option<AddressFilter>,
+    min_idle: Option<Duration>,
+    min_connected: Option<Duration>,
+    health: Option<Health>,
+    /// For closed connections only.
+    reason: Option<CloseReason>,
+}
+
+impl Filter {
+    /// Takes a filter's members from params.
+    pub(crate) fn take(params: &mut Params<'_>) -> Result<Self, RpcError> {
+        Ok(Filter {
+            role: params.text("role")?.map(|role| Role::from(&*role)),
+            presence_key: params.text("presence_key")?.map(|key| key.into()),
+            address: params.checked("address", AddressFilter::SYNTAX, AddressFilter::parse)?,
+            min_idle: params.seconds("min_idle_seconds", 0.0, MAX_SECONDS)?,
+            min_connected: params.seconds("min_connected_seconds", 0.0, MAX_SECONDS)?,
+            health: params.checked("health", "ok, silent, blocked or closing", Health::parse)?,
+            reason: None,
+        })
+    }
+
+    /// Takes the members of a filter for closed connections: also `reason`.
+    pub(crate) fn take_closed(params: &mut Params<'_>) -> Result<Self, RpcError> {
+        let reason = params.checked("reason", "a close reason, such as normal or pong_timeout", CloseReason::parse)?;
+        Ok(Filter { reason, ..Self::take(params)? })
+    }
+
+    /// Takes `presence_key` or `role`: exactly one of them if it is required, otherwise none, since `conn_id` is given.
+    pub(crate) fn take_target(params: &mut Params<'_>, is_required: bool) -> Result<Self, RpcError> {
+        let presence_key = params.text("presence_key")?.map(|key| key.into());
+        let role = params.text("role")?.map(|role| Role::from(&*role));
+        let conflict =
+            |member, other| Err(RpcError::invalid_member(member, &format!("can't be combined with {other}")));
+        match (&presence_key, &role) {
+            (None, None) if is_required => {
+                Err(RpcError::invalid_member("conn_id", "one of conn_id, presence_key and role is required"))
+            }
+            (Some(_), Some(_)) => conflict("role", "presence_key"),
+            (Some(_), None) if !is_required => conflict("presence_key", "conn_id"),
+            (None, Some(_)) if !is_required => conflict("role", "conn_id"),
+            _ => Ok(Filter { presence_key, role, ..Filter::default() }),
+        }
+    }
+
+    /// Returns whether the filter has no condition.
+    pub(crate) fn is_empty(&self) -> bool {
+        let Filter { role, presence_key, address, min_idle, min_connected, health, reason } = self;
+        let any_identity = role.is_none() && presence_key.is_none() && address.is_none();
+        any_identity && min_idle.is_none() && min_connected.is_none() && health.is_none() && reason.is_none()
+    }
+
+    /// The presence key that a client must have.
+    pub(crate) fn presence_key(&self) -> Option<&str> {
+        self.presence_key.as_deref()
+    }
+
+    /// Returns whether a client meets all conditions but the one on its health. It takes no lock.
+    pub(crate) fn matches(&self, client: &GatewayClient) -> bool {
+        let auth = &client.auth;
+        self.matches_identity(&auth.role, &auth.presence_key, client.remote_addr)
+            && self.min_idle.is_none_or(|min| client.idle() >= min)
+            && self.min_connected.is_none_or(|min| client.connected_at.elapsed() >= min)
+    }
+
+    /// Returns whether a client meets the condition on its health. It locks the client's outbox.
+    pub(crate) fn matches_health(&self, client: &GatewayClient) -> bool {
+        self.health.is_none_or(|health| client.health() == health)
+    }
+
+    /// Returns whether a closed connection met all conditions when it closed.
+    pub(crate) fn matches_closed(&self, closed: &CloseRecord) -> bool {
+        self.matches_identity(&closed.auth.role, &closed.auth.presence_key, closed.remote_addr)
+            && self.min_idle.is_none_or(|min| closed.idle >= min)
+            && self.min_connected.is_none_or(|min| closed.connected >= min)
+            && self.health.is_none_or(|health| closed.health == health)
+            && self.reason.is_none_or(|reason| closed.reason == reason)
+    }
+
+    fn matches_identity(&self, role: &Role, presence_key: &str, remote_addr: RemoteAddr) -> bool {
+        self.role.as_ref().is_none_or(|wanted| wanted == role)
+            && self.presence_key.as_deref().is_none_or(|wanted| wanted == presence_key)
+            && self.address.as_ref().is_none_or(|wanted| wanted.matches(remote_addr))
+    }
+}
+
+/// The condition on a remote address.
+enum AddressFilter {
+    /// Any Unix socket.
+    Unix,
+    /// A network: the first bits of an address (RFC 4632, section 3.1).
+    Network { addr: u128, bits: u32, is_ipv4: bool },
+    /// A prefix of the address as text.
+    Text(Box<str>),
+}
+
+impl AddressFilter {
+    const SYNTAX: &str = "an IP address, a network such as 10.0.0.0/8, a prefix such as 10.0. or fd00:, or unix";
+
+    fn parse(text: &str) -> Option<Self> {
+        if text == "unix" {
+            return Some(AddressFilter::Unix);
+        }
+        if text.ends_with(['.', ':']) && text.bytes().all(|c| c.is_ascii_hexdigit() || c == b'.' || c == b':') {
+            return Some(AddressFilter::Text(text.to_ascii_lowercase().into()));
+        }
+        let (addr, bits) = text.split_once('/').map_or((text, None), |(addr, bits)| (addr, Some(bits)));
+        let addr: IpAddr = addr.parse().ok()?;
+        let addr = addr.to_canonical();
+        let max_bits = if addr.is_ipv4() { 32 } else { 128 };
+        let bits = bits.map_or(Some(max_bits), |bits| bits.parse().ok().filter(|bits| *bits <= max_bits))?;
+        Some(AddressFilter::Network { addr: align_left(addr), bits, is_ipv4: addr.is_ipv4() })
+    }
+
+    fn matches(&self, remote_addr: RemoteAddr) -> bool {
+        let RemoteAddr::Tcp(remote_addr) = remote_addr else { return matches!(self, AddressFilter::Unix) };
+        let remote_addr = remote_addr.ip().to_canonical();
+        match self {
+            AddressFilter::Unix => false,
+            AddressFilter::Text(prefix) => remote_addr.to_string().starts_with(&**prefix),
+            AddressFilter::Network { addr, bits, is_ipv4 } => {
+                let differing = addr ^ align_left(remote_addr);
+                *is_ipv4 == remote_addr.is_ipv4() && differing.checked_shr(128 - bits).unwrap_or(0) == 0
+            }
+        }
+    }
+}
+
+/// The bits of an address, the first bit in the highest position.
+fn align_left(addr: IpAddr) -> u128 {
+    match addr {
+        IpAddr::V4(addr) => u128::from(addr.to_bits()) << 96,
+        IpAddr::V6(addr) => addr.to_bits(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn address_filter_matches_address_network_prefix_and_unix() {
+        let matches = |filter: &str, addr: &str| {
+            let filter = AddressFilter::parse(filter).unwrap_or_else(|| panic!("{filter} is invalid"));
+            filter.matches(RemoteAddr::Tcp((addr.parse::<IpAddr>().unwrap(), 1).into()))
+        };
+        for (filter, addr) in [
+            ("10.1.2.3", "10.1.2.3"),
+            ("10.1.2.3", "::ffff:10.1.2.3"),
+            ("10.0.0.0/8", "10.255.0.1"),
+            ("10.128.0.0/9", "10.129.0.1"),
+            ("0.0.0.0/0", "192.0.2.1"),
+            ("::/0", "2001:db8::1"),
+            ("2001:db8::/33", "2001:db8:7fff::"),
+            ("10.1.", "10.1.2.3"),
+            ("2001:DB8:", "2001:db8::1"),
+        ] {
+            assert!(matches(filter, addr), "{filter} {addr}");
+        }
+        for (filter, addr) in [
+            ("10.1.2.3", "10.1.2.4"),
+            ("10.128.0.0/9", "10.1.0.1"),
+            ("0.0.0.0/0", "::1"),
+            ("::/0", "10.1.2.3"),
+            ("10.1.", "10.10.0.1"),
+            ("2001:db8::/33", "2001:db8:8000::"),
+        ] {
+            assert!(!matches(filter, addr), "{filter} {addr}");
+        }
+        for wrong in ["", "10", "10.1", "example.com", "10.0.0.0/33", "10.0.0.0/x", "/8", "10.0.0.0/", "x."] {
+            assert!(AddressFilter::parse(wrong).is_none(), "{wrong}");
+        }
+        assert!(AddressFilter::parse("unix").unwrap().matches(RemoteAddr::Unix));
+        assert!(!AddressFilter::parse("0.0.0.0/0").unwrap().matches(RemoteAddr::Unix));
+    }
+}

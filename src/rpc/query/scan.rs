@@ -1,0 +1,108 @@
+//! A scan of all clients: shard by shard of the registry, within the caller's budget.
+
+use super::filter::Filter;
+use crate::budget;
+use crate::client::{ConnId, GatewayClient};
+use crate::rpc::method::{Context, MethodResult, Outcome};
+use crate::rpc::protocol::error::RpcError;
+use crate::rpc::state::RpcState;
+use std::mem::take;
+use std::sync::Arc;
+use tokio::task::coop;
+
+/// Clients that are visited, rounded up to a whole shard, before the budget is charged.
+const VISITS_PER_BATCH: usize = 1000;
+
+/// Collects the clients that a scan finds.
+pub trait Visitor: Send + 'static {
+    /// Whether a client is to be visited. Called under a shard's lock: it must be fast and take no other lock.
+    fn matches(&self, client: &GatewayClient) -> bool;
+
+    /// Called any number of times, with each client once.
+    fn visit(&mut self, clients: Vec<Arc<GatewayClient>>);
+
+    /// The method's result as JSON, after the last visit.
+    fn result(self) -> String;
+}
+
+/// Visits the client with this ID, those of the filter's presence key, or else all clients, if the filter matches them. The
+/// order is undefined; a client that connects or disconnects meanwhile may be visited or not.
+pub fn scan<'a>(
+    context: &Context<'a>,
+    conn_id: Option<ConnId>,
+    filter: Filter,
+    visitor: impl Visitor,
+) -> MethodResult<'a> {
+    let mut clients = match (conn_id, filter.presence_key()) {
+        (Some(conn_id), _) => vec![context.state.registry.get(conn_id).ok_or_else(RpcError::no_client)?],
+        (None, Some(key)) => context.state.presence.clients_of(key),
+        (None, None) => {
+            let scan = Scan { filter, visitor };
+            return Ok(Outcome::Future(Box::pin(scan.run(context.state.clone()))));
+        }
+    };
+    let mut scan = Scan { filter, visitor };
+    clients.retain(|client| scan.matches(client));
+    scan.visit(clients);
+    Ok(Outcome::Ready(scan.visitor.result().into()))
+}
+
+struct Scan<V> {
+    filter: Filter,
+    visitor: V,
+}
+
+impl<V: Visitor> Scan<V> {
+    async fn run(mut self, state: Arc<RpcState>) -> String {
+        let (mut found, mut visits) = (Vec::new(), 0);
+        for index in 0.. {
+            let Some(shard) = state.registry.shard(index) else { break };
+            found.extend(shard.filter(|client| self.matches(client)));
+            visits += shard.len();
+            if visits >= VISITS_PER_BATCH {
+                self.visit(take(&mut found));
+                budget::charge(take(&mut visits));
+                coop::consume_budget().await;
+            }
+        }
+        budget::charge(visits);
+        self.visit(found);
+        self.visitor.result()
+    }
+
+    fn matches(&self, client: &GatewayClient) -> bool {
+        self.filter.matches(client) && self.visitor.matches(client)
+    }
+
+    fn visit(&mut self, mut clients: Vec<Arc<GatewayClient>>) {
+        clients.retain(|client| self.filter.matches_health(client));
+        self.visitor.visit(clients);
+    }
+}
+
+/// Collects all clients for an action at the end: it is done with all of them, or, if the call is cancelled before, with none.
+pub struct Collect<F> {
+    clients: Vec<Arc<GatewayClient>>,
+    action: F,
+}
+
+impl<F: FnOnce(Vec<Arc<GatewayClient>>) -> String + Send + 'static> Collect<F> {
+    /// `action` returns the method's result as JSON.
+    pub fn then(action: F) -> Self {
+        Collect { clients: Vec::new(), action }
+    }
+}
+
+impl<F: FnOnce(Vec<Arc<GatewayClient>>) -> String + Send + 'static> Visitor for Collect<F> {
+    fn matches(&self, _: &GatewayClient) -> bool {
+        true
+    }
+
+    fn visit(&mut self, clients: Vec<Arc<GatewayClient>>) {
+        self.clients.extend(clients);
+    }
+
+    fn result(self) -> String {
+        (self.action)(self.clients)
+    }
+}

@@ -1,0 +1,217 @@
+//! Dispatches JSON-RPC messages of clients to methods, and sends the responses.
+
+use super::method::{Context, Method, MethodResult, Outcome, Source};
+use super::methods::METHODS;
+use super::node_calls::CallCounts;
+use super::protocol::batch::Batch;
+use super::protocol::error::{ErrorKind, RpcError};
+use super::protocol::message::{self, NULL_ID, Request};
+use super::state::RpcState;
+use crate::client::{BoxFuture, CloseReason, CloseRecord, GatewayClient, Handler, Message};
+use crate::config::Config;
+use crate::heartbeat::Heartbeat;
+use crate::metrics::Counter;
+use crate::registry::{ClientRegistry, Presence};
+use serde_json::value::RawValue;
+use std::sync::Arc;
+use tokio::task::coop;
+use tokio_tungstenite::tungstenite::Utf8Bytes;
+
+/// The gateway's JSON-RPC server: a cheap handle to the methods and their state.
+#[derive(Clone)]
+pub struct Router {
+    pub(super) state: Arc<RpcState>,
+    pub(super) methods: &'static [Method],
+    max_batch_requests: usize,
+    /// Bytes of a response, or of the responses to a batch together: half of an outbox, so that a response can't close its
+    /// caller as a slow consumer.
+    max_response_bytes: usize,
+}
+
+impl Router {
+    /// A router for the clients of `registry` and `presence`; `heartbeat` runs the timeouts of calls.
+    pub fn new(
+        config: &Config,
+        registry: Arc<ClientRegistry>,
+        presence: Arc<Presence>,
+        heartbeat: Arc<Heartbeat>,
+    ) -> Self {
+        let limits = &config.limits;
+        Router {
+            state: RpcState::new(config, registry, presence, heartbeat),
+            methods: METHODS,
+            max_batch_requests: limits.max_batch_requests,
+            max_response_bytes: limits.outbox_max_bytes / 2,
+        }
+    }
+
+    /// Calls of nodes by their results.
+    pub fn call_counts(&self) -> &CallCounts {
+        &self.state.calls.counts
+    }
+
+    /// Events published.
+    pub fn events_published(&self) -> &Counter {
+        &self.state.topics.published
+    }
+
+    /// Events enqueued for subscribers, one for each subscriber.
+    pub fn events_queued(&self) -> &Counter {
+        &self.state.topics.queued
+    }
+
+    fn on_text(&self, client: &Arc<GatewayClient>, text: Utf8Bytes) -> Option<BoxFuture<'static, ()>> {
+        if message::is_batch(&text) {
+            return Some(Box::pin(self.clone().run_batch(client.clone(), text)));
+        }
+        match message::parse_request(&text) {
+            Ok(request) => self.run_request(client, &request),
+            Err(error) => {
+                send(client, error.to_response(NULL_ID));
+                None
+            }
+        }
+    }
+
+    /// Runs a request that isn't in a batch; returns what has to be awaited before its response.
+    fn run_request(&self, client: &Arc<GatewayClient>, request: &Request<'_>) -> Option<BoxFuture<'static, ()>> {
+        let Dispatched { id, result } = self.dispatch(client, request, None)?;
+        match result {
+            Ok(Outcome::Ready(result)) => send(client, self.response(id?, &result)),
+            Ok(Outcome::Deferred(..)) => {}
+            Ok(Outcome::Future(future)) => {
+                let (router, client, id) = (self.clone(), client.clone(), id.map(str::to_owned));
+                return Some(Box::pin(async move {
+                    let result = future.await;
+                    if let Some(id) = id {
+                        send(&client, router.response(&id, &result));
+                    }
+                }));
+            }
+            Err(error) => send(client, error.to_response(id?)),
+        }
+        None
+    }
+
+    /// Runs the requests of a batch one after the other; each costs the task's budget at least one unit.
+    async fn run_batch(self, client: Arc<GatewayClient>, text: Utf8Bytes) {
+        let requests = match message::parse_batch(&text, self.max_batch_requests) {
+            Ok(requests) => requests,
+            Err(error) => return send(&client, error.to_response(NULL_ID)),
+        };
+        let batch = Batch::new(&client, &self.state.waiting_batches, self.max_response_bytes);
+        for request in requests {
+            match message::parse_request(request.get()) {
+                Ok(request) => self.run_in_batch(&batch, &request).await,
+                Err(error) => batch.add(NULL_ID, error.to_response(NULL_ID)),
+            }
+            coop::consume_budget().await;
+        }
+        batch.complete_one();
+    }
+
+    async fn run_in_batch(&self, batch: &Arc<Batch>, request: &Request<'_>) {
+        let Some(Dispatched { id, result }) = self.dispatch(batch.client(), request, Some(batch)) else { return };
+        let response = match result {
+            Ok(Outcome::Ready(result)) => id.map(|id| message::success_response(id, &result)),
+            Ok(Outcome::Deferred(..)) => None,
+            Ok(Outcome::Future(future)) => {
+                let result = future.await;
+                id.map(|id| message::success_response(id, &result))
+            }
+            Err(error) => id.map(|id| error.to_response(id)),
+        };
+        if let Some((id, response)) = id.zip(response) {
+            batch.add(id, response);
+        }
+    }
+
+    /// Calls the method of a request. `None` for a node's response to a call, which isn't responded to.
+    fn dispatch<'a>(
+        &'a self,
+        client: &'a Arc<GatewayClient>,
+        request: &Request<'a>,
+        batch: Option<&'a Arc<Batch>>,
+    ) -> Option<Dispatched<'a>> {
+        if let Some((id, response)) = request.as_response()
+            && self.state.calls.on_response(client.conn_id, id, response)
+        {
+            return None;
+        }
+        match request.validate() {
+            // Also without an id: an invalid request is no notification (JSON-RPC 2.0, section 5).
+            Err(error) if error.kind == ErrorKind::InvalidRequest => {
+                Some(Dispatched { id: Some(request.id_or_null()), result: Err(error) })
+            }
+            validated => {
+                let result = validated.and_then(|method| {
+                    let source = Source::Client { client, id: request.id, batch };
+                    let (state, methods, params) = (&self.state, self.methods, request.params);
+                    Context { state, methods, source, params }.run(&method)
+                });
+                Some(Dispatched { id: request.id.map(RawValue::get), result })
+            }
+        }
+    }
+
+    /// The response with a result, or with the error that says that it is too large.
+    fn response(&self, id: &str, result: &str) -> String {
+        let response = message::success_response(id, result);
+        if response.len() <= self.max_response_bytes {
+            response
+        } else {
+            RpcError::answer_too_large(self.max_response_bytes).to_response(id)
+        }
+    }
+}
+
+/// A request's result with its ID; a notification has no ID, and its result isn't sent.
+struct Dispatched<'a> {
+    id: Option<&'a str>,
+    result: MethodResult<'a>,
+}
+
+/// Sends a response. A failure needs no handling: a client with a full outbox is closed, and a closed one reads nothing.
+fn send(client: &GatewayClient, response: String) {
+    let _ = client.send(response);
+}
+
+impl Handler for Router {
+    fn on_message(&self, client: &Arc<GatewayClient>, message: Message) -> Option<BoxFuture<'static, ()>> {
+        match message {
+            Message::Text(text) => self.on_text(client, text),
+            Message::Binary(_) => {
+                client.close(CloseReason::UnsupportedData);
+                None
+            }
+        }
+    }
+
+    fn on_connect(&self, _: &Arc<GatewayClient>) {
+        self.state.health_events.on_change();
+    }
+
+    fn on_closing(&self, client: &Arc<GatewayClient>) {
+        self.state.calls.fail_node(client.conn_id);
+    }
+
+    fn on_disconnect(&self, client: &Arc<GatewayClient>, record: CloseRecord) {
+        self.state.remove_client(client.conn_id, record);
+        self.state.health_events.on_change();
+    }
+
+    fn on_joined(&self, client: &Arc<GatewayClient>) {
+        self.state.publish_presence(client, "joined");
+    }
+
+    fn on_left(&self, client: &Arc<GatewayClient>) {
+        self.state.publish_presence(client, "left");
+    }
+
+    fn on_drain(&self) {
+        self.state.calls.drain();
+    }
+}
+
+#[cfg(test)]
+mod tests;

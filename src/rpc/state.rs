@@ -1,0 +1,77 @@
+//! The state that all methods share.
+
+use super::node_calls::NodeCalls;
+use crate::client::{CloseRecord, ConnId, GatewayClient};
+use crate::config::Config;
+use crate::heartbeat::Heartbeat;
+use crate::registry::{ClientRegistry, ClientTable, CloseHistory, Presence};
+use crate::rpc::protocol::batch::WaitingBatches;
+use crate::rpc::protocol::message::to_json;
+use crate::rpc::pubsub::health::HealthEvents;
+use crate::rpc::pubsub::topics::{PRESENCE, Topics};
+use serde::Serialize;
+use std::sync::Arc;
+
+/// The clients, their subscriptions and their calls, as methods see them.
+pub(crate) struct RpcState {
+    pub(crate) registry: Arc<ClientRegistry>,
+    pub(crate) presence: Arc<Presence>,
+    pub(crate) closed: CloseHistory,
+    pub(crate) topics: Arc<Topics>,
+    pub(crate) calls: Arc<NodeCalls>,
+    /// What nodes have capabilities, as JSON.
+    pub(crate) capabilities: ClientTable<Option<Arc<str>>>,
+    pub(crate) health_events: Arc<HealthEvents>,
+    /// The clients of which a batch waits for nodes.
+    pub(crate) waiting_batches: Arc<WaitingBatches>,
+}
+
+/// An event on the topic `presence`.
+#[derive(Serialize)]
+struct PresenceEvent<'a> {
+    event: &'static str,
+    presence_key: &'a str,
+    role: &'a str,
+    name: &'a str,
+}
+
+impl RpcState {
+    pub(crate) fn new(
+        config: &Config,
+        registry: Arc<ClientRegistry>,
+        presence: Arc<Presence>,
+        heartbeat: Arc<Heartbeat>,
+    ) -> Arc<Self> {
+        let topics = Arc::new(Topics::new(config.limits.max_subscriptions));
+        Arc::new(RpcState {
+            health_events: HealthEvents::new(registry.clone(), topics.clone(), heartbeat.clone()),
+            calls: NodeCalls::new(config.calls.clone(), heartbeat),
+            registry,
+            presence,
+            closed: CloseHistory::new(config.limits.closed_connections),
+            topics,
+            capabilities: ClientTable::default(),
+            waiting_batches: Arc::default(),
+        })
+    }
+
+    /// Publishes that a client's presence key has joined or left. Called with the key's shard locked.
+    pub(crate) fn publish_presence(&self, client: &GatewayClient, event: &'static str) {
+        if !self.topics.has_subscribers(PRESENCE) {
+            return;
+        }
+        let auth = &client.auth;
+        let event =
+            PresenceEvent { event, presence_key: &auth.presence_key, role: auth.role.as_str(), name: &auth.name };
+        self.topics.publish_reserved(PRESENCE, &to_json(&event));
+    }
+
+    /// Removes all state of a client that has disconnected.
+    pub(crate) fn remove_client(&self, conn_id: ConnId, record: CloseRecord) {
+        // First, so that the record is there for a caller that learns of the disconnect from what follows.
+        self.closed.push(record);
+        self.topics.remove_client(conn_id);
+        self.capabilities.take(conn_id);
+        self.calls.remove_client(conn_id);
+    }
+}

@@ -1,0 +1,91 @@
+//! The accept loop of one listener. It never ends by itself, and never spins on an error.
+
+use super::connection::Connection;
+use super::listener::Listener;
+use super::state::ServerState;
+use crate::client::RemoteAddr;
+use crate::http::error::{HandshakeFailure, HttpError};
+use crate::ws::Stream;
+use log::{debug, warn};
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+const MIN_BACKOFF: Duration = Duration::from_millis(10);
+const MAX_BACKOFF: Duration = Duration::from_secs(1);
+/// The shortest time between two log lines of the same warning.
+const WARN_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Accepts connections and spawns a task for each, until this future is dropped.
+pub(crate) async fn accept_loop(server: Arc<ServerState>, listener: Listener) {
+    let (mut backoff, mut limit_warning) = (AcceptBackoff::default(), LogThrottle::default());
+    loop {
+        match listener.accept().await {
+            Ok((stream, remote_addr)) => {
+                backoff.reset();
+                server.handshakes.accepted.add(1);
+                let Some(slot) = server.connections.try_acquire(listener.role) else {
+                    refuse(&server, stream, remote_addr);
+                    continue;
+                };
+                if !slot.may_upgrade && limit_warning.is_due() {
+                    let limit = server.config.limits.max_connections;
+                    warn!("connection limit reached, refusing clients max_connections={limit}");
+                }
+                tokio::spawn(Connection::new(server.clone(), stream, remote_addr, slot));
+            }
+            // The peer disconnected before it was accepted.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+            Err(error) => backoff.sleep(&error).await,
+        }
+    }
+}
+
+/// Answers 503 without reading a request, and closes the connection.
+fn refuse(server: &ServerState, stream: Stream, remote_addr: RemoteAddr) {
+    debug!("connection refused remote_addr={remote_addr} cause={}", HandshakeFailure::Full);
+    server.handshakes.failed.add(HandshakeFailure::Full);
+    stream.write_best_effort(HttpError::full().to_bytes().as_bytes());
+}
+
+/// Limits how often a warning is logged.
+#[derive(Default)]
+struct LogThrottle {
+    last: Option<Instant>,
+}
+
+impl LogThrottle {
+    /// Returns whether to log the warning now; true at most once in [`WARN_INTERVAL`].
+    fn is_due(&mut self) -> bool {
+        let due = self.last.is_none_or(|at| at.elapsed() >= WARN_INTERVAL);
+        if due {
+            self.last = Some(Instant::now());
+        }
+        due
+    }
+}
+
+/// Exponential backoff after accept errors, most likely `EMFILE`: no descriptor is free.
+#[derive(Default)]
+struct AcceptBackoff {
+    /// The last delay; `None` after a success.
+    delay: Option<Duration>,
+    warning: LogThrottle,
+}
+
+impl AcceptBackoff {
+    /// Logs the error, and sleeps twice as long as after the previous one.
+    async fn sleep(&mut self, error: &io::Error) {
+        if self.warning.is_due() {
+            warn!("accept failed, retrying error=\"{error}\"");
+        }
+        let delay = self.delay.map_or(MIN_BACKOFF, |last| (last * 2).min(MAX_BACKOFF));
+        self.delay = Some(delay);
+        tokio::time::sleep(delay).await;
+    }
+
+    /// Makes the next delay the shortest again.
+    fn reset(&mut self) {
+        self.delay = None;
+    }
+}

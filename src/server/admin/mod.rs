@@ -1,0 +1,180 @@
+//! The operators' HTTP: who asks, what the request holds, and what came of the call it is.
+
+pub mod routes;
+
+use crate::auth::AuthInfo;
+use crate::client::RemoteAddr;
+use crate::http::credentials::RequestCredentials;
+use crate::http::error::HttpError;
+use crate::http::headers::single;
+use crate::http::origin;
+use crate::http::response::{json, with_close};
+use crate::metrics::Counter;
+use crate::rpc::http_call::HttpCall;
+use crate::rpc::protocol::error::{ErrorKind, RpcError};
+use crate::rpc::protocol::responder::CallResult;
+use crate::rpc::router::Router;
+use crate::server::http_state::HttpState;
+use crate::server::state::ServerState;
+use hyper::body::{Body, Incoming};
+use hyper::header::{HOST, HeaderMap, ORIGIN};
+use hyper::{Response, StatusCode};
+use log::{debug, info};
+use routes::Route;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use tokio::time::{Instant, timeout};
+
+/// The operators' requests over HTTP.
+#[derive(Debug, Default, Serialize)]
+pub struct AdminStats {
+    /// All.
+    pub requests: Counter,
+    /// Those without a valid credential.
+    pub unauthorized: Counter,
+    /// Those of addresses that fail too often.
+    pub too_many_failures: Counter,
+}
+
+/// A request that has a route.
+pub(crate) struct AdminRequest {
+    pub(crate) route: Route,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Incoming,
+    pub(crate) remote_addr: RemoteAddr,
+}
+
+/// Answers a request.
+pub async fn serve(server: &ServerState, router: &Router, http: &HttpState, request: AdminRequest) -> Response<String> {
+    let AdminRequest { route, headers, body, remote_addr } = request;
+    let has_body = !body.is_end_stream();
+    let authenticated = async {
+        let auth = authenticate(server, &headers, remote_addr)?;
+        if has_body && !route.has_body {
+            return Err(HttpError::bad_request("this takes no body: the query says what is meant"));
+        }
+        let body = if route.has_body { read_in_time(server, body).await? } else { Vec::new() };
+        Ok((auth, body))
+    };
+    let call = match authenticated.await {
+        Ok((auth, body)) => call(router, &auth, &route, &body),
+        // What is left of the body isn't read.
+        Err(error) if has_body => return with_close(error.into_response()),
+        Err(error) => Err(error),
+    };
+    // Nothing of the request is kept while a node is waited for.
+    drop((route, headers));
+    let call = match call {
+        Ok(call) => call,
+        Err(error) => return error.into_response(),
+    };
+    if let Some(timeout) = call.node_timeout {
+        http.extend_deadline(Instant::now() + timeout + server.config.handshake.idle_timeout);
+    }
+    respond(call.result.await)
+}
+
+fn call(router: &Router, auth: &Arc<AuthInfo>, route: &Route, body: &[u8]) -> Result<HttpCall, HttpError> {
+    let body = std::str::from_utf8(body).map_err(|_| HttpError::bad_request("the body isn't UTF-8"))?;
+    let params = route.params(body).and_then(|params| RawValue::from_string(params).ok());
+    let params = params.ok_or(HttpError::bad_request("the body isn't a JSON object"))?;
+    Ok(router.call(auth, route.method, &params))
+}
+
+/// Who asks, by the same credentials as a client's. A web page needs to be one that may connect.
+fn authenticate(
+    server: &ServerState,
+    headers: &HeaderMap,
+    remote_addr: RemoteAddr,
+) -> Result<Arc<AuthInfo>, HttpError> {
+    server.admin.requests.add(1);
+    let config = &server.config;
+    let (host, open) = (single(headers, HOST)?.unwrap_or_default(), config.auth.allows_anonymous());
+    match single(headers, ORIGIN)? {
+        Some(page) if !origin::is_allowed(page, host, &config.handshake.allowed_origins, open) => {
+            return Err(HttpError::origin_not_allowed());
+        }
+        // No page reaches a Unix socket.
+        None if remote_addr != RemoteAddr::Unix && !origin::is_rebinding_safe(host, open) => {
+            return Err(HttpError::host_not_allowed());
+        }
+        _ => {}
+    }
+    if let Some(wait) = server.auth_limiter.retry_after(remote_addr) {
+        server.admin.too_many_failures.add(1);
+        return Err(HttpError::too_many_failures(wait));
+    }
+    let credentials = RequestCredentials::from_headers(headers)?;
+    config.auth.authenticate(&credentials.as_credentials()).ok_or_else(|| {
+        server.admin.unauthorized.add(1);
+        // Who shows nothing guesses nothing.
+        if !matches!(credentials, RequestCredentials::Nothing) {
+            debug!("operator's request refused remote_addr={remote_addr} cause=unauthorized");
+            server.auth_limiter.record_failure(remote_addr);
+            if server.auth_limiter.retry_after(remote_addr).is_some() {
+                info!("operators' requests are refused after too many failures remote_addr={remote_addr}");
+            }
+        }
+        HttpError::unauthorized(config.auth.scheme())
+    })
+}
+
+async fn read_in_time(server: &ServerState, body: Incoming) -> Result<Vec<u8>, HttpError> {
+    let read = read(body, server.config.limits.max_message_bytes);
+    timeout(server.config.handshake.timeout, read).await.unwrap_or_else(|_| Err(HttpError::body_timeout()))
+}
+
+async fn read(mut body: Incoming, most: usize) -> Result<Vec<u8>, HttpError> {
+    if body.size_hint().lower() > most as u64 {
+        return Err(HttpError::body_too_large());
+    }
+    let mut bytes = Vec::new();
+    while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+        let frame = frame.map_err(|_| HttpError::bad_request("the body can't be read"))?;
+        let Ok(data) = frame.into_data() else { continue };
+        if bytes.len() + data.len() > most {
+            return Err(HttpError::body_too_large());
+        }
+        bytes.extend_from_slice(&data);
+    }
+    Ok(bytes)
+}
+
+fn respond(outcome: CallResult<'_>) -> Response<String> {
+    match outcome {
+        CallResult::Success(result) => json(StatusCode::OK, result.into_owned()),
+        CallResult::NodeError(error) => {
+            let start = r#"{"error":{"code":"node_error","message":"the node answered with an error","data":"#;
+            json(StatusCode::BAD_GATEWAY, format!("{start}{error}}}}}"))
+        }
+        CallResult::Failed(error) => {
+            let body = serde_json::json!({
+                "error": { "code": error.kind.label(), "message": error.message, "data": error.data() }
+            });
+            json(status_of(&error), body.to_string())
+        }
+    }
+}
+
+fn status_of(error: &RpcError) -> StatusCode {
+    match error.kind {
+        ErrorKind::ParseError
+        | ErrorKind::InvalidRequest
+        | ErrorKind::BatchTooLarge
+        | ErrorKind::MethodNotFound
+        | ErrorKind::InvalidParams
+        | ErrorKind::AnswerTooLarge => StatusCode::BAD_REQUEST,
+        ErrorKind::Forbidden => StatusCode::FORBIDDEN,
+        ErrorKind::NotFound => StatusCode::NOT_FOUND,
+        ErrorKind::CallerBusy | ErrorKind::NodeBusy | ErrorKind::NodeOutboxFull | ErrorKind::TooManySubscriptions => {
+            StatusCode::TOO_MANY_REQUESTS
+        }
+        ErrorKind::Timeout => StatusCode::GATEWAY_TIMEOUT,
+        ErrorKind::NodeDisconnected | ErrorKind::InvalidAnswer => StatusCode::BAD_GATEWAY,
+        ErrorKind::Draining => StatusCode::SERVICE_UNAVAILABLE,
+        ErrorKind::InternalError => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}

@@ -1,0 +1,155 @@
+//! Listeners: bound TCP sockets over IPv4 and IPv6, and Unix sockets.
+
+use super::admission::ListenerRole;
+use crate::client::RemoteAddr;
+use crate::config::ListenAddr;
+use crate::ws::Stream;
+use socket2::SockRef;
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::net::UnixStream as BlockingUnixStream;
+use std::path::{Path, PathBuf};
+use tokio::net::{TcpListener, TcpSocket, UnixListener};
+
+/// Connections that may wait in the kernel to be accepted. The kernel caps it at `net.core.somaxconn`.
+const BACKLOG: u32 = 4096;
+
+/// Unsent bytes in the kernel's send buffer above which a socket isn't writable (`TCP_NOTSENT_LOWAT`). With a low value a
+/// slow reader is noticed sooner, and a ping doesn't wait for megabytes. Bytes in flight don't count, so fast readers
+/// aren't slowed down.
+const NOTSENT_LOWAT: u32 = 16 * 1024;
+
+/// The file mode of a Unix socket: owner and group, such as a reverse proxy's group, may connect.
+const UNIX_MODE: u32 = 0o660;
+
+/// A socket that accepts connections. Dropping it removes the path of a Unix socket.
+pub struct Listener {
+    socket: Socket,
+    addr: ListenAddr,
+    pub(crate) role: ListenerRole,
+}
+
+enum Socket {
+    Tcp(TcpListener),
+    Unix { listener: UnixListener, _path: BoundPath },
+}
+
+impl Listener {
+    /// Binds an address. Port 0 selects a free port. Must be called in a tokio runtime.
+    ///
+    /// With `reuse_port`, several sockets of one user that all set it may bind the same TCP address; the kernel distributes
+    /// the connections among them. A Unix socket's path is replaced if no process listens on it.
+    ///
+    /// # Errors
+    /// The operating system's error, such as an address in use.
+    pub fn bind(addr: &ListenAddr, reuse_port: bool) -> io::Result<Self> {
+        match addr {
+            ListenAddr::Tcp(addr) => bind_tcp(*addr, reuse_port),
+            ListenAddr::Unix(path) => bind_unix(path),
+        }
+    }
+
+    /// Makes this an admin listener: it serves all paths but `/ws`, and the other listeners of the gateway serve only `/ws`
+    /// and the health checks.
+    pub fn admin_only(self) -> Self {
+        Listener { role: ListenerRole::Admin, ..self }
+    }
+
+    /// The bound address, with the port that the kernel chose.
+    pub fn addr(&self) -> &ListenAddr {
+        &self.addr
+    }
+
+    pub(crate) async fn accept(&self) -> io::Result<(Stream, RemoteAddr)> {
+        match &self.socket {
+            Socket::Tcp(listener) => {
+                let (stream, addr) = listener.accept().await?;
+                Ok((Stream::Tcp(stream), RemoteAddr::Tcp(addr)))
+            }
+            Socket::Unix { listener, .. } => {
+                let (stream, _) = listener.accept().await?;
+                Ok((Stream::Unix(stream), RemoteAddr::Unix))
+            }
+        }
+    }
+}
+
+fn bind_tcp(addr: SocketAddr, reuse_port: bool) -> io::Result<Listener> {
+    let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    socket.set_reuseport(reuse_port)?;
+    // On Linux accepted sockets inherit both options, which saves two system calls for each.
+    socket.set_nodelay(true)?;
+    SockRef::from(&socket).set_tcp_notsent_lowat(NOTSENT_LOWAT)?;
+    socket.bind(addr)?;
+    let listener = socket.listen(BACKLOG)?;
+    let addr = ListenAddr::Tcp(listener.local_addr()?);
+    Ok(Listener { socket: Socket::Tcp(listener), addr, role: ListenerRole::All })
+}
+
+fn bind_unix(path: &Path) -> io::Result<Listener> {
+    if is_stale(path) {
+        fs::remove_file(path)?;
+    }
+    let listener = UnixListener::bind(path)?;
+    let bound = BoundPath { path: path.to_owned(), inode: fs::symlink_metadata(path)?.ino() };
+    fs::set_permissions(path, fs::Permissions::from_mode(UNIX_MODE))?;
+    let (socket, addr) = (Socket::Unix { listener, _path: bound }, ListenAddr::Unix(path.to_owned()));
+    Ok(Listener { socket, addr, role: ListenerRole::All })
+}
+
+/// Returns whether a path is a socket on which no process listens.
+fn is_stale(path: &Path) -> bool {
+    let is_socket = fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket());
+    is_socket && BlockingUnixStream::connect(path).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+}
+
+/// A Unix socket's path. Dropping it removes the file, unless another process has replaced it.
+struct BoundPath {
+    path: PathBuf,
+    inode: u64,
+}
+
+impl Drop for BoundPath {
+    fn drop(&mut self) {
+        if fs::symlink_metadata(&self.path).is_ok_and(|metadata| metadata.ino() == self.inode) {
+            // If this fails, the next start replaces the path.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{Ipv4Addr, TcpStream};
+
+    #[tokio::test]
+    async fn accepted_socket_has_nodelay_and_notsent_lowat() {
+        let listener = Listener::bind(&ListenAddr::Tcp((Ipv4Addr::LOCALHOST, 0).into()), false).unwrap();
+        let ListenAddr::Tcp(addr) = *listener.addr() else { unreachable!() };
+        let client = TcpStream::connect(addr).unwrap();
+        let (stream, remote_addr) = listener.accept().await.unwrap();
+        assert_eq!(remote_addr, RemoteAddr::Tcp(client.local_addr().unwrap()));
+        let Stream::Tcp(tcp) = stream else { unreachable!() };
+        assert!(tcp.nodelay().unwrap());
+        assert_eq!(SockRef::from(&tcp).tcp_notsent_lowat().unwrap(), NOTSENT_LOWAT);
+    }
+
+    #[tokio::test]
+    async fn unix_path_is_replaced_only_if_no_process_listens() {
+        let dir = tempfile::tempdir().unwrap();
+        let addr = ListenAddr::Unix(dir.path().join("socket"));
+        let first = Listener::bind(&addr, false).unwrap();
+        let ListenAddr::Unix(path) = &addr else { unreachable!() };
+        assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, UNIX_MODE);
+        assert!(Listener::bind(&addr, true).is_err(), "another listener is bound");
+        drop(first);
+        assert!(!path.exists());
+        fs::write(path, "a file, not a socket").unwrap();
+        assert!(Listener::bind(&addr, false).is_err());
+        assert!(path.exists(), "only a socket is replaced");
+    }
+}

@@ -1,0 +1,165 @@
+//! The hyper service: routes requests to `/ws`, `/status`, the health checks and the admin API.
+
+use super::admin::routes::{Route, RouteError, route};
+use super::admin::{self, AdminRequest};
+use super::admission::Slot;
+use super::http_state::HttpState;
+use super::state::ServerState;
+use crate::client::RemoteAddr;
+use crate::http::error::HttpError;
+use crate::http::handshake::{self, AcceptedHandshake};
+use crate::http::response::{json, with_close};
+use crate::rpc::router::Router;
+use hyper::body::Incoming;
+use hyper::http::request::Parts;
+use hyper::{Method, Request, Response, StatusCode};
+use log::debug;
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use tokio::time::Instant;
+
+/// The methods of every path outside the admin API.
+const READ_ONLY: &str = "GET, HEAD";
+
+/// A response. Those of the admin API are futures: they may read a body, or wait for a node.
+pub enum ServiceFuture {
+    /// `None` once it was returned.
+    Ready(Option<Response<String>>),
+    Boxed(Pin<Box<dyn Future<Output = Response<String>> + Send>>),
+}
+
+impl Future for ServiceFuture {
+    type Output = Result<Response<String>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.get_mut() {
+            ServiceFuture::Ready(response) => {
+                Poll::Ready(Ok(response.take().expect("a future isn't polled after it was ready")))
+            }
+            ServiceFuture::Boxed(response) => response.as_mut().poll(cx).map(Ok),
+        }
+    }
+}
+
+/// Handles one request.
+pub fn handle(
+    server: &Arc<ServerState>,
+    http: &Arc<HttpState>,
+    slot: &Slot,
+    remote_addr: RemoteAddr,
+    request: Request<Incoming>,
+) -> ServiceFuture {
+    let (parts, body) = request.into_parts();
+    if parts.uri.path() == "/ws" && slot.role.serves_clients() {
+        let result = accept_handshake(server, slot, &parts);
+        return ServiceFuture::Ready(Some(finish_handshake(server, http, remote_addr, result)));
+    }
+    // Before `/status` is rendered: this connection isn't a handshake in progress any more.
+    let may_stay = finish_plain(server, http, slot.may_upgrade);
+    let response = match find_target(server, slot, &parts) {
+        Ok(Target::Plain(response)) => response,
+        Ok(Target::Admin(route, router)) => {
+            let request = AdminRequest { route, headers: parts.headers, body, remote_addr };
+            let response = serve_admin(server.clone(), http.clone(), router, request, slot.may_upgrade);
+            return ServiceFuture::Boxed(Box::pin(response));
+        }
+        Err(error) => error.into_response(),
+    };
+    ServiceFuture::Ready(Some(if may_stay { response } else { with_close(response) }))
+}
+
+async fn serve_admin(
+    server: Arc<ServerState>,
+    http: Arc<HttpState>,
+    router: Arc<Router>,
+    request: AdminRequest,
+    may_stay: bool,
+) -> Response<String> {
+    let settings = &server.config.handshake;
+    http.on_admin_request(Instant::now() + settings.timeout + settings.idle_timeout);
+    let response = admin::serve(&server, &router, &http, request).await;
+    if finish_plain(&server, &http, may_stay) { response } else { with_close(response) }
+}
+
+/// A plain request is answered: returns whether the connection may stay open for the next.
+fn finish_plain(server: &ServerState, http: &HttpState, may_stay: bool) -> bool {
+    let deadline = Instant::now() + server.config.handshake.idle_timeout;
+    let keep_alive = || may_stay.then(|| server.connections.try_keep_alive()).flatten();
+    http.on_plain_response(deadline, keep_alive)
+}
+
+fn finish_handshake(
+    server: &ServerState,
+    http: &HttpState,
+    remote_addr: RemoteAddr,
+    result: Result<(AcceptedHandshake, Response<String>), HttpError>,
+) -> Response<String> {
+    let (accepted, response) = match result {
+        Ok((accepted, response)) => (Some(accepted), response),
+        Err(error) => {
+            let (status, cause) = (error.status.as_u16(), error.handshake_failure());
+            debug!("handshake refused remote_addr={remote_addr} status={status} cause={cause}");
+            server.handshakes.failed.add(cause);
+            (None, with_close(error.into_response()))
+        }
+    };
+    http.on_handshake_response(Instant::now() + server.config.handshake.timeout, accepted);
+    response
+}
+
+fn accept_handshake(
+    server: &ServerState,
+    slot: &Slot,
+    request: &Parts,
+) -> Result<(AcceptedHandshake, Response<String>), HttpError> {
+    handshake::check_target(request)?;
+    check_method(request)?;
+    let accepted = handshake::accept(request, &server.config, &server.presence)?;
+    if !server.is_ready() {
+        Err(HttpError::draining())
+    } else if !slot.may_upgrade {
+        Err(HttpError::full())
+    } else {
+        Ok(accepted)
+    }
+}
+
+/// What a request outside `/ws` is for.
+enum Target {
+    Plain(Response<String>),
+    Admin(Route, Arc<Router>),
+}
+
+fn find_target(server: &ServerState, slot: &Slot, request: &Parts) -> Result<Target, HttpError> {
+    handshake::check_target(request)?;
+    let body = match request.uri.path() {
+        "/healthz" => r#"{"status":"ok"}"#.to_owned(),
+        "/readyz" if server.is_ready() => r#"{"status":"ready"}"#.to_owned(),
+        "/readyz" => return check_method(request).and(Err(HttpError::draining())),
+        "/status" if slot.role.serves_admin() => server.status(),
+        _ => return find_admin_route(server, slot, request),
+    };
+    check_method(request)?;
+    Ok(Target::Plain(json(StatusCode::OK, body)))
+}
+
+fn find_admin_route(server: &ServerState, slot: &Slot, request: &Parts) -> Result<Target, HttpError> {
+    let router = server.router.as_ref().filter(|_| slot.role.serves_admin()).ok_or(HttpError::not_found())?;
+    match route(&request.method, request.uri.path(), request.uri.query().unwrap_or_default()) {
+        Ok(route) => Ok(Target::Admin(route, router.clone())),
+        Err(RouteError::NotFound) => Err(HttpError::not_found()),
+        Err(RouteError::NotAllowed(allow)) => Err(HttpError::method_not_allowed(allow)),
+        Err(RouteError::Malformed(message)) => Err(HttpError::bad_request(message)),
+    }
+}
+
+fn check_method(request: &Parts) -> Result<(), HttpError> {
+    if matches!(request.method, Method::GET | Method::HEAD) {
+        Ok(())
+    } else {
+        Err(HttpError::method_not_allowed(READ_ONLY))
+    }
+}

@@ -1,0 +1,136 @@
+//! Finds the message boundaries in the bytes from a client (RFC 6455, section 5.2).
+//!
+//! Knows lengths and FIN bits only; the codec validates the frames.
+
+/// The longest header: two bytes, eight of extended length, four of masking key.
+const MAX_HEADER: usize = 14;
+
+/// The position in a client's byte stream: in which part of which frame the next byte is.
+#[derive(Debug, Default)]
+pub(crate) struct FrameTracker {
+    /// The current frame's header while it is incomplete: its first `header_len` bytes.
+    header: [u8; MAX_HEADER],
+    header_len: usize,
+    /// Bytes of the current frame's payload that have not passed yet.
+    payload_left: u64,
+    /// The last data frame was not final: more frames of its message follow.
+    fragmented: bool,
+}
+
+impl FrameTracker {
+    /// Moves over `bytes`, at most to the end of the current frame. Returns the number of bytes moved over.
+    pub(crate) fn advance(&mut self, bytes: &[u8]) -> usize {
+        let mut taken = 0;
+        while self.payload_left == 0 && taken < bytes.len() {
+            let n = (header_length(&self.header[..self.header_len]) - self.header_len).min(bytes.len() - taken);
+            self.header[self.header_len..self.header_len + n].copy_from_slice(&bytes[taken..taken + n]);
+            self.header_len += n;
+            taken += n;
+            let header = &self.header[..self.header_len];
+            if self.header_len == header_length(header) {
+                let (is_final, is_data) = (header[0] & 0x80 != 0, header[0] & 0x08 == 0);
+                self.fragmented = if is_data { !is_final } else { self.fragmented };
+                (self.header_len, self.payload_left) = (0, payload_length(header));
+                break;
+            }
+        }
+        let n = (bytes.len() - taken).min(usize::try_from(self.payload_left).unwrap_or(usize::MAX));
+        self.payload_left -= n as u64;
+        taken + n
+    }
+
+    /// Whether the position is after the last frame of a message.
+    pub(crate) fn is_between_messages(&self) -> bool {
+        self.header_len == 0 && self.payload_left == 0 && !self.fragmented
+    }
+}
+
+/// The length of the header that begins with these bytes; a lower bound if there are fewer than two.
+fn header_length(header: &[u8]) -> usize {
+    let Some(second) = header.get(1) else { return 2 };
+    let mask = if second & 0x80 != 0 { 4 } else { 0 };
+    2 + mask
+        + match second & 0x7f {
+            126 => 2,
+            127 => 8,
+            _ => 0,
+        }
+}
+
+/// The payload length that a complete header announces.
+fn payload_length(header: &[u8]) -> u64 {
+    let extended = |bytes: &[u8]| bytes.iter().fold(0, |length, byte| length << 8 | u64::from(*byte));
+    match header[1] & 0x7f {
+        126 => extended(&header[2..4]),
+        127 => extended(&header[2..10]),
+        short => u64::from(short),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(first: u8, length: usize) -> Vec<u8> {
+        let mut frame = match length {
+            0..=125 => vec![first, 0x80 | length as u8],
+            126..=0xffff => [&[first, 0x80 | 126][..], &(length as u16).to_be_bytes()].concat(),
+            _ => [&[first, 0x80 | 127][..], &(length as u64).to_be_bytes()].concat(),
+        };
+        frame.resize(frame.len() + 4 + length, 0xff);
+        frame
+    }
+
+    /// Advances in chunks of `chunk` bytes; returns the offsets at which messages end.
+    fn message_ends(bytes: &[u8], chunk: usize) -> Vec<usize> {
+        let (mut frames, mut offset, mut ends) = (FrameTracker::default(), 0, Vec::new());
+        while offset < bytes.len() {
+            offset += frames.advance(&bytes[offset..bytes.len().min(offset + chunk)]);
+            if frames.is_between_messages() {
+                ends.push(offset);
+            }
+        }
+        ends
+    }
+
+    #[test]
+    fn message_ends_are_found_with_any_chunk_size() {
+        let frames = [
+            (frame(0x81, 0), true),
+            (frame(0x81, 125), true),
+            (frame(0x01, 126), false),
+            // A ping between the fragments of a message.
+            (frame(0x89, 4), false),
+            (frame(0x00, 0), false),
+            (frame(0x80, 300), true),
+            (frame(0x8a, 0), true),
+            (frame(0x82, 70_000), true),
+            // Unmasked frames, which the codec rejects.
+            (vec![0x81, 0], true),
+            (vec![0x81, 1, 0xff], true),
+            ([&[0x82, 126, 1, 0][..], &[0xff; 256]].concat(), true),
+        ];
+        let mut expected = Vec::new();
+        let mut bytes = Vec::new();
+        for (frame, ends_message) in frames {
+            bytes.extend(frame);
+            if ends_message {
+                expected.push(bytes.len());
+            }
+        }
+        for chunk in [1, 2, 3, 7, 13, 14, 15, 256, 100_000] {
+            assert_eq!(message_ends(&bytes, chunk), expected, "in chunks of {chunk}");
+        }
+    }
+
+    #[test]
+    fn arbitrary_bytes_and_huge_lengths_do_not_panic() {
+        let mut frames = FrameTracker::default();
+        for byte in (0..=255).cycle().take(10_000) {
+            assert_eq!(frames.advance(&[byte]), 1);
+        }
+        let mut huge = FrameTracker::default();
+        assert_eq!(huge.advance(&[0x81, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 1, 2]), 16);
+        assert!(!huge.is_between_messages());
+    }
+}

@@ -1,0 +1,13 @@
+//! RFC 6455 on a socket: reads messages, writes frames. Knows no client.
+
+mod frame_tracker;
+mod message;
+mod reader;
+mod stream;
+mod writer;
+
+pub use message::Message;
+pub(crate) use reader::{MessageReader, codec_config};
+pub use stream::Stream;
+pub use writer::QueueLimits;
+pub(crate) use writer::{WriteBuffer, Written};

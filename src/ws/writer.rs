@@ -1,0 +1,234 @@
+//! The frames that wait for one connection's socket, and how much of them it has accepted.
+//!
+//! Frames to clients are not masked (RFC 6455, section 5.1), so clients that get the same message share its payload.
+//! Has no lock and no waker, and knows no socket.
+
+use super::message::Message;
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::io;
+use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
+
+/// Bytes that make a write worthwhile: a write is filled up to about this size, and output is batched until it has it.
+const FLUSH_BYTES: usize = 16 * 1024;
+/// Payloads shorter than this are copied into the write; the others are written from where they are.
+const COPY_LIMIT: usize = 4 * 1024;
+/// The longest header of an unmasked frame.
+const MAX_HEADER: usize = 10;
+/// A buffer with capacity for more messages than this gives the memory back when it is empty.
+const MAX_RETAINED_CAPACITY: usize = 64;
+
+thread_local! {
+    static CACHED_BUFFER: Cell<Option<Box<WriteBuffer>>> = const { Cell::new(None) };
+    static CACHED_SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// How much may be queued for one client.
+#[derive(Clone, Copy, Debug)]
+pub struct QueueLimits {
+    /// Most messages.
+    pub messages: usize,
+    /// Most payload bytes of all messages together.
+    pub bytes: usize,
+}
+
+/// Messages and control frames that the socket has not accepted yet.
+#[derive(Debug, Default)]
+pub(crate) struct WriteBuffer {
+    /// The messages, the oldest first. A message stays until the socket has accepted its whole frame.
+    messages: VecDeque<Message>,
+    /// Payload bytes of `messages`.
+    message_bytes: usize,
+    /// Bytes of the oldest message's frame that the socket has accepted. The remainder is written ahead of all else.
+    partial: usize,
+    /// Whole control frames, less what the socket has accepted. They are written ahead of every message that is not
+    /// partial.
+    control: Vec<u8>,
+    /// Detail text for the close frame, which is sent once everything else is written.
+    pub(crate) detail: Option<Box<str>>,
+}
+
+/// What the socket has accepted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Written {
+    /// Bytes, frame headers included.
+    pub(crate) bytes: u64,
+    /// Messages of which the last byte was accepted.
+    pub(crate) messages: u64,
+    /// Payload bytes of those messages.
+    pub(crate) message_bytes: u64,
+}
+
+impl WriteBuffer {
+    /// An empty buffer: this thread's cached one, or a new one.
+    pub(crate) fn acquire() -> Box<Self> {
+        CACHED_BUFFER.take().unwrap_or_default()
+    }
+
+    /// Caches an empty buffer for the next connection that this thread writes to.
+    pub(crate) fn release(mut self: Box<Self>) {
+        debug_assert!(self.is_empty() && self.detail.is_none());
+        self.shrink();
+        CACHED_BUFFER.set(Some(self));
+    }
+
+    /// Queues a message. The caller has checked that it [has room](Self::has_room).
+    pub(crate) fn push(&mut self, message: Message) {
+        self.message_bytes += message.payload().len();
+        self.messages.push_back(message);
+    }
+
+    /// Queues whole control frames, ahead of the messages.
+    pub(crate) fn push_control(&mut self, frames: &[u8]) {
+        self.control.extend_from_slice(frames);
+    }
+
+    /// Whether one more message of `bytes` payload bytes is within `limits`.
+    pub(crate) fn has_room(&self, bytes: usize, limits: &QueueLimits) -> bool {
+        self.messages.len() < limits.messages && self.message_bytes + bytes <= limits.bytes
+    }
+
+    /// Whether more than half of either limit is in use.
+    pub(crate) fn is_half_full(&self, limits: &QueueLimits) -> bool {
+        self.messages.len() > limits.messages / 2 || self.message_bytes > limits.bytes / 2
+    }
+
+    /// Number of messages.
+    pub(crate) fn messages(&self) -> usize {
+        self.messages.len()
+    }
+
+    /// Payload bytes of the messages.
+    pub(crate) fn message_bytes(&self) -> usize {
+        self.message_bytes
+    }
+
+    /// Bytes of control frames.
+    pub(crate) fn control_bytes(&self) -> usize {
+        self.control.len()
+    }
+
+    /// Whether nothing is left to write.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.messages.is_empty() && self.control.is_empty()
+    }
+
+    /// Whether the frames are worth a write of their own.
+    pub(crate) fn should_flush(&self) -> bool {
+        self.message_bytes + self.control.len() >= FLUSH_BYTES
+    }
+
+    /// Drops all messages except a partial one, whose frame has to be completed. Returns the payload bytes dropped.
+    pub(crate) fn discard_unsent(&mut self) -> usize {
+        let before = self.message_bytes;
+        self.messages.truncate(usize::from(self.partial > 0));
+        self.message_bytes = self.messages.front().map_or(0, |message| message.payload().len());
+        self.shrink();
+        before - self.message_bytes
+    }
+
+    fn shrink(&mut self) {
+        if self.messages.is_empty() && self.messages.capacity() > MAX_RETAINED_CAPACITY {
+            self.messages = VecDeque::new();
+        }
+    }
+
+    /// Calls `write` until it has accepted everything or fails, and adds what it accepted to `written`.
+    ///
+    /// `write` gets two consecutive slices and returns how many bytes of them it has accepted.
+    pub(crate) fn write(
+        &mut self,
+        written: &mut Written,
+        mut write: impl FnMut(&[u8], &[u8]) -> io::Result<usize>,
+    ) -> io::Result<()> {
+        let mut scratch = CACHED_SCRATCH.take();
+        let mut result = Ok(());
+        while result.is_ok() && !self.is_empty() {
+            scratch.clear();
+            let payload = self.fill(&mut scratch);
+            result = match write(&scratch, payload) {
+                Ok(0) => Err(io::ErrorKind::WriteZero.into()),
+                Ok(bytes) => {
+                    self.advance(bytes, written);
+                    Ok(())
+                }
+                Err(error) => Err(error),
+            };
+        }
+        CACHED_SCRATCH.set(scratch);
+        result
+    }
+
+    /// Copies the next bytes to write into `scratch`. Returns the long payload that follows them, or an empty slice.
+    fn fill(&self, scratch: &mut Vec<u8>) -> &[u8] {
+        let mut partial = self.partial;
+        if partial == 0 {
+            scratch.extend_from_slice(&self.control);
+        }
+        for message in &self.messages {
+            let (header, length) = header_bytes(message);
+            scratch.extend_from_slice(&header[partial.min(length)..length]);
+            let payload = &message.payload()[partial.saturating_sub(length)..];
+            if payload.len() >= COPY_LIMIT {
+                return payload;
+            }
+            scratch.extend_from_slice(payload);
+            if partial > 0 {
+                scratch.extend_from_slice(&self.control);
+                partial = 0;
+            }
+            if scratch.len() >= FLUSH_BYTES {
+                break;
+            }
+        }
+        &[]
+    }
+
+    /// Removes `bytes` that were accepted, in the order of [`fill`](Self::fill).
+    fn advance(&mut self, mut bytes: usize, written: &mut Written) {
+        written.bytes += bytes as u64;
+        while bytes > 0 {
+            if self.partial == 0 {
+                let control = bytes.min(self.control.len());
+                self.control.drain(..control);
+                bytes -= control;
+            }
+            let Some(payload) = self.messages.front().map(|message| message.payload().len()) else { return };
+            let frame = FrameHeader::default().len(payload as u64) + payload;
+            let n = bytes.min(frame - self.partial);
+            self.partial += n;
+            bytes -= n;
+            if self.partial == frame {
+                self.partial = 0;
+                self.messages.pop_front();
+                self.message_bytes -= payload;
+                written.messages += 1;
+                written.message_bytes += payload as u64;
+            }
+        }
+    }
+}
+
+/// The header of a message's unmasked frame in an array, and its length (RFC 6455, section 5.2).
+fn header_bytes(message: &Message) -> ([u8; MAX_HEADER], usize) {
+    let opcode = OpCode::Data(match message {
+        Message::Text(_) => Data::Text,
+        Message::Binary(_) => Data::Binary,
+    });
+    let header = FrameHeader { is_final: true, opcode, ..FrameHeader::default() };
+    let (payload, mut bytes) = (message.payload().len() as u64, [0; MAX_HEADER]);
+    header.format(payload, &mut &mut bytes[..]).expect("an unmasked header has at most ten bytes");
+    (bytes, header.len(payload))
+}
+
+#[cfg(test)]
+impl WriteBuffer {
+    /// The queued messages, the oldest first.
+    pub(crate) fn queued(&self) -> Vec<Message> {
+        self.messages.iter().cloned().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

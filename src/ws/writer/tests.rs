@@ -1,0 +1,125 @@
+use super::*;
+
+const LIMITS: QueueLimits = QueueLimits { messages: 4, bytes: 10 };
+const PONG: &[u8] = &[0x8a, 1, b'p'];
+
+/// Every form of length, and payloads on both sides of `COPY_LIMIT`.
+const LENGTHS: [usize; 9] = [0, 1, 125, 126, COPY_LIMIT - 1, COPY_LIMIT, 65_535, 65_536, 3];
+
+/// A buffer with a pong and a message of each length, and the bytes that it is to write.
+fn filled() -> (Box<WriteBuffer>, Vec<u8>) {
+    let mut buffer = WriteBuffer::acquire();
+    let mut expected = PONG.to_vec();
+    buffer.push_control(PONG);
+    for length in LENGTHS {
+        let message = Message::from("x".repeat(length));
+        let (header, header_length) = header_bytes(&message);
+        expected.extend(&header[..header_length]);
+        expected.extend(message.payload());
+        buffer.push(message);
+    }
+    (buffer, expected)
+}
+
+/// Writes to a socket that accepts at most `max` bytes at a time, and nothing every other time.
+fn drain(buffer: &mut WriteBuffer, max: usize) -> (Vec<u8>, Written) {
+    let (mut bytes, mut written, mut calls) = (Vec::new(), Written::default(), 0);
+    while !buffer.is_empty() {
+        let result = buffer.write(&mut written, |first, second| {
+            calls += 1;
+            if calls % 2 == 0 {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            let before = bytes.len();
+            bytes.extend(first.iter().chain(second).take(max));
+            Ok(bytes.len() - before)
+        });
+        assert!(result.is_ok() || !buffer.is_empty());
+    }
+    (bytes, written)
+}
+
+#[test]
+fn frames_split_at_any_offset_are_written_in_order() {
+    for max in [1_000_000, 100_000, 65_537, 20_000, 4_097, 129, 14, 7, 3] {
+        let (mut buffer, expected) = filled();
+        let (bytes, written) = drain(&mut buffer, max);
+        assert!(bytes == expected, "{max} bytes at a time");
+        let message_bytes = LENGTHS.iter().sum::<usize>() as u64;
+        let messages = LENGTHS.len() as u64;
+        assert_eq!(written, Written { bytes: expected.len() as u64, messages, message_bytes });
+        assert_eq!((buffer.messages(), buffer.message_bytes()), (0, 0));
+    }
+}
+
+#[test]
+fn control_frames_are_written_ahead_of_every_message_that_is_not_partial() {
+    let mut buffer = WriteBuffer::default();
+    buffer.push("first".into());
+    buffer.push("second".into());
+    let mut written = Written::default();
+    let mut is_first = true;
+    let write_once = |_: &[u8], _: &[u8]| {
+        if std::mem::take(&mut is_first) { Ok(3) } else { Err(io::ErrorKind::WouldBlock.into()) }
+    };
+    assert!(buffer.write(&mut written, write_once).is_err());
+    buffer.push_control(PONG);
+    assert_eq!(buffer.discard_unsent(), 6, "the second message; the first is partly written");
+    assert_eq!((buffer.messages(), buffer.message_bytes()), (1, 5));
+    let (bytes, _) = drain(&mut buffer, 100);
+    assert_eq!(bytes, [b"irst", PONG].concat());
+}
+
+#[test]
+fn long_payload_is_written_without_a_copy() {
+    let message = Message::from("x".repeat(COPY_LIMIT));
+    let mut buffer = WriteBuffer::default();
+    buffer.push(message.clone());
+    let mut address = std::ptr::null();
+    let write = |first: &[u8], second: &[u8]| {
+        address = second.as_ptr();
+        Ok(first.len() + second.len())
+    };
+    buffer.write(&mut Written::default(), write).unwrap();
+    assert_eq!(address, message.payload().as_ptr());
+}
+
+#[test]
+fn text_and_binary_messages_have_their_opcodes() {
+    let first_byte = |message: Message| header_bytes(&message).0[0];
+    assert_eq!((first_byte("x".into()), first_byte(Message::Binary("x".into()))), (0x81, 0x82));
+}
+
+#[test]
+fn room_ends_at_either_limit() {
+    let mut buffer = WriteBuffer::default();
+    for _ in 0..4 {
+        assert!(buffer.has_room(0, &LIMITS));
+        buffer.push("".into());
+    }
+    assert!(!buffer.has_room(0, &LIMITS));
+    assert_eq!(buffer.discard_unsent(), 0);
+    assert!(buffer.has_room(10, &LIMITS) && !buffer.has_room(11, &LIMITS));
+    buffer.push("01234".into());
+    assert!(buffer.has_room(5, &LIMITS) && !buffer.has_room(6, &LIMITS));
+    assert!(!buffer.is_half_full(&LIMITS));
+    buffer.push("5".into());
+    assert!(buffer.is_half_full(&LIMITS));
+    assert_eq!((buffer.messages(), buffer.message_bytes()), (2, 6));
+}
+
+#[test]
+fn emptied_buffer_gives_its_memory_back() {
+    let fill = || {
+        let mut buffer = WriteBuffer::acquire();
+        (0..10_000).for_each(|_| buffer.push("".into()));
+        buffer
+    };
+    let mut written = fill();
+    drain(&mut written, 1_000_000);
+    written.release();
+    assert!(WriteBuffer::acquire().messages.capacity() <= MAX_RETAINED_CAPACITY);
+    let mut discarded = fill();
+    discarded.discard_unsent();
+    assert!(discarded.messages.capacity() <= MAX_RETAINED_CAPACITY);
+}

@@ -1,0 +1,15 @@
+//! Sizes of the types that exist once for each client.
+
+use crate::bound::assert_at_most;
+use aisopod_gateway::GatewayClient;
+use aisopod_gateway::internals::Session;
+
+/// Bytes, as recorded.
+const SESSION: f64 = 64.0;
+const CLIENT: f64 = 176.0;
+
+#[test]
+fn session_and_client_do_not_grow() {
+    assert_at_most(SESSION, "bytes of a Session", size_of::<Session>() as f64);
+    assert_at_most(CLIENT, "bytes of a GatewayClient", size_of::<GatewayClient>() as f64);
+}

@@ -1,0 +1,181 @@
+//! The binary under test as a process.
+
+use super::http::exchange;
+use super::process::Lines;
+use super::{Client, TIMEOUT, wait_for};
+use serde_json::Value;
+use std::fmt::Write as _;
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+use tungstenite::client::IntoClientRequest;
+use tungstenite::handshake::client::Response;
+use tungstenite::http::HeaderName;
+
+/// A running gateway with a directory of its own. Killed when dropped.
+pub struct Gateway {
+    child: Child,
+    log: Arc<Lines>,
+    dir: tempfile::TempDir,
+    addr: SocketAddr,
+}
+
+impl Gateway {
+    /// The binary under test.
+    pub fn binary() -> &'static Path {
+        Path::new(env!("CARGO_BIN_EXE_aisopod-gateway"))
+    }
+
+    /// Starts a gateway with `settings` as its configuration. Unless they set `listen`, it listens on a free port of
+    /// 127.0.0.1 and on [`Gateway::unix_path`].
+    pub fn start(settings: &str) -> Gateway {
+        Self::start_with(Command::new(Self::binary()), settings)
+    }
+
+    /// The same with a command that runs the gateway; `--config FILE` is appended to it.
+    pub fn start_with(mut command: Command, settings: &str) -> Gateway {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let mut file = String::new();
+        let top_level = settings.split("\n[").next().filter(|text| !text.starts_with('['));
+        if !top_level.is_some_and(|text| text.contains("listen =")) {
+            let unix = dir.path().join("gateway.sock");
+            let _ = writeln!(file, "listen = [\"127.0.0.1:0\", \"unix:{}\"]", unix.display());
+        }
+        file.push_str(settings);
+        if !settings.contains("[heartbeat]") {
+            // Pings are as rare as they can be. The first one still comes at any time within the interval.
+            file.push_str("\n[heartbeat]\ninterval = \"1h\"\ntimeout = \"1h\"\n");
+        }
+        let path = dir.path().join("config.toml");
+        std::fs::write(&path, file).expect("a writable directory");
+        command.arg("--config").arg(&path).stdin(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the gateway starts");
+        let log = Lines::collect(child.stderr.take());
+        let mut gateway = Gateway { child, log, dir, addr: ([0, 0, 0, 0], 0).into() };
+        let line = gateway.wait_for_line("the address", |line| line.contains("listening addr=127.0.0.1:"));
+        gateway.addr = line.rsplit("addr=").next().unwrap().parse().expect("an address");
+        gateway
+    }
+
+    /// The TCP address.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// The Unix socket, unless the settings name other addresses.
+    pub fn unix_path(&self) -> PathBuf {
+        self.dir.path().join("gateway.sock")
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends a signal by name, such as `TERM`.
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill").arg(format!("-{name}")).arg(self.pid().to_string()).status().unwrap();
+        assert!(status.success(), "kill -{name}");
+    }
+
+    /// The log so far.
+    pub fn log(&self) -> Vec<String> {
+        self.log.all()
+    }
+
+    /// Waits for a log line that matches.
+    pub fn wait_for_line(&self, what: &str, matches: impl Fn(&str) -> bool) -> String {
+        self.log.wait_for(what, matches)
+    }
+
+    /// Waits for `count` log lines about clients that have disconnected.
+    pub fn disconnect_lines(&self, count: usize) -> Vec<String> {
+        wait_for("disconnects in the log", || {
+            let lines = self.log().into_iter().filter(|line| line.contains(" disconnected conn_id="));
+            Some(lines.collect::<Vec<_>>()).filter(|lines| lines.len() >= count)
+        })
+    }
+
+    /// Reads `/status` over the Unix socket, which is available without a network.
+    pub fn status(&self) -> Value {
+        let mut stream = UnixStream::connect(self.unix_path()).expect("the Unix socket");
+        let (head, body) = exchange(&mut stream, "GET /status HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+        serde_json::from_str(&body).expect("JSON")
+    }
+
+    /// Waits until `/status` matches.
+    pub fn wait_for_status(&self, what: &str, mut matches: impl FnMut(&Value) -> bool) -> Value {
+        let deadline = Instant::now() + TIMEOUT;
+        loop {
+            let status = self.status();
+            if matches(&status) {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "timed out: {what}; {status:#}; {:#?}", self.log());
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Waits until exactly `count` clients are connected.
+    pub fn wait_for_clients(&self, count: u64) -> Value {
+        self.wait_for_status(&format!("{count} clients"), |status| status["clients"]["total_connections"] == count)
+    }
+
+    /// Connects a client without credentials.
+    pub fn connect(&self) -> Client {
+        self.connect_with(&[]).expect("the gateway accepts anonymous clients").0
+    }
+
+    /// Connects a client that sends these headers as well.
+    pub fn connect_with(&self, headers: &[(&str, &str)]) -> tungstenite::Result<(Client, Response)> {
+        let stream = self.tcp();
+        stream.set_write_timeout(Some(TIMEOUT))?;
+        stream.set_nodelay(true)?;
+        let mut request = format!("ws://{}/ws", self.addr).into_client_request()?;
+        for (name, value) in headers {
+            let name = HeaderName::from_bytes(name.as_bytes()).expect("a header's name");
+            request.headers_mut().append(name, value.parse().expect("a header's value"));
+        }
+        match tungstenite::client(request, stream) {
+            Ok((socket, response)) => Ok((Client { socket }, response)),
+            Err(tungstenite::HandshakeError::Failure(error)) => Err(error),
+            Err(tungstenite::HandshakeError::Interrupted(_)) => panic!("a blocking handshake was interrupted"),
+        }
+    }
+
+    /// A TCP connection without a handshake.
+    pub fn tcp(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.addr).expect("the gateway accepts connections");
+        stream.set_read_timeout(Some(TIMEOUT)).unwrap();
+        stream
+    }
+
+    /// Sends SIGTERM and waits for the exit. Returns the log as well.
+    pub fn stop(mut self) -> (ExitStatus, Vec<String>) {
+        self.signal("TERM");
+        let status = self.wait();
+        (status, self.log())
+    }
+
+    /// Waits until the process has exited and its last log line is read.
+    pub fn wait(&mut self) -> ExitStatus {
+        let status = wait_for("the gateway's exit", || self.child.try_wait().expect("a child"));
+        if status.signal().is_none() {
+            self.wait_for_line("the last line", |line| line.contains(" stopped "));
+        }
+        status
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        // Both fail if it has exited.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,129 @@
+//! Connections of the admin API: bodies, keep-alive, half-closed connections, calls that wait for a node.
+
+use crate::common::Gateway;
+use crate::common::http::{HttpConnection, fetch, request};
+use crate::common::test_gateway::TestGateway;
+use serde_json::json;
+use std::io::{Read, Write};
+use std::net::Shutdown;
+
+const CREDENTIALS: &[(&str, &str, &str)] = &[("alice", "operator", "*"), ("kitchen-pi", "node", "")];
+const INVOKE: &str = "POST /nodes/node:kitchen-pi/invoke";
+
+#[test]
+fn call_is_cancelled_when_its_connection_ends() {
+    let gateway = TestGateway::start(CREDENTIALS, "");
+    let mut node = gateway.connect("kitchen-pi");
+    let text = request("POST /nodes/node:kitchen-pi/invoke", Some(&gateway.bearer("alice")), "", r#"{"method":"x"}"#);
+    let mut caller = gateway.tcp();
+    caller.write_all(text.as_bytes()).unwrap();
+    let late = node.next_message();
+    drop(caller);
+    gateway.wait_for_status("the cancelled call", |status| {
+        status["calls"]["ended"]["cancelled"] == 1 && status["calls"]["in_flight"] == 0
+    });
+    node.respond(&late, json!(1));
+    gateway.wait_for_status("the late response is ignored", |status| status["calls"]["answers_ignored"] == 1);
+}
+
+/// Sends a request and shuts down the sending direction at once, as `nc -N` does.
+fn fetch_half_closed(gateway: &Gateway, text: String) -> String {
+    let mut stream = gateway.tcp();
+    stream.write_all(text.as_bytes()).unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    let mut response = String::new();
+    stream.read_to_string(&mut response).unwrap();
+    response
+}
+
+#[test]
+fn half_closed_connection_still_gets_its_response() {
+    let gateway = TestGateway::start(CREDENTIALS, "");
+    let bearer = gateway.bearer("alice");
+    let fetch = |line: &str, body: &str| fetch_half_closed(&gateway, request(line, Some(&bearer), "", body));
+    for (line, body) in
+        [("GET /status", ""), ("GET /nodes", ""), ("GET /healthz", ""), ("POST /topics/x/messages", r#"{"data":1}"#)]
+    {
+        // The end arrives sometimes with the request, sometimes after it.
+        for _ in 0..50 {
+            let response = fetch(line, body);
+            assert!(response.starts_with("HTTP/1.1 200 ") && response.ends_with("}\n"), "{line}: {response}");
+        }
+    }
+    let refused = fetch_half_closed(&gateway, request("GET /ws", Some(&bearer), "", ""));
+    assert!(refused.starts_with("HTTP/1.1 426 "), "{refused}");
+    let status = gateway.status();
+    assert_eq!(status["handshakes"]["failed"]["disconnected"], 0, "{status}");
+    // An incomplete body times out.
+    let gateway = TestGateway::start(CREDENTIALS, "[handshake]\ntimeout = \"2s\"");
+    let half = request("POST /topics/x/messages", Some(&gateway.bearer("alice")), "", "{}").replace("{}", "{");
+    let late = fetch_half_closed(&gateway, half);
+    assert!(late.starts_with("HTTP/1.1 408 "), "{late}");
+}
+
+#[test]
+fn drain_fails_calls_in_flight_and_rejects_new_ones() {
+    let gateway = TestGateway::start(CREDENTIALS, "[limits]\nclose_timeout = \"1h\"");
+    let mut node = gateway.connect("kitchen-pi");
+    let invoke = request(INVOKE, Some(&gateway.bearer("alice")), "", r#"{"method":"x"}"#);
+    let mut waiting = HttpConnection::open(&gateway);
+    waiting.send(&invoke);
+    node.next_message();
+    let mut kept_alive = HttpConnection::open(&gateway);
+    kept_alive.send(request("GET /clients", Some(&gateway.bearer("alice")), "", ""));
+    assert_eq!(kept_alive.receive(true).status, 200);
+    gateway.signal("TERM");
+    gateway.wait_for_line("the drain", |line| line.ends_with(" how=drain"));
+    // The node isn't read from any more, so the drain waits for it.
+    kept_alive.send(&invoke);
+    for connection in [&mut waiting, &mut kept_alive] {
+        let response = connection.receive(true);
+        assert_eq!((response.status, response.error_code().as_str()), (503, "draining"));
+    }
+}
+
+#[test]
+fn body_may_be_chunked_or_follow_100_continue_but_not_time_out() {
+    let gateway = TestGateway::start(CREDENTIALS, "[handshake]\ntimeout = \"2s\"");
+    let bearer = gateway.bearer("alice");
+    let line = "POST /topics/x/messages";
+    // The body is never sent.
+    let text = request(line, Some(&bearer), "", "{}").replace("\r\n\r\n{}", "\r\n\r\n");
+    assert_eq!(fetch(&gateway, text).error_code(), "body_timeout");
+    // No timeout from here on.
+    let gateway = TestGateway::start(CREDENTIALS, "");
+    let bearer = gateway.bearer("alice");
+    let chunked =
+        request(line, Some(&bearer), "Transfer-Encoding: chunked\r\n", "").replace("Content-Length: 0\r\n", "");
+    let response = fetch(&gateway, format!("{chunked}5\r\n{{\"dat\r\n5\r\na\":1}}\r\n0\r\n\r\n"));
+    assert_eq!((response.status, response.body.trim()), (200, r#"{"queued":0}"#));
+    let response = fetch(&gateway, format!("{chunked}x\r\n"));
+    assert_eq!((response.status, response.error_code()), (400, "bad_request".to_owned()));
+    // curl sends a large body only after 100 Continue.
+    let mut connection = HttpConnection::open(&gateway);
+    let head = request(line, Some(&bearer), "Expect: 100-continue\r\n", r#"{"data":1}"#);
+    let (head, body) = head.split_at(head.find("\r\n\r\n").unwrap() + 4);
+    connection.send(head);
+    assert_eq!(connection.receive(false).head, "HTTP/1.1 100 Continue\r\n\r\n");
+    connection.send(body);
+    assert_eq!(connection.receive(true).status, 200);
+}
+
+#[test]
+fn connection_serves_several_requests() {
+    let gateway = TestGateway::start(CREDENTIALS, "");
+    let mut connection = HttpConnection::open(&gateway);
+    for _ in 0..3 {
+        connection.send(request("GET /clients", Some(&gateway.bearer("alice")), "", ""));
+        assert_eq!(connection.receive(true).status, 200);
+        connection.send(request("POST /topics/x/messages", Some(&gateway.bearer("alice")), "", r#"{"data":1}"#));
+        assert_eq!(connection.receive(true).status, 200);
+        connection.send(request("GET /status", None, "", ""));
+        assert_eq!(connection.receive(true).status, 200);
+    }
+    let status = gateway.status();
+    assert_eq!(
+        (&status["handshakes"]["in_progress"], &status["handshakes"]["failed"]["disconnected"]),
+        (&json!(0), &json!(0))
+    );
+}

@@ -1,0 +1,118 @@
+//! How connections end, and that nothing of them is left: registry, counters, descriptors, log.
+
+use crate::common::raw_client::RawClient;
+use crate::common::{Gateway, wait_until};
+use serde_json::Value;
+use socket2::SockRef;
+use std::io::Write;
+use std::net::Shutdown;
+use std::time::Duration;
+use test_support::frames::{CLOSE, FIN, PING, TEXT, client_frame};
+
+/// Heartbeats that detect a silent client quickly.
+const FAST_HEARTBEAT: &str = "[heartbeat]\ninterval = \"300ms\"\ntimeout = \"200ms\"\n";
+
+fn number(value: &Value) -> u64 {
+    value.as_u64().unwrap_or_else(|| panic!("not a number: {value}"))
+}
+
+/// Connects a client, which `end` disconnects, and checks that only its close reason is left.
+fn assert_ends_with(reason: &str, settings: &str, end: impl FnOnce(&Gateway, RawClient)) {
+    let gateway = Gateway::start(settings);
+    let descriptors = number(&gateway.status()["process"]["open_descriptors"]);
+    let raw = RawClient::connect(&gateway);
+    gateway.wait_for_status("the client", |status| {
+        status["clients"]["total_connections"] == 1 || status["closed_total"][reason] == 1
+    });
+    end(&gateway, raw);
+    let status = gateway.wait_for_status(reason, |status| {
+        status["clients"]["total_connections"] == 0
+            && number(&status["process"]["open_descriptors"]) == descriptors
+            && status["closed_total"][reason] == 1
+    });
+    assert_eq!(status["closed_total"].as_object().unwrap().values().map(number).sum::<u64>(), 1, "{status}");
+    assert_eq!(number(&status["handshakes"]["completed"]), 1, "{status}");
+    assert_eq!(number(&status["handshakes"]["in_progress"]), 0, "{status}");
+    assert_eq!(number(&status["outbox"]["bytes_queued"]), 0, "{status}");
+    assert_eq!(number(&status["clients"]["operators"]), 0, "{status}");
+    gateway.disconnect_lines(1);
+    let (_, log) = gateway.stop();
+    let lines: Vec<_> = log.iter().filter(|line| line.contains(" disconnected ")).collect();
+    assert!(lines.len() == 1 && lines[0].contains(&format!(" reason={reason} ")), "{lines:?}");
+}
+
+#[test]
+fn close_frame_ends_as_normal() {
+    assert_ends_with("normal", "", |_, mut raw| {
+        raw.send(&client_frame(FIN | CLOSE, b"\x03\xe8"));
+        assert_eq!(raw.wait_for_close(), Some((1000, String::new())));
+    });
+}
+
+#[test]
+fn end_of_stream_and_reset_end_as_abnormal() {
+    let reset = |raw: &RawClient| SockRef::from(&raw.stream).set_linger(Some(Duration::ZERO)).unwrap();
+    assert_ends_with("abnormal", "", |_, raw| drop(raw));
+    assert_ends_with("abnormal", "", |_, raw| {
+        raw.stream.shutdown(Shutdown::Write).unwrap();
+        std::mem::forget(raw);
+    });
+    assert_ends_with("abnormal", "", |_, raw| reset(&raw));
+    assert_ends_with("abnormal", "", |_, mut raw| {
+        raw.send(&client_frame(FIN | TEXT, &[b'x'; 5000])[..3000]);
+        reset(&raw);
+    });
+}
+
+/// The client reads but answers nothing, not even the close frame.
+#[test]
+fn client_that_never_answers_a_ping_ends_as_pong_timeout() {
+    assert_ends_with("pong_timeout", FAST_HEARTBEAT, |gateway, mut raw| {
+        assert_eq!(raw.receive_any().unwrap().0, FIN | PING);
+        let status = gateway.wait_for_status("the timeout", |status| status["heartbeat"]["timeouts"] == 1);
+        let heartbeat = &status["heartbeat"];
+        assert_eq!((number(&heartbeat["pings_sent"]), number(&heartbeat["pongs_received"])), (1, 0));
+        assert_eq!(raw.wait_for_close(), Some((4100, "pong_timeout".to_owned())));
+    });
+}
+
+#[test]
+fn client_that_reads_no_responses_ends_as_slow_consumer_after_the_write_timeout() {
+    let settings = "[limits]\nwrite_timeout = \"300ms\"\nclose_timeout = \"300ms\"";
+    assert_ends_with("slow_consumer", settings, |gateway, mut raw| {
+        let request = r#"{"jsonrpc":"2.0","id":1,"method":"gateway.echo","params":["x"]}"#;
+        let request = client_frame(FIN | TEXT, request.replace('x', &"x".repeat(500_000)).as_bytes());
+        raw.stream.set_nonblocking(true).unwrap();
+        // Writes succeed until the gateway stops reading.
+        wait_until("the gateway closes the client", || {
+            let _ = raw.stream.write(&request);
+            gateway.status()["closed_total"]["slow_consumer"] == 1
+        });
+    });
+}
+
+#[test]
+fn peak_counts_simultaneous_clients_only() {
+    let gateway = Gateway::start("");
+    let mut clients: Vec<_> = (0..3).map(|_| gateway.connect()).collect();
+    gateway.wait_for_clients(3);
+    clients.pop();
+    gateway.wait_for_clients(2);
+    clients.push(gateway.connect());
+    assert_eq!(gateway.wait_for_clients(3)["peak_connections"], 3);
+}
+
+#[test]
+fn message_contents_are_never_logged() {
+    let gateway = Gateway::start("log_level = \"trace\"\n");
+    let mut client = gateway.connect();
+    client.send(r#"{"jsonrpc":"2.0","id":"s3cr3t","method":"gateway.echo","params":["s3cr3t"]}"#);
+    assert!(client.receive().contains("s3cr3t"));
+    client.send("s3cr3t");
+    client.receive();
+    let close = tungstenite::protocol::CloseFrame { code: 1000.into(), reason: "s3cr3t".into() };
+    client.socket.close(Some(close)).unwrap();
+    gateway.disconnect_lines(1);
+    let (_, log) = gateway.stop();
+    assert!(!log.iter().any(|line| line.contains("s3cr3t")), "{log:#?}");
+}

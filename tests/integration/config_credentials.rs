@@ -1,0 +1,218 @@
+//! Credentials in the configuration, secrets in files, and `aisopod-gateway token`.
+
+use crate::common::Gateway;
+use crate::common::config_check::{self, assert_output, assert_problems, run};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+use tungstenite::Error;
+
+const NAME: &str = "allowed: 1 to 64 letters, digits and . _ @ -";
+const ROLE: &str = "allowed: operator, node, or another word: 1 to 64 letters, digits and . _ @ -";
+const SCOPE: &str = "allowed: 1 to 64 printable characters without white space, quotes and backslashes";
+const DIGEST: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+
+/// `[auth]` and its problems. `NAME`, `ROLE`, `SCOPE` and `DIGEST` are replaced by the texts above, `CREDENTIAL` by a
+/// valid one in five lines.
+#[rustfmt::skip]
+const INVALID: &[(&str, &[&str])] = &[
+    ("mode = \"tokens\"",                 &["2: auth.mode = \"tokens\"; allowed: \"none\", \"token\", \"password\""]),
+    ("mode = 1\nCREDENTIAL",              &["2: auth.mode = 1; allowed: \"none\", \"token\", \"password\""]),
+    ("allow_insecure = \"yes\"",          &["2: auth.allow_insecure = \"yes\"; allowed: true, false"]),
+    ("\ntoken = \"hunter2\"",             &["3: unknown key auth.token; allowed here: mode, credentials, allow_insecure"]),
+    ("mode = \"token\"",                  &["2: auth.mode needs at least one [[auth.credentials]]; create one with: aisopod-gateway token --name NAME --role ROLE"]),
+    ("mode = \"password\"",               &["2: auth.mode needs at least one [[auth.credentials]]"]),
+    ("mode = \"token\"\ncredentials = []", &["3: auth.mode needs at least one [[auth.credentials]]; create one with: aisopod-gateway token --name NAME --role ROLE"]),
+    ("mode = \"token\"\ncredentials = 3", &["3: auth.credentials is a list of tables: write [[auth.credentials]], with two brackets, above each credential"]),
+    ("mode = \"token\"\ncredentials = [3]", &["3: auth.credentials is a list of tables: write [[auth.credentials]], with two brackets, above each credential"]),
+    ("CREDENTIAL",                        &["2: auth.credentials isn't used while auth.mode is \"none\"; set auth.mode = \"token\" or \"password\""]),
+    ("mode = \"none\"\nCREDENTIAL",       &["3: auth.credentials isn't used while auth.mode is \"none\"; set auth.mode = \"token\" or \"password\""]),
+    ("mode = \"token\"\n\n[[auth.credentials]]", &[
+        "4: auth.credentials.name is missing; NAME",
+        "4: auth.credentials.role is missing; ROLE",
+        "4: auth.credentials: token_sha256 or token_file is missing",
+    ]),
+    ("mode = \"token\"\nCREDENTIAL[[auth.credentials]]\nrole = \"node\"\ntoken_sha256 = \"DIGEST\"", &["8: auth.credentials.name is missing; NAME"]),
+    ("mode = \"token\"\nCREDENTIAL[[auth.credentials]]\nname = \"bob\"\ntoken_sha256 = \"DIGEST\"",  &["8: auth.credentials.role is missing; ROLE"]),
+    ("mode = \"token\"\nCREDENTIAL[[auth.credentials]]\nname = \"bob\"\nrole = \"node\"\ntoken_sha256 = \"DIGEST\"", &["8: auth.credentials.name = \"bob\": duplicate token"]),
+    ("mode = \"token\"\nCREDENTIAL\n\nCREDENTIAL", &["10: auth.credentials.name = \"alice\": duplicate name"]),
+    ("mode = \"token\"\n[[auth.credentials]]\nname = \"a b\"\nrole = \"no de\"\nscopes = [\"ok\", \"not ok\", 5]\ntoken_sha256 = \"DIGEST\"", &[
+        "4: auth.credentials.name = \"a b\"; NAME",
+        "5: auth.credentials.role = \"no de\"; ROLE",
+        "6: auth.credentials.scopes = \"not ok\"; SCOPE",
+        "6: auth.credentials.scopes = 5; SCOPE",
+    ]),
+    ("mode = \"token\"\n[[auth.credentials]]\nname = \"a\"\nrole = \"b\"\nscopes = \"all\"\ntoken_sha256 = \"DIGEST\"", &["6: auth.credentials.scopes = \"all\"; allowed: a list of strings"]),
+    ("mode = \"token\"\nCREDENTIALtoken_file = \"secret\"", &["3: auth.credentials: set token_sha256 or token_file, not both"]),
+    ("mode = \"token\"\nCREDENTIALpassword_sha256 = \"DIGEST\"", &["8: unknown key auth.credentials.password_sha256; allowed here: name, role, scopes, token_sha256, token_file"]),
+    ("mode = \"password\"\nCREDENTIAL", &[
+        "3: auth.credentials: password_sha256 or password_file is missing",
+        "7: unknown key auth.credentials.token_sha256; allowed here: name, role, scopes, password_sha256, password_file",
+    ]),
+];
+
+fn expand(text: &str) -> String {
+    let credential =
+        "[[auth.credentials]]\nname = \"alice\"\nrole = \"operator\"\nscopes = [\"*\"]\ntoken_sha256 = \"DIGEST\"\n";
+    let text = text.replace("CREDENTIAL", credential).replace("DIGEST", DIGEST);
+    config_check::expand(&text, &[("NAME", NAME), ("ROLE", ROLE), ("SCOPE", SCOPE)])
+}
+
+#[test]
+fn problems_of_credentials_have_their_line_and_the_expected_values() {
+    let dir = tempfile::tempdir().unwrap();
+    for (auth, problems) in INVALID {
+        let problems: Vec<String> = problems.iter().map(|problem| expand(problem)).collect();
+        assert_problems(dir.path(), &expand(&format!("[auth]\n{auth}")), &problems);
+    }
+}
+
+/// The value may be the secret itself.
+#[test]
+fn invalid_digest_is_not_printed() {
+    let dir = tempfile::tempdir().unwrap();
+    for wrong in ["\"hunter2\"", "\"\"", "123456", &format!("\"{}\"", &DIGEST[1..]), &format!("\"x{}\"", &DIGEST[1..])]
+    {
+        for mode in ["token", "password"] {
+            let problem = format!("6: auth.credentials.{mode}_sha256: allowed: the 64 hexadecimal digits of a SHA-256");
+            assert_problems(dir.path(), &with_secret(mode, &format!("{mode}_sha256 = {wrong}")), &[&problem]);
+        }
+    }
+}
+
+/// A configuration with one credential. The secret is in the sixth line.
+fn with_secret(mode: &str, secret: &str) -> String {
+    format!("[auth]\nmode = \"{mode}\"\n[[auth.credentials]]\nname = \"alice\"\nrole = \"node\"\n{secret}\n")
+}
+
+fn write(path: &Path, text: impl AsRef<[u8]>, mode: u32) {
+    fs::write(path, text).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+#[test]
+fn secret_file_must_be_regular_private_and_small() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    fs::create_dir(at("directory")).unwrap();
+    write(&at("empty"), "", 0o600);
+    write(&at("newline"), "\r\n", 0o600);
+    write(&at("large"), "x".repeat(5000), 0o600);
+    write(&at("readable"), "secret", 0o644);
+    write(&at("writable"), "secret", 0o602);
+    write(&at("good"), "secret\n", 0o600);
+    write(&at("group"), "secret", 0o640);
+    write(&at("largest"), "x".repeat(4096) + "\n", 0o400);
+    for (name, problem) in [
+        ("missing", "No such file or directory (os error 2)"),
+        ("directory", "not a regular file"),
+        ("empty", "the file is empty"),
+        ("newline", "the file is empty"),
+        ("large", "larger than 4096 bytes"),
+        ("readable", "others can read this file (mode 644); run chmod 600 readable"),
+        ("writable", "others can access this file (mode 602); run chmod 600 writable"),
+    ] {
+        let problem = format!("6: auth.credentials.password_file = \"{name}\": {problem}");
+        assert_problems(dir.path(), &with_secret("password", &format!("password_file = \"{name}\"")), &[&problem]);
+    }
+    for name in ["good", "group", "largest", at("good").to_str().unwrap()] {
+        assert_problems(dir.path(), &with_secret("token", &format!("token_file = \"{name}\"")), &[""; 0]);
+    }
+    let problem = "6: auth.credentials.token_file = 5; allowed: a path";
+    assert_problems(dir.path(), &with_secret("token", "token_file = 5"), &[problem]);
+}
+
+/// The presence key of a client with this token.
+fn presence_key(gateway: &Gateway, token: &str) -> String {
+    let bearer = format!("Bearer {token}");
+    let (mut client, _) = gateway.connect_with(&[("Authorization", &bearer)]).expect("a valid token");
+    client.call("gateway.whoami")["result"]["presence_key"].as_str().expect("a key").to_owned()
+}
+
+/// A relative path is searched in systemd's credentials first, then in the directory of the configuration.
+#[test]
+fn relative_secret_file_is_found_in_credentials_or_next_to_the_configuration() {
+    let files = tempfile::tempdir().unwrap();
+    let (beside, credentials) = (files.path().join("etc"), files.path().join("credentials"));
+    for dir in [&beside, &credentials] {
+        fs::create_dir(dir).unwrap();
+    }
+    write(&beside.join("token"), "from-beside\n", 0o600);
+    write(&credentials.join("token"), "from-credentials\r\n", 0o400);
+    write(&beside.join("config.toml"), with_secret("token", "token_file = \"token\""), 0o644);
+    let absolute = with_secret("token", &format!("token_file = \"{}\"", beside.join("token").display()));
+    let start = |config: &str, credentials: Option<&Path>| {
+        let mut command = Command::new(Gateway::binary());
+        command.env_remove("CREDENTIALS_DIRECTORY").envs(credentials.map(|dir| ("CREDENTIALS_DIRECTORY", dir)));
+        Gateway::start_with(command, config)
+    };
+    for directory in [None, Some(&*credentials)] {
+        assert_eq!(presence_key(&start(&absolute, directory), "from-beside"), "node:alice", "an absolute path");
+    }
+    let relative = with_secret("token", "token_file = \"token\"");
+    let gateway = start(&relative, Some(&credentials));
+    assert_eq!(presence_key(&gateway, "from-credentials"), "node:alice");
+    let refused = gateway.connect_with(&[("Authorization", "Bearer from-beside")]);
+    assert!(matches!(refused, Err(Error::Http(answer)) if answer.status() == 401));
+    let output = run(files.path(), &["--check", "--config", "etc/config.toml"]);
+    assert_output(&output, "a file next to the configuration", &[""; 0]);
+}
+
+/// The output of `token`: the token and its entry for the configuration.
+fn new_token(args: &[&str]) -> (String, String) {
+    let output = run(Path::new("."), args);
+    assert_eq!(output.status.code(), Some(0), "{args:?}: {output:?}");
+    assert!(output.stderr.is_empty(), "{args:?}: {output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let (token, entry) = text.split_once("\n\n").unwrap_or_else(|| panic!("no token and entry: {text}"));
+    (token.lines().last().unwrap().to_owned(), entry.to_owned())
+}
+
+#[test]
+fn new_token_is_unique_and_accepted() {
+    let (first, alice) = new_token(&["token", "--name", "alice", "--role", "operator"]);
+    let (second, pi) =
+        new_token(&["token", "--role", "node", "--scope", "read", "--name", "kitchen-pi", "--scope", "write:all"]);
+    assert_ne!(first, second);
+    assert_eq!(first.len(), 43, "{first}");
+    assert!(first.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)), "{first}");
+    assert!(!alice.contains(&first) && !pi.contains(&second), "the entry contains the token");
+    let gateway = Gateway::start(&format!("[auth]\nmode = \"token\"\n{alice}\n{pi}"));
+    for (token, presence_key, role, scopes) in [
+        (&first, "operator:alice", "operator", serde_json::json!([])),
+        (&second, "node:kitchen-pi", "node", serde_json::json!(["read", "write:all"])),
+    ] {
+        let bearer = format!("Bearer {token}");
+        let (mut client, _) = gateway.connect_with(&[("Authorization", &bearer)]).expect("a valid token");
+        let me = &client.call("gateway.whoami")["result"];
+        assert_eq!(me["presence_key"], presence_key);
+        assert_eq!((&me["role"], &me["scopes"]), (&role.into(), &scopes));
+    }
+}
+
+#[test]
+fn invalid_flags_of_token_are_named() {
+    let long = "x".repeat(65);
+    let words = "1 to 64 letters, digits and . _ @ -";
+    for (args, message) in [
+        (&[][..], "token needs --name"),
+        (&["--name", "alice"], "token needs --role"),
+        (&["--role", "operator"], "token needs --name"),
+        (&["--name", "", "--role", "node"], &format!("--name takes {words}")),
+        (&["--name", "a b", "--role", "node"], &format!("--name takes {words}")),
+        (&["--name", "a\"", "--role", "node"], &format!("--name takes {words}")),
+        (&["--name", "a\nb", "--role", "node"], &format!("--name takes {words}")),
+        (&["--name", &long, "--role", "node"], &format!("--name takes {words}")),
+        (&["--name", "alice", "--role", "a:b"], &format!("--role takes {words}")),
+        (&["--name", "alice", "--role", "node", "--scope", "a b"], &format!("--scope takes {}", &SCOPE[9..])),
+        (&["--name", "alice", "--role", "node", "more"], "unexpected argument \"more\""),
+        (&["--config", "config.toml"], "invalid option '--config'"),
+    ] {
+        let output = run(Path::new("."), &[&["token"], args].concat());
+        let expected = format!("aisopod-gateway: {message}; --help shows what is allowed\n");
+        assert_eq!(String::from_utf8_lossy(&output.stderr), expected, "{args:?}");
+        assert_eq!(output.status.code(), Some(64), "{args:?}");
+        assert!(output.stdout.is_empty(), "{args:?}");
+    }
+}

@@ -1,0 +1,137 @@
+//! The main README: its size, its links, and its first conversation as it is written: websocat, curl and a shell.
+
+use super::{OPERATION, PROTOCOL, README, blocks, code_spans, section};
+use crate::common::process::Process;
+use crate::common::{Gateway, tools};
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::Command;
+
+#[test]
+fn readme_has_at_most_300_lines() {
+    assert!(README.lines().count() <= 300);
+}
+
+/// A heading's anchor, as GitHub makes it.
+fn anchor(heading: &str) -> String {
+    let text = heading.trim_start_matches('#').trim().to_lowercase();
+    text.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c)).map(|c| if c == ' ' { '-' } else { c }).collect()
+}
+
+#[test]
+fn links_between_documents_lead_to_existing_files_and_headings() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for (dir, document) in [("", README), ("src/rpc", PROTOCOL), ("systemd", OPERATION)] {
+        let prose = document.split("```").step_by(2);
+        let links = prose.flat_map(|text| text.split("](").skip(1)).filter_map(|text| text.split(')').next());
+        for link in links {
+            if link.starts_with("https:") {
+                continue;
+            }
+            let (file, heading) = link.split_once('#').unwrap_or((link, ""));
+            let text = match file {
+                "" => document.to_owned(),
+                _ => {
+                    std::fs::read_to_string(root.join(dir).join(file)).unwrap_or_else(|error| panic!("{link}: {error}"))
+                }
+            };
+            let anchors: BTreeSet<_> = text.lines().filter(|line| line.starts_with('#')).map(anchor).collect();
+            assert!(heading.is_empty() || anchors.contains(heading), "{link}: no such heading");
+        }
+    }
+}
+
+#[test]
+fn files_of_the_development_section_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let named = code_spans(section(README, "## Development"));
+    let files = named.filter(|span| ["src/", "tests/", "systemd/"].iter().any(|folder| span.starts_with(folder)));
+    let missing: Vec<_> = files.filter(|file| !file.contains("NAMESPACE") && !root.join(file).exists()).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+/// A directory and a shell, where the commands find the gateway and websocat.
+struct Stage {
+    dir: tempfile::TempDir,
+    path: String,
+    /// The gateway's port, or 0 for any free one.
+    port: u16,
+}
+
+impl Stage {
+    fn new() -> Option<Stage> {
+        let (websocat, _) = (tools::require("websocat")?, tools::require("curl")?);
+        let path = format!("{}:{}", websocat.parent().unwrap().display(), std::env::var("PATH").unwrap());
+        Some(Stage { dir: tempfile::tempdir().unwrap(), path, port: 0 })
+    }
+
+    /// Runs a block of shell commands. Its last command takes the shell's place, and so gets its signals.
+    fn command(&self, script: &str) -> Command {
+        // The README's port may be in use here, and the program is another build.
+        let script = script.replace(":8080", &format!(":{}", self.port));
+        let script = script.replace("../release/aisopod-gateway", &Gateway::binary().display().to_string());
+        let script = script.replace("cd target/demo", ":");
+        let mut command = Command::new("bash");
+        command.args(["-e", "-c", &script]).current_dir(self.dir.path()).env("PATH", &self.path);
+        command
+    }
+
+    /// Does what a block shows: runs the command after `$`, types what follows `>`, and compares what follows `<`.
+    fn act(&self, block: &str, mut terminal: Option<Process>) -> Process {
+        for line in block.lines() {
+            let (mark, text) = line.split_at(2);
+            match mark {
+                "$ " => terminal = Some(Process::start(&mut self.command(&format!("exec {text}")))),
+                "> " => terminal.as_mut().expect("a terminal").write_line(text),
+                "< " => {
+                    let expected: Value = serde_json::from_str(text).unwrap();
+                    assert_eq!(terminal.as_ref().expect("a terminal").read_json(), expected);
+                }
+                _ => panic!("neither typed nor shown: {line}"),
+            }
+        }
+        terminal.expect("a terminal")
+    }
+}
+
+#[test]
+fn first_conversation_runs_as_written() {
+    let Some(mut stage) = Stage::new() else { return };
+    let blocks = blocks(section(README, "## A first conversation"));
+    let [start, alice, node, joined, call, answer, result] = blocks[..] else { panic!("other blocks: {blocks:#?}") };
+    let (commands, serve) = start.1.trim_end().rsplit_once('\n').expect("several commands");
+    let gateway = Process::start(&mut stage.command(&format!("{commands}\nexec {serve}")));
+    let listening = gateway.wait_for_stderr("its address", |line| line.contains(" listening addr="));
+    stage.port = listening.rsplit(':').next().unwrap().parse().unwrap();
+
+    let alice = stage.act(alice.1, None);
+    let node = stage.act(node.1, None);
+    let _alice = stage.act(joined.1, Some(alice));
+    let call = stage.act(call.1, None);
+    let _node = stage.act(answer.1, Some(node));
+    assert_eq!(call.read_line(), result.1.trim());
+}
+
+#[test]
+fn quick_start_answers_as_shown() {
+    let Some(mut stage) = Stage::new() else { return };
+    let gateway = Gateway::start("");
+    stage.port = gateway.addr().port();
+    let blocks = blocks(section(README, "## Quick start"));
+    let [run, commands, shown] = blocks[..] else { panic!("other blocks: {blocks:#?}") };
+    assert_eq!(run.1, "make run\n");
+    let lines: Vec<_> = commands.1.lines().collect();
+    let [status, install, websocat] = lines[..] else { panic!("other commands: {lines:#?}") };
+    assert_eq!(install, "cargo install --locked websocat");
+    let status = Process::start(&mut stage.command(status));
+    assert_eq!(status.read_json()["status"], "ok");
+    let mut websocat = Process::start(&mut stage.command(&format!("exec {websocat}")));
+    let (request, answer) = shown.1.split_once('\n').expect("two lines");
+    websocat.write_line(request.strip_prefix("> ").unwrap());
+    let (actual, example) = (websocat.read_json(), serde_json::from_str::<Value>(&answer[2..]).unwrap());
+    for member in ["role", "scopes", "presence_key"] {
+        assert_eq!(actual["result"][member], example["result"][member]);
+    }
+    assert!(actual["result"].as_object().unwrap().keys().eq(example["result"].as_object().unwrap().keys()));
+}

@@ -1,0 +1,126 @@
+//! Shutdown: paced, bounded by its timeout, aborted by a second signal.
+
+use crate::common::http::exchange;
+use crate::common::raw_client::RawClient;
+use crate::common::{Gateway, TIMEOUT};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
+use std::thread;
+use std::time::Instant;
+
+#[test]
+fn drain_closes_responsive_clients_long_before_its_timeout() {
+    const CLIENTS: usize = 50;
+    let gateway = Gateway::start("[limits]\nclose_timeout = \"20s\"");
+    let readers: Vec<_> = (0..CLIENTS)
+        .map(|_| {
+            let mut client = gateway.connect();
+            thread::spawn(move || client.wait_for_close())
+        })
+        .collect();
+    gateway.wait_for_clients(CLIENTS as u64);
+    let start = Instant::now();
+    let (status, log) = gateway.stop();
+    // The drain timeout is 20 s.
+    assert!(status.success() && start.elapsed().as_secs() < 15, "{status} {:?}", start.elapsed());
+    for reader in readers {
+        assert_eq!(reader.join().unwrap(), (1012, "draining".to_owned()));
+    }
+    assert_eq!(log.iter().filter(|line| line.contains(" disconnected conn_id=")).count(), CLIENTS);
+    assert!(log.last().is_some_and(|line| line.contains("closed=50")), "{log:#?}");
+}
+
+#[test]
+fn drain_aborts_unresponsive_clients_at_its_timeout() {
+    let settings = "[limits]\nclose_timeout = \"1h\"\n[shutdown]\ndrain_timeout = \"10s\"\n";
+    let mut gateway = Gateway::start(settings);
+    let _silent: Vec<_> = (0..3).map(|_| RawClient::connect(&gateway)).collect();
+    let mut responsive = gateway.connect();
+    gateway.wait_for_clients(4);
+    gateway.signal("TERM");
+    assert_eq!(responsive.wait_for_close().0, 1012);
+    assert_eq!(gateway.wait().code(), Some(0));
+    assert_stopped(&gateway, 1, 3);
+    let lines = gateway.disconnect_lines(4);
+    assert!(lines.len() == 4 && lines.iter().all(|line| line.contains(" reason=draining code=1012 ")), "{lines:?}");
+}
+
+/// Checks the counts of closed and aborted clients in the last log line.
+fn assert_stopped(gateway: &Gateway, closed: usize, aborted: usize) {
+    let line = gateway.wait_for_line("the counts", |line| line.contains(" stopped closed="));
+    let counts: Vec<_> = line.split('=').skip(1).filter_map(|text| text.split(' ').next()).collect();
+    assert_eq!(counts, [closed.to_string(), aborted.to_string()], "{line}");
+}
+
+#[test]
+fn second_signal_aborts_the_drain() {
+    for second in ["TERM", "INT"] {
+        let mut gateway = Gateway::start("[limits]\nclose_timeout = \"1h\"\n[shutdown]\ndrain_timeout = \"1h\"\n");
+        let mut silent = RawClient::connect(&gateway);
+        gateway.wait_for_clients(1);
+        gateway.signal("INT");
+        gateway.wait_for_line("the drain", |line| line.ends_with(" how=drain"));
+        // The close frame was received but isn't answered.
+        assert_eq!(silent.receive().unwrap().1[..2], 1012_u16.to_be_bytes());
+        gateway.signal(second);
+        assert_eq!(gateway.wait().code(), Some(0));
+        assert_stopped(&gateway, 0, 1);
+    }
+}
+
+#[test]
+fn draining_gateway_rejects_new_clients_and_answers_open_connections() {
+    let mut gateway = Gateway::start("[handshake]\ntimeout = \"1m\"\n[limits]\nclose_timeout = \"1h\"\n");
+    let mut client = RawClient::connect(&gateway);
+    gateway.wait_for_clients(1);
+    let mut silent = gateway.tcp();
+    let mut half_sent = gateway.tcp();
+    half_sent.write_all(b"GET /readyz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n").unwrap();
+    let mut upgrading = gateway.tcp();
+    upgrading.write_all(b"GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n").unwrap();
+    let mut kept_alive = gateway.tcp();
+    kept_alive.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    assert!(kept_alive.read(&mut [0; 1000]).unwrap() > 0);
+    gateway.wait_for_status("three handshakes", |status| status["handshakes"]["in_progress"] == 3);
+
+    gateway.signal("TERM");
+    assert_eq!(client.receive().unwrap().1[..2], 1012_u16.to_be_bytes());
+    // A connection without a request is closed; one with half a request is answered.
+    assert_eq!(silent.read(&mut [0; 1]).unwrap(), 0);
+    let (head, body) = exchange(&mut half_sent, "\r\n");
+    assert!(head.starts_with("HTTP/1.1 503 ") && body.contains(r#""code":"draining""#), "{head} {body}");
+    let rest = "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    let (head, _) = exchange(&mut upgrading, rest);
+    assert!(head.starts_with("HTTP/1.1 503 ") && head.contains("retry-after: "), "{head}");
+    assert!(TcpStream::connect(gateway.addr()).is_err(), "the listener is closed");
+    assert!(!gateway.unix_path().exists(), "the Unix socket is removed");
+
+    // A monitoring connection is served until the last client has disconnected.
+    for (path, expected) in [("/readyz", "503 Service Unavailable"), ("/status", r#"{"status":"draining","#)] {
+        kept_alive.write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes()).unwrap();
+        let mut response = [0; 4000];
+        let length = kept_alive.read(&mut response).unwrap();
+        assert!(String::from_utf8_lossy(&response[..length]).contains(expected), "{path}");
+    }
+    drop(client);
+    kept_alive.set_read_timeout(Some(TIMEOUT)).unwrap();
+    assert_eq!(kept_alive.read(&mut [0; 1]).unwrap(), 0);
+    assert!(gateway.wait().success());
+    assert_stopped(&gateway, 0, 1);
+}
+
+#[test]
+fn stale_unix_socket_is_replaced_and_removed_at_exit() {
+    let mut first = Gateway::start("");
+    let path = first.unix_path();
+    first.signal("KILL");
+    assert!(!first.wait().success());
+    assert!(path.exists());
+    let second = Gateway::start(&format!("listen = [\"127.0.0.1:0\", \"unix:{}\"]\n", path.display()));
+    let mut stream = UnixStream::connect(&path).unwrap();
+    let (head, _) = exchange(&mut stream, "GET /readyz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+    second.stop();
+    assert!(!path.exists());
+}

@@ -1,0 +1,280 @@
+//! `node.invoke`: what passes between caller and node, and how calls end.
+
+use crate::common::test_gateway::{RpcClient, TestGateway};
+use serde_json::{Value, json};
+use std::io::Write;
+use test_support::frames::{FIN, TEXT, client_frame};
+
+const CREDENTIALS: &[(&str, &str, &str)] = &[
+    ("alice", "operator", "*"),
+    ("bob", "operator", "nodes:invoke"),
+    ("kitchen-pi", "node", ""),
+    ("hall-pi", "node", ""),
+];
+
+#[test]
+fn params_results_and_errors_are_passed_on_byte_for_byte() {
+    let gateway = TestGateway::start(CREDENTIALS, "");
+    let (mut alice, mut node) = (gateway.connect("alice"), gateway.connect("kitchen-pi"));
+    let params = r#"{"b":1.50, "a":["\u00e9",1e3], "a":null}"#;
+    let call = |id: &str| {
+        format!(
+            r#"{{"jsonrpc":"2.0","id":{id},"method":"node.invoke","params":{{"method":"light\u002eset","target":"node:kitchen-pi","params":{params}}}}}"#
+        )
+    };
+    for (id, answer) in [
+        (r#""x\u0041""#, r#""result": {"z":[1.0 , 2],"a":1,"a":2}"#),
+        ("7", r#""error" : {"code":-1,"message":"no \u00e9","data":{"x" : 1}}"#),
+        ("null", r#""result":null"#),
+    ] {
+        alice.client.send(&call(id));
+        let request = node.client.receive();
+        let number = request.strip_prefix(r#"{"jsonrpc":"2.0","id":"#).and_then(|rest| rest.split(',').next()).unwrap();
+        assert_eq!(
+            request,
+            format!(r#"{{"jsonrpc":"2.0","id":{number},"method":"light\u002eset","params":{params}}}"#)
+        );
+        node.client.send(&format!(r#"{{"id":{number}, {answer} ,"jsonrpc":"2.0"}}"#));
+        let (name, value) = answer.split_once(':').unwrap();
+        let (name, value) = (name.trim(), value.trim());
+        assert_eq!(alice.client.receive(), format!(r#"{{"jsonrpc":"2.0",{name}:{value},"id":{id}}}"#));
+    }
+    let calls = gateway.wait_for_calls();
+    assert_eq!(
+        (&calls["started"], &calls["ended"]["answered"], &calls["ended"]["node_error"]),
+        (&json!(3), &json!(2), &json!(1))
+    );
+}
+
+#[test]
+fn only_the_first_answer_of_the_called_node_counts() {
+    let gateway = TestGateway::start(CREDENTIALS, "");
+    let (mut alice, mut node) = (gateway.connect("alice"), gateway.connect("kitchen-pi"));
+    let (mut other, mut bob) = (gateway.connect("hall-pi"), gateway.connect("bob"));
+    let id = alice.invoke(json!({}));
+    let request = node.next_message();
+    // Answers of another node, of an operator, and with other ids.
+    other.respond(&request, json!("forged"));
+    bob.respond(&request, json!("forged"));
+    for wrong in [json!(999), json!("1"), json!(1.5), json!(null)] {
+        node.respond(&json!({"id": wrong}), json!("lost"));
+    }
+    other.call("gateway.ping", json!({}));
+    bob.call("gateway.ping", json!({}));
+    node.respond(&request, json!("first"));
+    node.respond(&request, json!("second"));
+    assert_eq!(alice.response(id)["result"], "first");
+    node.call("gateway.ping", json!({}));
+    alice.call("gateway.ping", json!({}));
+    let calls = gateway.wait_for_calls();
+    assert_eq!((&calls["answers_ignored"], &calls["ended"]["answered"]), (&json!(7), &json!(1)));
+}
+
+#[test]
+fn node_call_times_out_and_late_answer_is_ignored() {
+    let gateway = TestGateway::start(CREDENTIALS, "[calls]\ntimeout = \"50ms\"");
+    let (mut alice, mut node) = (gateway.connect("alice"), gateway.connect("kitchen-pi"));
+    let (short, own) = (alice.invoke(json!({"timeout": 0.001})), alice.invoke(json!({})));
+    for id in [short, own] {
+        alice.assert_error(id, -32006, "timeout");
+        node.respond_next(json!("late"));
+    }
+    node.call("gateway.ping", json!({}));
+    alice.call("gateway.ping", json!({}));
+    let calls = gateway.wait_for_calls();
+    assert_eq!((&calls["answers_ignored"], &calls["ended"]["timeout"]), (&json!(2), &json!(2)));
+}
+
+#[test]
+fn missing_or_disconnected_node_fails_the_call() {
+    let gateway = TestGateway::start(CREDENTIALS, "");
+    let mut alice = gateway.connect("alice");
+    let own = alice.conn_id.clone();
+    for target in ["node:kitchen-pi", "node:none", "x", "operator:alice", &own, "00000000-0000-4000-8000-000000000000"]
+    {
+        let id = alice.invoke(json!({"target": target}));
+        alice.assert_error(id, -32004, "not_found");
+    }
+    let mut node = gateway.connect("kitchen-pi");
+    let by_id = node.conn_id.clone();
+    let ids = [alice.invoke(json!({})), alice.invoke(json!({"target": by_id}))];
+    node.next_message();
+    node.next_message();
+    drop(node);
+    for id in ids {
+        alice.assert_error(id, -32007, "node_disconnected");
+    }
+    // A node counts as disconnected as soon as it is being closed.
+    let closing = gateway.connect("kitchen-pi");
+    let id = alice.invoke(json!({"timeout": 3600}));
+    alice.call("clients.disconnect", json!({"conn_id": closing.conn_id}));
+    alice.assert_error(id, -32007, "node_disconnected");
+    // The calls of a replaced connection fail; its successor receives the next call.
+    let mut older = gateway.connect("kitchen-pi");
+    let id = alice.invoke(json!({}));
+    older.next_message();
+    let mut newer = gateway.connect("kitchen-pi");
+    alice.assert_error(id, -32007, "node_disconnected");
+    let id = alice.invoke(json!({}));
+    newer.respond_next(json!(true));
+    assert_eq!(alice.response(id)["result"], true);
+    gateway.wait_for_calls();
+}
+
+#[test]
+fn invalid_node_answer_fails_the_call() {
+    let gateway = TestGateway::start(CREDENTIALS, "");
+    let (mut alice, mut node) = (gateway.connect("alice"), gateway.connect("kitchen-pi"));
+    for members in [
+        r#""result":1,"error":{"code":1,"message":"x"}"#,
+        r#""error":"no""#,
+        r#""error":null"#,
+        r#""error":{}"#,
+        r#""error":{"code":"1","message":"x"}"#,
+        r#""params":[]"#,
+    ] {
+        let id = alice.invoke(json!({}));
+        let request = node.next_message();
+        node.client.send(&format!(r#"{{"jsonrpc":"2.0","id":{},{members}}}"#, request["id"]));
+        alice.assert_error(id, -32009, "invalid_answer");
+    }
+    let id = alice.invoke(json!({}));
+    let request = node.next_message();
+    node.client.send(&format!(r#"{{"jsonrpc":"1.0","id":{},"result":1}}"#, request["id"]));
+    alice.assert_error(id, -32009, "invalid_answer");
+}
+
+#[test]
+fn calls_above_a_limit_are_busy_errors_with_the_limit() {
+    let gateway = TestGateway::start(CREDENTIALS, "[calls]\nmax_per_caller = 3\nmax_per_node = 4");
+    let (mut alice, mut bob, mut node) =
+        (gateway.connect("alice"), gateway.connect("bob"), gateway.connect("kitchen-pi"));
+    let _other = gateway.connect("hall-pi");
+    let ids: Vec<_> = (0..3).map(|_| alice.invoke(json!({}))).collect();
+    let rejected = alice.invoke(json!({"target": "node:hall-pi"}));
+    assert_eq!(alice.assert_error(rejected, -32005, "caller_busy")["data"]["most"], 3);
+    let last = bob.invoke(json!({}));
+    let rejected = bob.invoke(json!({}));
+    assert_eq!(bob.assert_error(rejected, -32005, "node_busy")["data"]["most"], 4);
+    for _ in 0..4 {
+        node.respond_next(json!("done"));
+    }
+    assert!(ids.into_iter().all(|id| alice.response(id)["result"] == "done"));
+    assert_eq!(bob.response(last)["result"], "done");
+    // Ended calls no longer count.
+    let id = bob.invoke(json!({}));
+    node.respond_next(json!("again"));
+    assert_eq!(bob.response(id)["result"], "again");
+}
+
+#[test]
+fn calls_of_a_disconnected_caller_are_cancelled() {
+    let gateway = TestGateway::start(CREDENTIALS, "[calls]\nmax_per_node = 5");
+    let (mut alice, mut node) = (gateway.connect("alice"), gateway.connect("kitchen-pi"));
+    for _ in 0..3 {
+        let mut bob = gateway.connect("bob");
+        (0..5).for_each(|_| _ = bob.invoke(json!({})));
+        let requests: Vec<_> = (0..5).map(|_| node.next_message()).collect();
+        drop(bob);
+        gateway.wait_for_calls();
+        requests.iter().for_each(|request| node.respond(request, json!("late")));
+    }
+    let id = alice.invoke(json!({}));
+    node.respond_next(json!(1));
+    assert_eq!(alice.response(id)["result"], 1);
+    let calls = gateway.wait_for_calls();
+    assert_eq!((&calls["ended"]["cancelled"], &calls["answers_ignored"]), (&json!(15), &json!(15)));
+    let node = alice.call("clients.get", json!({"conn_id": node.conn_id}));
+    assert_eq!(node["calls"], json!({"to_answer": 0, "made": 0}));
+}
+
+#[test]
+fn batch_with_node_calls_is_answered_at_once() {
+    let gateway = TestGateway::start(CREDENTIALS, "");
+    let (mut alice, mut node) = (gateway.connect("alice"), gateway.connect("kitchen-pi"));
+    let call = |id: Option<u64>| {
+        let mut call =
+            json!({"jsonrpc": "2.0", "method": "node.invoke", "params": {"target": "node:kitchen-pi", "method": "x"}});
+        if let Some(id) = id {
+            call["id"] = id.into();
+        }
+        call
+    };
+    let ping = json!({"jsonrpc": "2.0", "id": 9, "method": "gateway.ping"});
+    alice.client.send(&json!([call(Some(1)), ping, call(None), call(Some(2)), 1]).to_string());
+    let requests: Vec<_> = (0..3).map(|_| node.next_message()).collect();
+    for (index, request) in requests.iter().enumerate().rev() {
+        node.respond(request, json!(index));
+    }
+    let answers: Vec<Value> = serde_json::from_str(&alice.client.receive()).unwrap();
+    let result = |id: Value| answers.iter().find(|answer| answer["id"] == id).unwrap().clone();
+    assert_eq!(answers.len(), 4, "{answers:?}");
+    assert_eq!((&result(json!(1))["result"], &result(json!(2))["result"]), (&json!(0), &json!(2)));
+    assert_eq!((&result(json!(9))["result"], &result(json!(null))["error"]["code"]), (&json!("pong"), &json!(-32600)));
+    // A batch of notifications has no response.
+    alice.client.send(&json!([call(None)]).to_string());
+    node.respond_next(json!(1));
+    node.call("gateway.ping", json!({}));
+    assert_eq!(alice.call("gateway.ping", json!({})), "pong");
+}
+
+#[test]
+fn memory_of_batches_that_wait_for_nodes_is_bounded() {
+    let gateway = TestGateway::start(CREDENTIALS, "[limits]\nmax_message_bytes = 100000\noutbox_max_bytes = 400000");
+    let (mut alice, mut node) = (gateway.connect("alice"), gateway.connect("kitchen-pi"));
+    let call = |id: &str| json!({"jsonrpc": "2.0", "id": id, "method": "node.invoke", "params": {"target": "node:kitchen-pi", "method": "x"}});
+    alice.client.send(&call(&"x".repeat(300)).to_string());
+    let refused: Value = serde_json::from_str(&alice.client.receive()).unwrap();
+    assert_eq!(refused["error"]["data"]["member"], "id");
+    alice.client.send(&json!(["1", "2", "3", "4"].map(call)).to_string());
+    let text = "x".repeat(90_000);
+    for _ in 0..4 {
+        node.respond_next(json!(text));
+    }
+    let answers: Vec<Value> = serde_json::from_str(&alice.client.receive()).unwrap();
+    let given = answers.iter().filter(|answer| answer["result"] == text).count();
+    let refused = answers.iter().filter(|answer| answer["error"]["data"]["reason"] == "answer_too_large").count();
+    assert_eq!((answers.len(), given, refused), (4, 2, 2));
+    // The limit holds for all waiting batches of a client together.
+    let text = "x".repeat(45_000);
+    let echo = json!({"jsonrpc": "2.0", "id": 0, "method": "gateway.echo", "params": [text]});
+    let answers = |alice: &mut RpcClient| serde_json::from_str::<Vec<Value>>(&alice.client.receive()).unwrap();
+    let waiting = ["1", "2"].map(|id| {
+        alice.client.send(&json!([echo, echo, call(id)]).to_string());
+        node.next_message()
+    });
+    alice.client.send(&json!([echo, call(&"x".repeat(300))]).to_string());
+    let refused = answers(&mut alice);
+    assert_eq!((&refused[0]["error"]["data"]["reason"], &refused[1]["id"]), (&json!("answer_too_large"), &Value::Null));
+    for request in &waiting {
+        node.respond(request, json!(1));
+        assert!(answers(&mut alice).iter().all(|answer| answer["result"] == 1 || answer["result"][0] == text));
+    }
+    alice.client.send(&json!([echo, echo]).to_string());
+    assert!(answers(&mut alice).iter().all(|answer| answer["result"][0] == text));
+}
+
+#[test]
+fn drain_fails_calls_in_flight() {
+    let gateway = TestGateway::start(CREDENTIALS, "");
+    let (mut alice, mut node) = (gateway.connect("alice"), gateway.connect("kitchen-pi"));
+    let ids: Vec<_> = (0..100).map(|_| alice.invoke(json!({}))).collect();
+    (0..100).for_each(|_| drop(node.next_message()));
+    gateway.signal("TERM");
+    for id in ids {
+        alice.assert_error(id, -32008, "draining");
+    }
+    assert_eq!(alice.client.wait_for_close(), (1012, "draining".to_owned()));
+}
+
+#[test]
+fn node_may_answer_in_a_batch() {
+    let gateway = TestGateway::start(CREDENTIALS, "");
+    let (mut alice, mut node) = (gateway.connect("alice"), gateway.connect("kitchen-pi"));
+    let ids = [alice.invoke(json!({})), alice.invoke(json!({}))];
+    let answers = [node.next_message(), node.next_message()]
+        .map(|request| json!({"jsonrpc": "2.0", "id": request["id"], "result": 5}));
+    let text = json!(answers).to_string();
+    node.client.socket.get_mut().write_all(&client_frame(FIN | TEXT, text.as_bytes())).unwrap();
+    assert!(ids.into_iter().all(|id| alice.response(id)["result"] == 5));
+}

@@ -1,0 +1,92 @@
+//! Presence: `joined` and `left` events, `node.list`, and the policies of `[presence]`.
+
+use crate::common::test_gateway::{RpcClient, TestGateway};
+use crate::common::wait_until;
+use serde_json::{Value, json};
+
+const CREDENTIALS: &[(&str, &str, &str)] =
+    &[("alice", "operator", "*"), ("bob", "operator", ""), ("kitchen-pi", "node", ""), ("one", "sensor", "")];
+
+/// Sequence number, event and presence key of the next message, which must be a presence event.
+fn next_event(client: &mut RpcClient) -> (u64, String, String) {
+    let event = client.next_message();
+    let (params, data) = (&event["params"], &event["params"]["data"]);
+    assert_eq!(params["topic"], "presence", "{event}");
+    let text = |name: &str| data[name].as_str().unwrap().to_owned();
+    (params["seq"].as_u64().unwrap(), text("event"), text("presence_key"))
+}
+
+#[test]
+fn first_client_joins_last_leaves_and_replacement_is_no_event() {
+    let gateway = TestGateway::start(CREDENTIALS, "");
+    let mut alice = gateway.connect("alice");
+    alice.call("gateway.subscribe", json!({"topics": ["presence"]}));
+    let mut first = gateway.connect("kitchen-pi");
+    let joined = |seq, key: &str| (seq, "joined".to_owned(), key.to_owned());
+    let left = |seq, key: &str| (seq, "left".to_owned(), key.to_owned());
+    assert_eq!(next_event(&mut alice), joined(1, "node:kitchen-pi"));
+    let mut second = gateway.connect("kitchen-pi");
+    assert_eq!(first.client.wait_for_close(), (4001, "replaced".to_owned()));
+    let bobs = [gateway.connect("bob"), gateway.connect("bob")];
+    assert_eq!(next_event(&mut alice), joined(2, "operator:bob"));
+    drop(bobs);
+    assert_eq!(next_event(&mut alice), left(3, "operator:bob"));
+    // The second client is still connected.
+    let nodes = alice.call("node.list", json!({}));
+    assert_eq!((&nodes["nodes"][0]["conn_id"], &nodes["nodes"][1]), (&json!(second.conn_id), &Value::Null));
+    assert_eq!(second.call("gateway.ping", json!({})), "pong");
+    drop(second);
+    assert_eq!(next_event(&mut alice), left(4, "node:kitchen-pi"));
+    assert_eq!(alice.call("node.list", json!({}))["nodes"], json!([]));
+}
+
+#[test]
+fn closing_client_has_left_although_its_close_takes_long() {
+    let gateway = TestGateway::start(CREDENTIALS, "[presence]\nsensor = \"reject\"\n[limits]\nclose_timeout = \"1h\"");
+    let mut alice = gateway.connect("alice");
+    alice.call("gateway.subscribe", json!({"topics": ["presence"]}));
+    let nodes = |alice: &mut RpcClient| alice.call("node.list", json!({}))["nodes"].take();
+    // The first client isn't read from, so it never answers the close frame.
+    let first = gateway.connect("kitchen-pi");
+    let mut second = gateway.connect("kitchen-pi");
+    let listed = nodes(&mut alice);
+    assert_eq!((&listed[0]["conn_id"], &listed[0]["connections"]), (&json!(second.conn_id), &json!(1)));
+    second.client.close();
+    assert_eq!(next_event(&mut alice).1, "joined");
+    assert_eq!(next_event(&mut alice), (2, "left".to_owned(), "node:kitchen-pi".to_owned()));
+    assert_eq!(nodes(&mut alice), json!([]));
+    let one = alice.call("clients.get", json!({"conn_id": first.conn_id}));
+    assert_eq!(one["health"], "closing");
+    // The same for a kicked client: another one is accepted.
+    let kicked = gateway.connect("one");
+    assert_eq!(next_event(&mut alice).1, "joined");
+    alice.call("clients.disconnect", json!({"conn_id": kicked.conn_id}));
+    assert_eq!(next_event(&mut alice), (4, "left".to_owned(), "sensor:one".to_owned()));
+    let _next = gateway.connect("one");
+    assert_eq!(next_event(&mut alice).1, "joined");
+    assert_eq!(alice.call("clients.list", json!({"role": "sensor"}))["clients"].as_array().unwrap().len(), 2);
+    assert_eq!(
+        alice.call("clients.list", json!({"presence_key": "sensor:one"}))["clients"].as_array().unwrap().len(),
+        1
+    );
+}
+
+#[test]
+fn policies_allow_replace_or_reject_a_second_client() {
+    let gateway =
+        TestGateway::start(CREDENTIALS, "[presence]\nsensor = \"reject\"\nnode = \"allow\"\noperator = \"replace\"");
+    let one = gateway.connect("one");
+    let Err(tungstenite::Error::Http(response)) = gateway.try_connect("one") else {
+        panic!("two clients with one presence key")
+    };
+    assert_eq!(response.status(), 409);
+    assert!(std::str::from_utf8(response.body().as_deref().unwrap()).unwrap().contains("presence_taken"));
+    assert_eq!(gateway.status()["handshakes"]["failed"]["presence_taken"], 1);
+    drop(one);
+    wait_until("a free presence key", || gateway.try_connect("one").is_ok());
+    let (_first, _second) = (gateway.connect("kitchen-pi"), gateway.connect("kitchen-pi"));
+    let mut alice = gateway.connect("alice");
+    assert_eq!(alice.call("node.list", json!({}))["nodes"][0]["connections"], 2);
+    let _other = gateway.connect("alice");
+    assert_eq!(alice.client.wait_for_close(), (4001, "replaced".to_owned()));
+}
