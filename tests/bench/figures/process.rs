@@ -1,8 +1,7 @@
 //! Child processes, which are killed when their guard is dropped.
 
-use parking_lot::Mutex;
-use std::process::{Child, Command};
-use std::sync::Arc;
+use std::cell::RefCell;
+use std::process::{Child, ChildStdout, Command, ExitStatus};
 use std::thread;
 use std::time::{Duration, Instant};
 use test_support::proc;
@@ -14,52 +13,34 @@ const SETTLED_SAMPLES: u32 = 10;
 /// Memory that hasn't settled by then is reported as it is.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// All children that are running.
-static CHILDREN: Mutex<Vec<Arc<Mutex<Child>>>> = Mutex::new(Vec::new());
-
-/// Kills all children, and exits.
-pub fn kill_all_and_exit(code: i32) -> ! {
-    // Locked until the exit, so that no other child is started.
-    let children = CHILDREN.lock();
-    children.iter().for_each(|child| kill(child));
-    std::process::exit(code)
-}
-
-fn kill(child: &Mutex<Child>) {
-    let mut child = child.lock();
-    // It may have exited by itself.
-    let _ = child.kill();
-    let _ = child.wait();
-}
-
 /// A child process, killed when dropped.
-pub struct Process {
-    child: Arc<Mutex<Child>>,
-    pid: u32,
-}
+pub struct Process(RefCell<Child>);
 
 impl Process {
     /// Starts the command.
     pub fn start(command: &mut Command) -> Self {
         let child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        let (pid, child) = (child.id(), Arc::new(Mutex::new(child)));
-        CHILDREN.lock().push(child.clone());
-        Process { child, pid }
+        Process(RefCell::new(child))
     }
 
-    /// Calls `f` with the child, for example to take its pipes.
-    pub fn with<R>(&self, f: impl FnOnce(&mut Child) -> R) -> R {
-        f(&mut self.child.lock())
+    /// Takes the child's standard output.
+    pub fn take_stdout(&self) -> Option<ChildStdout> {
+        self.0.borrow_mut().stdout.take()
+    }
+
+    /// Returns the exit status, if the process has exited.
+    pub fn exit_status(&self) -> Option<ExitStatus> {
+        self.0.borrow_mut().try_wait().expect("the child is ours")
     }
 
     /// The process ID.
     pub fn pid(&self) -> u32 {
-        self.pid
+        self.0.borrow().id()
     }
 
     /// Resident memory in bytes, once it has stopped changing.
     pub fn settled_resident_bytes(&self) -> f64 {
-        let resident = || proc::resident_bytes(self.pid).unwrap_or_else(|error| panic!("{error}"));
+        let resident = || proc::resident_bytes(self.pid()).unwrap_or_else(|error| panic!("{error}"));
         let deadline = Instant::now() + SETTLE_TIMEOUT;
         let (mut last, mut equal) = (resident(), 0);
         while equal < SETTLED_SAMPLES && Instant::now() < deadline {
@@ -77,7 +58,9 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        kill(&self.child);
-        CHILDREN.lock().retain(|child| !Arc::ptr_eq(child, &self.child));
+        let child = self.0.get_mut();
+        // It may have exited by itself.
+        let _ = child.kill();
+        let _ = child.wait();
     }
 }

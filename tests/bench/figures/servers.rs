@@ -157,7 +157,7 @@ fn baseline(programs: &Programs, name: &str, protocol: Protocol) -> Command {
 
 /// The address that a server prints when it listens.
 fn read_addr(process: &Process) -> Option<SocketAddr> {
-    let stdout = process.with(|child| child.stdout.take())?;
+    let stdout = process.take_stdout()?;
     let (sender, receiver) = mpsc::channel();
     // The read has no timeout of its own; the thread ends when the child does.
     thread::spawn(move || {

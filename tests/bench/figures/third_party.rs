@@ -106,7 +106,7 @@ fn start(prepare: impl FnOnce(&Path, SocketAddr) -> (PathBuf, String, Command)) 
     let process = Process::start(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()));
     let deadline = Instant::now() + TIMEOUT;
     while TcpStream::connect(addr).is_err() {
-        if Instant::now() >= deadline || process.with(|child| child.try_wait()).is_ok_and(|exit| exit.is_some()) {
+        if Instant::now() >= deadline || process.exit_status().is_some() {
             return Err(format!("not listening: {command:?}"));
         }
         thread::sleep(POLL_INTERVAL);

@@ -198,8 +198,7 @@ fn fanout(plan: &Plan) -> Workload {
     };
     let cpu = Figure::new("CPU for each delivery", "µs", "/server_cpu_microseconds_per_delivery")
         .bound(Floor, FANOUT_BOUND)
-        .bound(Nats, AtMost(1.0))
-        .bound(Nchan, AtMost(1.0));
+        .bound(Nats, AtMost(1.0));
     let round = Figure::new("until all have received it", "µs", "/round_microseconds/median");
     Workload {
         options: format!("--rounds {}", plan.broadcasts),

@@ -103,8 +103,8 @@ impl Client {
         String::from_utf8(text).unwrap()
     }
 
-    /// Returns whether the server ends the connection in time.
-    fn is_ended_by_server(mut self) -> bool {
+    /// Waits for the server to end the connection, and returns whether it did in time.
+    fn wait_for_end(mut self) -> bool {
         let mut rest = Vec::new();
         !matches!(self.stream.read_to_end(&mut rest), Err(error) if error.kind() == ErrorKind::WouldBlock)
     }
@@ -144,7 +144,7 @@ fn check_echo_and_broadcast(program: &str) {
     assert_eq!(one.receive(), (PONG, b"payload".to_vec()));
     one.send(CLOSE, &1000_u16.to_be_bytes());
     assert_eq!(one.receive(), (CLOSE, 1000_u16.to_be_bytes().to_vec()));
-    assert!(one.is_ended_by_server());
+    assert!(one.wait_for_end());
     // A closed client doesn't disturb a broadcast.
     other.send(TEXT, b"!to one");
     assert_eq!(other.receive_text(), "!to one");
@@ -155,7 +155,7 @@ fn check_pings(program: &str) {
     let server = Server::start(program, &["--ping-interval", "1"]);
     let [(mut answering, _), (silent, _)] = [server.connect(b"early"), server.connect(b"early")];
     std::thread::scope(|scope| {
-        let silent = scope.spawn(move || silent.is_ended_by_server());
+        let silent = scope.spawn(move || silent.wait_for_end());
         for pings in 1.. {
             let (first, payload) = answering.receive();
             assert_eq!(first, PING);

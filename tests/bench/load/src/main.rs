@@ -1,6 +1,6 @@
 //! Loads a WebSocket server on this machine, and reports what that cost the server.
 //!
-//! One thread, raw epoll, frames built in advance, no allocation for a message: the server is the bottleneck.
+//! One thread, raw epoll, frames built in advance, no work for a message beyond its check: the server is the bottleneck.
 //!
 //! - `options`: the command line
 //! - `modes`: what is done to the server, one file for each mode
@@ -9,14 +9,14 @@
 //! - `handshake`: the opening handshake; frames are in the support crate
 //! - `socket`: system calls
 //! - `span`, `process`: what the server used meanwhile
-//! - `histogram`, `losses`, `watchdog`, `failure`: counting, giving up, reporting
+//! - `latencies`, `losses`, `watchdog`, `failure`: counting, giving up, reporting
 
 mod connection;
 mod connections;
 mod dialect;
 mod failure;
 mod handshake;
-mod histogram;
+mod latencies;
 mod losses;
 mod modes;
 mod options;

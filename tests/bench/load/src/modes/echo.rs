@@ -3,7 +3,7 @@
 use crate::connection::Handler;
 use crate::connections::{Connections, HANDSHAKES_IN_FLIGHT, MAX_SLEEP};
 use crate::failure::Failure;
-use crate::histogram::Histogram;
+use crate::latencies::Latencies;
 use crate::options::{Dialect, Options};
 use crate::payload::{Batch, FIRST_ID, Reassembly};
 use crate::peer::Peer;
@@ -35,7 +35,7 @@ pub fn run(options: &Options) -> Result<Value, Failure> {
     let members = json!({
         "size": options.size,
         "depth": options.depth,
-        "latency_microseconds": echo.latencies.to_json(),
+        "latency_microseconds": echo.latencies.into_json(),
         "client_empty_polls_percent": empty as f64 / polls as f64 * 100.0,
     });
     Ok(measured.report(options, "message", echo.answered, members))
@@ -59,7 +59,7 @@ struct Echo {
     next_id: u64,
     /// Replies since the measured part started.
     answered: u64,
-    latencies: Histogram,
+    latencies: Latencies,
     /// Messages sent earlier are left out of the latencies.
     measured_from: Option<Instant>,
 }
@@ -82,7 +82,7 @@ impl Echo {
             exchanges: (0..options.connections).map(|_| exchange()).collect(),
             next_id: FIRST_ID,
             answered: 0,
-            latencies: Histogram::new(),
+            latencies: Latencies::default(),
             measured_from: None,
         }
     }
