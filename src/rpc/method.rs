@@ -3,9 +3,9 @@
 use super::node_calls::{Caller, NodeCallId};
 use super::protocol::batch::Batch;
 use super::protocol::error::{ErrorKind, RpcError};
-use super::protocol::message::to_json;
 use super::protocol::params::Params;
 use super::protocol::responder::Responder;
+use super::protocol::response::to_json;
 use super::state::RpcState;
 use crate::auth::AuthInfo;
 use crate::client::{BoxFuture, GatewayClient};

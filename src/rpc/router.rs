@@ -5,7 +5,8 @@ use super::methods::METHODS;
 use super::node_calls::CallCounts;
 use super::protocol::batch::Batch;
 use super::protocol::error::{ErrorKind, RpcError};
-use super::protocol::message::{self, NULL_ID, Request};
+use super::protocol::message::{self, Request};
+use super::protocol::response::{NULL_ID, success_response};
 use super::state::RpcState;
 use crate::client::{BoxFuture, CloseReason, CloseRecord, GatewayClient, Handler, Message};
 use crate::config::Config;
@@ -113,11 +114,11 @@ impl Router {
     async fn run_in_batch(&self, batch: &Arc<Batch>, request: &Request<'_>) {
         let Some(Dispatched { id, result }) = self.dispatch(batch.client(), request, Some(batch)) else { return };
         let response = match result {
-            Ok(Outcome::Ready(result)) => id.map(|id| message::success_response(id, &result)),
+            Ok(Outcome::Ready(result)) => id.map(|id| success_response(id, &result)),
             Ok(Outcome::Deferred(..)) => None,
             Ok(Outcome::Future(future)) => {
                 let result = future.await;
-                id.map(|id| message::success_response(id, &result))
+                id.map(|id| success_response(id, &result))
             }
             Err(error) => id.map(|id| error.to_response(id)),
         };
@@ -156,7 +157,7 @@ impl Router {
 
     /// The response with a result, or with the error that says that it is too large.
     fn response(&self, id: &str, result: &str) -> String {
-        let response = message::success_response(id, result);
+        let response = success_response(id, result);
         if response.len() <= self.max_response_bytes {
             response
         } else {

@@ -6,7 +6,7 @@ use crate::config::Config;
 use crate::heartbeat::Heartbeat;
 use crate::registry::{ClientRegistry, ClientTable, CloseHistory, Presence};
 use crate::rpc::protocol::batch::WaitingBatches;
-use crate::rpc::protocol::message::to_json;
+use crate::rpc::protocol::response::to_json;
 use crate::rpc::pubsub::health::HealthEvents;
 use crate::rpc::pubsub::topics::{PRESENCE, Topics};
 use serde::Serialize;

@@ -1,6 +1,6 @@
 //! What all connections of a gateway share.
 
-use super::admin::AdminStats;
+use super::admin::stats::AdminStats;
 use super::admission::ConnectionLimits;
 use super::handshake_stats::HandshakeStats;
 use super::lifecycle::{Lifecycle, Phase};

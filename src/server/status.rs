@@ -1,7 +1,7 @@
 //! The JSON of `/status`. It is made of counters only: its cost doesn't depend on the number of clients, and it names
 //! none of them.
 
-use super::admin::AdminStats;
+use super::admin::stats::AdminStats;
 use super::handshake_stats::HandshakeStats;
 use super::process::{Process, ProcessProbe};
 use crate::client::{CloseReason, SessionStats};

@@ -1,7 +1,7 @@
 //! The responses to a batch, kept until the last of them is in.
 
 use super::error::{ErrorKind, RpcError};
-use super::message::NULL_ID;
+use super::response::NULL_ID;
 use crate::client::{ConnId, GatewayClient};
 use parking_lot::Mutex;
 use std::collections::HashSet;

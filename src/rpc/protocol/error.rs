@@ -1,6 +1,6 @@
 //! The errors that a call can fail with: the only list of them.
 
-use super::message;
+use super::response::error_response;
 use crate::labels::labels;
 use serde_json::Value;
 use std::borrow::Cow;
@@ -141,7 +141,7 @@ impl RpcError {
 
     /// The response to the request with this ID.
     pub fn to_response(&self, id: &str) -> String {
-        message::error_response(id, &self.to_json())
+        error_response(id, &self.to_json())
     }
 }
 

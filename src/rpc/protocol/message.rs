@@ -2,37 +2,12 @@
 //! kept byte for byte.
 
 use super::error::{ErrorKind, RpcError};
+use super::response::NULL_ID;
+use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
-use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::fmt;
-
-/// The ID of a response to a request whose ID can't be read.
-pub(crate) const NULL_ID: &str = "null";
-
-/// A value as JSON.
-pub(crate) fn to_json(value: &impl Serialize) -> String {
-    serde_json::to_string(value).expect("every serialized type has string keys")
-}
-
-/// The response with a method's result, which is JSON.
-pub(crate) fn success_response(id: &str, result: &str) -> String {
-    join(r#"{"jsonrpc":"2.0","result":"#, result, id)
-}
-
-/// The response with an error object, which is JSON.
-pub(crate) fn error_response(id: &str, error: &str) -> String {
-    join(r#"{"jsonrpc":"2.0","error":"#, error, id)
-}
-
-fn join(start: &str, member: &str, id: &str) -> String {
-    let mut response = String::with_capacity(36 + id.len() + member.len());
-    for part in [start, member, r#","id":"#, id, "}"] {
-        response.push_str(part);
-    }
-    response
-}
 
 /// A request from the gateway to a node.
 pub(crate) fn request(id: u64, method: &str, params: Option<&str>) -> String {

@@ -5,3 +5,4 @@ pub mod error;
 pub mod message;
 pub mod params;
 pub mod responder;
+pub mod response;

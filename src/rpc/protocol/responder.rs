@@ -2,7 +2,7 @@
 
 use super::batch::Batch;
 use super::error::RpcError;
-use super::message;
+use super::response::{error_response, success_response};
 use crate::client::GatewayClient;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -34,8 +34,8 @@ impl CallResult<'_> {
 
     fn to_response(&self, id: &str) -> String {
         match self {
-            CallResult::Success(result) => message::success_response(id, result),
-            CallResult::NodeError(error) => message::error_response(id, error),
+            CallResult::Success(result) => success_response(id, result),
+            CallResult::NodeError(error) => error_response(id, error),
             CallResult::Failed(error) => error.to_response(id),
         }
     }

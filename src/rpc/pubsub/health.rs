@@ -4,7 +4,7 @@ use super::topics::{HEALTH, Topics};
 use crate::clock::Timestamp;
 use crate::heartbeat::{Heartbeat, TimerGuard};
 use crate::registry::ClientRegistry;
-use crate::rpc::protocol::message::to_json;
+use crate::rpc::protocol::response::to_json;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,6 +1,8 @@
-//! The operators' HTTP: who asks, what the request holds, and what came of the call it is.
+//! The admin API: JSON-RPC methods as HTTP requests. It authenticates a request, reads its body, calls the method and
+//! answers with its result.
 
 pub mod routes;
+pub mod stats;
 
 use crate::auth::AuthInfo;
 use crate::client::RemoteAddr;
@@ -9,7 +11,6 @@ use crate::http::error::HttpError;
 use crate::http::headers::single;
 use crate::http::origin;
 use crate::http::response::{json, with_close};
-use crate::metrics::Counter;
 use crate::rpc::http_call::HttpCall;
 use crate::rpc::protocol::error::{ErrorKind, RpcError};
 use crate::rpc::protocol::responder::CallResult;
@@ -21,30 +22,18 @@ use hyper::header::{HOST, HeaderMap, ORIGIN};
 use hyper::{Response, StatusCode};
 use log::{debug, info};
 use routes::Route;
-use serde::Serialize;
 use serde_json::value::RawValue;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use tokio::time::{Instant, timeout};
 
-/// The operators' requests over HTTP.
-#[derive(Debug, Default, Serialize)]
-pub struct AdminStats {
-    /// All.
-    pub requests: Counter,
-    /// Those without a valid credential.
-    pub unauthorized: Counter,
-    /// Those of addresses that fail too often.
-    pub too_many_failures: Counter,
-}
-
 /// A request that has a route.
-pub(crate) struct AdminRequest {
-    pub(crate) route: Route,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: Incoming,
-    pub(crate) remote_addr: RemoteAddr,
+pub struct AdminRequest {
+    pub route: Route,
+    pub headers: HeaderMap,
+    pub body: Incoming,
+    pub remote_addr: RemoteAddr,
 }
 
 /// Answers a request.
@@ -54,18 +43,18 @@ pub async fn serve(server: &ServerState, router: &Router, http: &HttpState, requ
     let authenticated = async {
         let auth = authenticate(server, &headers, remote_addr)?;
         if has_body && !route.has_body {
-            return Err(HttpError::bad_request("this takes no body: the query says what is meant"));
+            return Err(HttpError::bad_request("this request takes no body: use the query for its parameters"));
         }
         let body = if route.has_body { read_in_time(server, body).await? } else { Vec::new() };
         Ok((auth, body))
     };
     let call = match authenticated.await {
         Ok((auth, body)) => call(router, &auth, &route, &body),
-        // What is left of the body isn't read.
+        // The rest of the body isn't read, so the connection can't be kept.
         Err(error) if has_body => return with_close(error.into_response()),
         Err(error) => Err(error),
     };
-    // Nothing of the request is kept while a node is waited for.
+    // Don't keep the request's memory while the call waits for a node.
     drop((route, headers));
     let call = match call {
         Ok(call) => call,
@@ -84,7 +73,7 @@ fn call(router: &Router, auth: &Arc<AuthInfo>, route: &Route, body: &[u8]) -> Re
     Ok(router.call(auth, route.method, &params))
 }
 
-/// Who asks, by the same credentials as a client's. A web page needs to be one that may connect.
+/// Authenticates a request by the same credentials and the same rules for origins as a client's handshake.
 fn authenticate(
     server: &ServerState,
     headers: &HeaderMap,
@@ -92,13 +81,13 @@ fn authenticate(
 ) -> Result<Arc<AuthInfo>, HttpError> {
     server.admin.requests.add(1);
     let config = &server.config;
-    let (host, open) = (single(headers, HOST)?.unwrap_or_default(), config.auth.allows_anonymous());
+    let (host, is_open) = (single(headers, HOST)?.unwrap_or_default(), config.auth.allows_anonymous());
     match single(headers, ORIGIN)? {
-        Some(page) if !origin::is_allowed(page, host, &config.handshake.allowed_origins, open) => {
+        Some(page) if !origin::is_allowed(page, host, &config.handshake.allowed_origins, is_open) => {
             return Err(HttpError::origin_not_allowed());
         }
-        // No page reaches a Unix socket.
-        None if remote_addr != RemoteAddr::Unix && !origin::is_rebinding_safe(host, open) => {
+        // Web pages can't reach a Unix socket.
+        None if remote_addr != RemoteAddr::Unix && !origin::is_rebinding_safe(host, is_open) => {
             return Err(HttpError::host_not_allowed());
         }
         _ => {}
@@ -110,12 +99,12 @@ fn authenticate(
     let credentials = RequestCredentials::from_headers(headers)?;
     config.auth.authenticate(&credentials.as_credentials()).ok_or_else(|| {
         server.admin.unauthorized.add(1);
-        // Who shows nothing guesses nothing.
+        // Only a wrong credential counts as a failure: a request without one is no guess.
         if !matches!(credentials, RequestCredentials::Nothing) {
-            debug!("operator's request refused remote_addr={remote_addr} cause=unauthorized");
+            debug!("admin request refused remote_addr={remote_addr} cause=unauthorized");
             server.auth_limiter.record_failure(remote_addr);
             if server.auth_limiter.retry_after(remote_addr).is_some() {
-                info!("operators' requests are refused after too many failures remote_addr={remote_addr}");
+                info!("admin requests are refused after too many failures remote_addr={remote_addr}");
             }
         }
         HttpError::unauthorized(config.auth.scheme())
@@ -127,15 +116,15 @@ async fn read_in_time(server: &ServerState, body: Incoming) -> Result<Vec<u8>, H
     timeout(server.config.handshake.timeout, read).await.unwrap_or_else(|_| Err(HttpError::body_timeout()))
 }
 
-async fn read(mut body: Incoming, most: usize) -> Result<Vec<u8>, HttpError> {
-    if body.size_hint().lower() > most as u64 {
+async fn read(mut body: Incoming, max_bytes: usize) -> Result<Vec<u8>, HttpError> {
+    if body.size_hint().lower() > max_bytes as u64 {
         return Err(HttpError::body_too_large());
     }
     let mut bytes = Vec::new();
     while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
-        let frame = frame.map_err(|_| HttpError::bad_request("the body can't be read"))?;
+        let frame = frame.map_err(|_| HttpError::bad_request("the body is invalid or incomplete"))?;
         let Ok(data) = frame.into_data() else { continue };
-        if bytes.len() + data.len() > most {
+        if bytes.len() + data.len() > max_bytes {
             return Err(HttpError::body_too_large());
         }
         bytes.extend_from_slice(&data);
@@ -143,8 +132,8 @@ async fn read(mut body: Incoming, most: usize) -> Result<Vec<u8>, HttpError> {
     Ok(bytes)
 }
 
-fn respond(outcome: CallResult<'_>) -> Response<String> {
-    match outcome {
+fn respond(result: CallResult<'_>) -> Response<String> {
+    match result {
         CallResult::Success(result) => json(StatusCode::OK, result.into_owned()),
         CallResult::NodeError(error) => {
             let start = r#"{"error":{"code":"node_error","message":"the node answered with an error","data":"#;
