@@ -50,7 +50,7 @@ check:
 bench: bench-tools
 	$(CARGO) bench --locked --bench figures
 
-# The same with fewer servers, connections and rounds, about two minutes.
+# The same with fewer servers, connections and rounds, about four minutes.
 bench-quick: bench-tools
 	$(CARGO) bench --locked --bench figures -- quick
 

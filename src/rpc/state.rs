@@ -19,7 +19,7 @@ pub(crate) struct RpcState {
     pub(crate) closed: CloseHistory,
     pub(crate) topics: Arc<Topics>,
     pub(crate) calls: Arc<NodeCalls>,
-    /// What nodes have capabilities, as JSON.
+    /// The capabilities that nodes have announced, as JSON.
     pub(crate) capabilities: ClientTable<Option<Arc<str>>>,
     pub(crate) health_events: Arc<HealthEvents>,
     /// The clients of which a batch waits for nodes.

@@ -1,4 +1,4 @@
-//! `clients.*`: who is there, who was, messages to them, and the end of them.
+//! `clients.*`: lists of connected and disconnected clients, messages to clients, and disconnecting them.
 
 use super::gateway::Queued;
 use crate::client::{CloseReason, GatewayClient};
@@ -17,7 +17,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use std::sync::Arc;
 
-/// The clients that a filter means, page by page.
+/// A page of the clients that match a filter.
 pub(crate) fn list<'a>(context: Context<'a>) -> MethodResult<'a> {
     let mut params = context.params()?;
     let (filter, page) = (Filter::take(&mut params)?, Page::take(&mut params)?);
@@ -25,7 +25,7 @@ pub(crate) fn list<'a>(context: Context<'a>) -> MethodResult<'a> {
     scan(&context, None, filter, page)
 }
 
-/// All that is known of one client.
+/// Everything that is known about one client.
 pub(crate) fn get<'a>(context: Context<'a>) -> MethodResult<'a> {
     let mut params = context.params()?;
     let conn_id = required(params.conn_id("conn_id")?, "conn_id")?;
@@ -46,7 +46,7 @@ struct ClosedClients<'a> {
     next_cursor: Option<String>,
 }
 
-/// The connections that ended last, the latest first.
+/// A page of the connections that ended last, the latest first.
 pub(crate) fn closed<'a>(context: Context<'a>) -> MethodResult<'a> {
     let mut params = context.params()?;
     let (filter, limit) = (Filter::take_closed(&mut params)?, take_limit(&mut params)?);
@@ -59,7 +59,7 @@ pub(crate) fn closed<'a>(context: Context<'a>) -> MethodResult<'a> {
     ready(&ClosedClients { closed: last.iter().map(|(_, closed)| ClosedView::of(closed)).collect(), next_cursor })
 }
 
-/// A notification to a client, to all of a presence key, or to all of a role.
+/// Sends a notification to one client, or to all clients of a presence key or of a role.
 pub(crate) fn send<'a>(context: Context<'a>) -> MethodResult<'a> {
     let mut params = context.params()?;
     let conn_id = params.conn_id("conn_id")?;
@@ -67,12 +67,12 @@ pub(crate) fn send<'a>(context: Context<'a>) -> MethodResult<'a> {
     let (method, data) = (take_method(&mut params)?, take_params(&mut params)?);
     params.finish()?;
     let message = notification(method, data).into();
-    let all = Collect::then(move |clients| {
+    let action = Collect::then(move |clients| {
         let (queued, pending) = enqueue_all(&clients, &message);
         pending.flush();
         to_json(&Queued { queued })
     });
-    scan(&context, conn_id, filter, all)
+    scan(&context, conn_id, filter, action)
 }
 
 #[derive(Serialize)]
@@ -82,7 +82,7 @@ struct Disconnected {
     dry_run: bool,
 }
 
-/// Sends clients away. The caller isn't among them: its answer would be lost.
+/// Disconnects the clients that match a filter, except the caller, whose response would be lost.
 pub(crate) fn disconnect<'a>(context: Context<'a>) -> MethodResult<'a> {
     let mut params = context.params()?;
     let (conn_id, filter) = (params.conn_id("conn_id")?, Filter::take(&mut params)?);
@@ -94,13 +94,13 @@ pub(crate) fn disconnect<'a>(context: Context<'a>) -> MethodResult<'a> {
     }
     let (own, by) = (context.client().ok().map(|client| client.conn_id), context.auth().presence_key.clone());
     let detail = detail.unwrap_or_default();
-    let all = Collect::then(move |mut clients| {
+    let action = Collect::then(move |mut clients| {
         clients.retain(|client| own != Some(client.conn_id));
         let kicked = |client: &&Arc<GatewayClient>| !dry_run && kick(client, &detail, &by);
         let disconnected = clients.iter().filter(kicked).count();
         to_json(&Disconnected { matched: clients.len(), disconnected, dry_run })
     });
-    scan(&context, conn_id, filter, all)
+    scan(&context, conn_id, filter, action)
 }
 
 fn kick(client: &GatewayClient, detail: &str, by: &str) -> bool {
@@ -118,7 +118,7 @@ fn is_detail(text: &str) -> bool {
     text.len() <= CloseReason::MAX_DETAIL_BYTES && !text.contains(char::is_control)
 }
 
-/// A method's name as JSON, as it came.
+/// Takes the name of a method that isn't the gateway's own, as the caller's JSON text.
 pub(crate) fn take_method<'a>(params: &mut Params<'a>) -> Result<&'a str, RpcError> {
     const WHAT: &str = "a string of 1 to 128 bytes that doesn't begin with gateway. or rpc.";
     let raw = required(params.raw("method"), "method")?.get();
@@ -130,7 +130,7 @@ pub(crate) fn take_method<'a>(params: &mut Params<'a>) -> Result<&'a str, RpcErr
     }
 }
 
-/// The params of a request to a client: an object or an array, as it came.
+/// Takes the params of a request to a client, an object or an array, as the caller's JSON text.
 pub(crate) fn take_params<'a>(params: &mut Params<'a>) -> Result<Option<&'a str>, RpcError> {
     match params.raw("params").map(RawValue::get) {
         Some(text) if !text.starts_with(['{', '[']) => Err(RpcError::invalid_member("params", "an object or an array")),

@@ -1,4 +1,4 @@
-//! `gateway.*`: the gateway itself, and events.
+//! `gateway.*`: the gateway itself, and events on topics.
 
 use crate::rpc::method::{Context, MethodResult, Outcome, ready, scope};
 use crate::rpc::protocol::error::RpcError;
@@ -15,7 +15,7 @@ pub(crate) fn echo<'a>(context: Context<'a>) -> MethodResult<'a> {
     Ok(Outcome::Ready(context.params.map_or("null", RawValue::get).into()))
 }
 
-/// How many clients there are.
+/// The numbers of clients.
 pub(crate) fn health<'a>(context: Context<'a>) -> MethodResult<'a> {
     context.no_params()?;
     ready(&context.state.registry.health_snapshot())
@@ -27,7 +27,7 @@ pub(crate) fn list_methods<'a>(context: Context<'a>) -> MethodResult<'a> {
     ready(&context.methods.iter().map(|method| method.name).collect::<Vec<_>>())
 }
 
-/// Shows that the gateway answers.
+/// Shows that the gateway responds.
 pub(crate) fn ping<'a>(context: Context<'a>) -> MethodResult<'a> {
     context.no_params()?;
     Ok(Outcome::Ready(r#""pong""#.into()))
@@ -43,7 +43,7 @@ struct WhoAmI<'a> {
     connected_seconds: u64,
 }
 
-/// What the gateway knows of the caller.
+/// The caller's identity, as the gateway sees it.
 pub(crate) fn whoami<'a>(context: Context<'a>) -> MethodResult<'a> {
     context.no_params()?;
     let client = context.client()?;
@@ -62,7 +62,7 @@ struct Subscribed<'a> {
     topics: Vec<&'a str>,
 }
 
-/// Subscribes the caller to topics; returns all that it is subscribed to.
+/// Subscribes the caller to topics. Returns all its subscriptions.
 pub(crate) fn subscribe<'a>(context: Context<'a>) -> MethodResult<'a> {
     let (client, topics) = (context.client()?, take_topics(&context)?);
     if topics.iter().any(|topic| topics::is_reserved(topic)) {
@@ -72,7 +72,7 @@ pub(crate) fn subscribe<'a>(context: Context<'a>) -> MethodResult<'a> {
     subscriptions(&context)
 }
 
-/// The same backwards.
+/// Unsubscribes the caller from topics. Returns its remaining subscriptions.
 pub(crate) fn unsubscribe<'a>(context: Context<'a>) -> MethodResult<'a> {
     let (client, topics) = (context.client()?, take_topics(&context)?);
     context.state.topics.unsubscribe(client.conn_id, &topics);
@@ -100,7 +100,7 @@ pub(crate) struct Queued {
     pub(crate) queued: usize,
 }
 
-/// Publishes an event; returns for how many subscribers it was queued.
+/// Publishes an event. Returns the number of subscribers for which it was queued.
 pub(crate) fn publish<'a>(context: Context<'a>) -> MethodResult<'a> {
     let mut params = context.params()?;
     let topic = params.checked("topic", TOPIC_SYNTAX, |text| is_topic(text).then(|| text.to_owned()))?;

@@ -1,4 +1,4 @@
-//! All methods, with the scope that each needs.
+//! The methods, each with the scope that it requires.
 
 mod clients;
 mod gateway;
@@ -7,7 +7,7 @@ mod nodes;
 use super::method::Method;
 use crate::rpc::method::scope::{INVOKE, PUBLISH, READ, WRITE};
 
-/// By name.
+/// All methods, by name.
 pub(crate) const METHODS: &[Method] = &[
     Method::new("clients.closed", Some(READ), clients::closed),
     Method::new("clients.disconnect", Some(WRITE), clients::disconnect),

@@ -1,4 +1,4 @@
-//! `node.*`: which nodes are there, what they can do, and calls to them.
+//! `node.*`: connected nodes, their capabilities, and calls of their methods.
 
 use super::clients::{take_method, take_params};
 use crate::auth::Role;
@@ -16,11 +16,11 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use std::sync::Arc;
 
-/// What a node may announce: services, and bytes of JSON.
+/// Bounds on what a node announces: the number of capabilities, and their bytes of JSON.
 const MAX_CAPABILITIES: usize = 64;
 const MAX_CAPABILITIES_BYTES: usize = 16 * 1024;
 
-/// Seconds that a call may take.
+/// The shortest and the longest timeout of a call, in seconds.
 const TIMEOUT_SECONDS: [f64; 2] = [0.001, 3600.0];
 
 #[derive(Serialize)]
@@ -28,7 +28,7 @@ struct Announced {
     capabilities: usize,
 }
 
-/// What the calling node can do, in position of what it announced before.
+/// Replaces the capabilities of the calling node.
 pub(crate) fn announce<'a>(context: Context<'a>) -> MethodResult<'a> {
     let client = context.client()?;
     if client.auth.role != Role::Node {
@@ -54,7 +54,7 @@ pub(crate) fn announce<'a>(context: Context<'a>) -> MethodResult<'a> {
     ready(&Announced { capabilities: all.len() })
 }
 
-/// It is shown as it came.
+/// Checks a capability, which is kept and shown as the node's JSON text.
 fn check_capability(capability: &RawValue) -> Result<(), RpcError> {
     if !capability.get().starts_with('{') {
         return Err(RpcError::new(ErrorKind::InvalidParams, "an object"));
@@ -82,13 +82,13 @@ struct NodeView {
     presence_key: String,
     name: String,
     connections: usize,
-    /// The connection that calls by the presence key go to.
+    /// The connection that is called by the presence key.
     conn_id: String,
     since: String,
     capabilities: Box<RawValue>,
 }
 
-/// The nodes that are there, by presence key.
+/// A page of the connected nodes, by presence key.
 pub(crate) fn list<'a>(context: Context<'a>) -> MethodResult<'a> {
     let mut params = context.params()?;
     let only = params.text("presence_key")?;
@@ -139,11 +139,11 @@ pub(crate) fn invoke<'a>(context: Context<'a>) -> MethodResult<'a> {
     Ok(Outcome::Deferred(id, timeout))
 }
 
-/// By its connection, or by its presence key the connection that came last.
+/// The node with this connection ID, or the latest connection of this presence key.
 fn find_node(state: &RpcState, target: &str) -> Option<Arc<GatewayClient>> {
     let node = match ConnId::parse(target) {
         Some(conn_id) => state.registry.get(conn_id),
-        // Not all those of another role, who may be many.
+        // The clients of another role's key needn't be visited: there may be very many.
         None => target.starts_with("node:").then(|| state.presence.latest_of(target)).flatten(),
     };
     node.filter(|node| node.auth.role == Role::Node)

@@ -1,4 +1,5 @@
-//! One page of a list that changes meanwhile: a cursor names a position in the order, not a client, so it stays valid.
+//! One page of a list of clients. A cursor names a position in the order, not a client, so it stays valid while clients
+//! connect and disconnect.
 
 use super::scan::Visitor;
 use super::view::ClientView;
@@ -12,18 +13,18 @@ use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-/// Entries on a page unless the caller says.
+/// Entries on a page if the caller gives no limit.
 const DEFAULT_LIMIT: usize = 100;
 const MAX_LIMIT: usize = 1000;
 
-/// How many entries a page has.
+/// Takes the number of entries on a page.
 pub(crate) fn take_limit(params: &mut Params<'_>) -> Result<usize, RpcError> {
-    let what = format!("a whole number, 1 to {MAX_LIMIT}");
-    let limit = params.optional::<usize>("limit", &what)?.unwrap_or(DEFAULT_LIMIT);
-    (1..=MAX_LIMIT).contains(&limit).then_some(limit).ok_or_else(|| RpcError::invalid_member("limit", &what))
+    let expected = format!("a whole number, 1 to {MAX_LIMIT}");
+    let limit = params.optional::<usize>("limit", &expected)?.unwrap_or(DEFAULT_LIMIT);
+    (1..=MAX_LIMIT).contains(&limit).then_some(limit).ok_or_else(|| RpcError::invalid_member("limit", &expected))
 }
 
-/// Leaves a page's worth of a list, and says whether there was more.
+/// Truncates a list to a page. Returns whether it was longer.
 pub(crate) fn truncate<T>(list: &mut Vec<T>, limit: usize) -> bool {
     let has_more = list.len() > limit;
     list.truncate(limit);
@@ -40,7 +41,7 @@ labels! {
 }
 
 impl Sort {
-    /// Stands before its cursors.
+    /// The first character of a cursor in this order.
     fn prefix(self) -> char {
         match self {
             Sort::Oldest => 'o',
@@ -50,10 +51,10 @@ impl Sort {
     }
 }
 
-/// A client's position in an order: by nothing that changes while it is there, and no two have the same.
+/// A client's position in an order: unique, and constant while the client is connected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Position<'a> {
-    /// When it came.
+    /// The time of the connect, in nanoseconds since the process began to measure it.
     nanos: u64,
     presence_key: Cow<'a, str>,
     conn_id: ConnId,
@@ -86,17 +87,18 @@ impl<'a> Position<'a> {
     }
 }
 
-/// One page of a list of clients: keeps those that can still be on it, and the one that would follow.
+/// Collects one page of a list of clients: those that can still be on it, and the one after them.
 pub(crate) struct Page {
     sort: Sort,
     after: Option<Position<'static>>,
     limit: usize,
-    /// The first `limit + 1` of those seen so far, in no order; once there are so many, the last of the order is at the end.
+    /// The first `limit + 1` clients visited so far, unordered, except that once there are as many, the last one of the order
+    /// is at the end.
     clients: Vec<Arc<GatewayClient>>,
 }
 
 impl Page {
-    /// Takes the members that say which page is asked for.
+    /// Takes the params `sort`, `cursor` and `limit`.
     pub(crate) fn take(params: &mut Params<'_>) -> Result<Self, RpcError> {
         let sort = params.checked("sort", "oldest, newest or presence_key", Sort::parse)?.unwrap_or(Sort::Oldest);
         let after = params.cursor(|cursor| Position::parse(cursor, sort))?;
@@ -111,7 +113,7 @@ struct Clients<'a> {
 }
 
 impl Visitor for Page {
-    /// False if it is certainly not on this page.
+    /// Whether the client can be on this page.
     fn matches(&self, client: &GatewayClient) -> bool {
         let position = Position::of(client);
         let last = self.clients.get(self.limit).map(|client| Position::of(client));

@@ -1,47 +1,48 @@
-//! The operators' HTTP as a table: which method of JSON-RPC a request calls, and with which params.
+//! The routes of the admin API: which JSON-RPC method a request calls, and with which params.
 //!
-//! Knows nothing of connections, credentials or answers.
+//! Knows nothing of connections, credentials or responses.
 
 use hyper::Method;
 use serde_json::Value;
 use std::borrow::Cow;
 
-/// What a request asks for.
+/// The call that a request stands for.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Route {
     /// The JSON-RPC method.
     pub method: &'static str,
-    /// Params from path and query: their names, and their values as JSON.
+    /// Params from the path and the query: names, and values as JSON.
     params: Vec<(&'static str, String)>,
-    /// Whether the others are the request's body.
+    /// Whether the request's body has the other params.
     pub has_body: bool,
 }
 
 /// Why a request has no route.
 #[derive(Debug, PartialEq, Eq)]
 pub enum RouteError {
-    /// There is no such path.
+    /// No route has this path.
     NotFound,
-    /// There is, but not for this method; those that there are, as `Allow` lists them.
+    /// The path has no endpoint for this HTTP method; the methods that it has, as the header `Allow` lists them.
     NotAllowed(&'static str),
-    /// The query or the path can't be read, or has a name that isn't known here.
+    /// The path or the query is malformed, or the query has an unknown name.
     Malformed(Cow<'static, str>),
 }
 
-/// A kind of path.
-struct Path {
+/// A path with at most one parameter, and its endpoints.
+struct RoutePattern {
     start: &'static str,
-    /// What stands between start and end is this param.
+    /// The name of the parameter between `start` and `end`; empty if there is none.
     param: &'static str,
     end: &'static str,
-    operations: &'static [AdminRequest],
+    endpoints: &'static [Endpoint],
     allow: &'static str,
 }
 
-struct AdminRequest {
+/// What an HTTP method does at a path.
+struct Endpoint {
     http: &'static str,
     method: &'static str,
-    /// The names that a query may have.
+    /// The names that the query may have, in groups.
     query: &'static [&'static [&'static str]],
     has_body: bool,
 }
@@ -53,83 +54,89 @@ const REASON: &[&str] = &["reason"];
 const CONFIRM: &[&str] = &["confirm"];
 const KEY: &[&str] = &["presence_key"];
 
-/// Those whose values are numbers; all others are texts.
+/// The names whose values are numbers; all others are strings.
 const NUMBERS: &[&str] = &["min_idle_seconds", "min_connected_seconds", "limit"];
 
-/// More specific ones first.
-const PATHS: &[Path] = &[
-    Path::exact(
+/// The routes; the first that matches is taken.
+const ROUTES: &[RoutePattern] = &[
+    RoutePattern::exact(
         "/clients",
         &[
-            AdminRequest::ask("GET", "clients.list", &[FILTER, PAGE, SORT]),
-            AdminRequest::ask("DELETE", "clients.disconnect", &[FILTER, REASON, CONFIRM]),
+            Endpoint::query("GET", "clients.list", &[FILTER, PAGE, SORT]),
+            Endpoint::query("DELETE", "clients.disconnect", &[FILTER, REASON, CONFIRM]),
         ],
         "GET, HEAD, DELETE",
     ),
-    Path::exact("/clients/closed", &[AdminRequest::ask("GET", "clients.closed", &[FILTER, REASON, PAGE])], "GET, HEAD"),
-    Path::exact("/nodes", &[AdminRequest::ask("GET", "node.list", &[KEY, PAGE])], "GET, HEAD"),
-    Path {
+    RoutePattern::exact(
+        "/clients/closed",
+        &[Endpoint::query("GET", "clients.closed", &[FILTER, REASON, PAGE])],
+        "GET, HEAD",
+    ),
+    RoutePattern::exact("/nodes", &[Endpoint::query("GET", "node.list", &[KEY, PAGE])], "GET, HEAD"),
+    RoutePattern {
         start: "/clients/",
         param: "conn_id",
         end: "/messages",
-        operations: &[AdminRequest::tell("clients.send")],
+        endpoints: &[Endpoint::command("clients.send")],
         allow: "POST",
     },
-    Path {
+    RoutePattern {
         start: "/topics/",
         param: "topic",
         end: "/messages",
-        operations: &[AdminRequest::tell("gateway.publish")],
+        endpoints: &[Endpoint::command("gateway.publish")],
         allow: "POST",
     },
-    Path {
+    RoutePattern {
         start: "/nodes/",
         param: "target",
         end: "/invoke",
-        operations: &[AdminRequest::tell("node.invoke")],
+        endpoints: &[Endpoint::command("node.invoke")],
         allow: "POST",
     },
-    Path {
+    RoutePattern {
         start: "/clients/",
         param: "conn_id",
         end: "",
-        operations: &[
-            AdminRequest::ask("GET", "clients.get", &[]),
-            AdminRequest::ask("DELETE", "clients.disconnect", &[REASON]),
+        endpoints: &[
+            Endpoint::query("GET", "clients.get", &[]),
+            Endpoint::query("DELETE", "clients.disconnect", &[REASON]),
         ],
         allow: "GET, HEAD, DELETE",
     },
 ];
 
-impl Path {
-    const fn exact(path: &'static str, operations: &'static [AdminRequest], allow: &'static str) -> Self {
-        Path { start: path, param: "", end: "", operations, allow }
+impl RoutePattern {
+    const fn exact(path: &'static str, endpoints: &'static [Endpoint], allow: &'static str) -> Self {
+        RoutePattern { start: path, param: "", end: "", endpoints, allow }
     }
 
-    /// What stands in the slot of the param.
+    /// The parameter's value if `path` matches; empty for a route without one.
     fn matches<'a>(&self, path: &'a str) -> Option<&'a str> {
         let value = path.strip_prefix(self.start)?.strip_suffix(self.end)?;
         (value.is_empty() == self.param.is_empty()).then_some(value)
     }
 }
 
-impl AdminRequest {
-    const fn ask(http: &'static str, method: &'static str, query: &'static [&'static [&'static str]]) -> Self {
-        AdminRequest { http, method, query, has_body: false }
+impl Endpoint {
+    /// Calls a method whose params are in the path and the query.
+    const fn query(http: &'static str, method: &'static str, query: &'static [&'static [&'static str]]) -> Self {
+        Endpoint { http, method, query, has_body: false }
     }
 
-    const fn tell(method: &'static str) -> Self {
-        AdminRequest { http: "POST", method, query: &[], has_body: true }
+    /// Calls a method with `POST`; its params are in the path and the body.
+    const fn command(method: &'static str) -> Self {
+        Endpoint { http: "POST", method, query: &[], has_body: true }
     }
 }
 
-/// Finds what a request asks for.
+/// Finds the call that a request stands for.
 pub fn route(http: &Method, path: &str, query: &str) -> Result<Route, RouteError> {
-    let found = PATHS.iter().find_map(|known| Some((known, known.matches(path)?)));
+    let found = ROUTES.iter().find_map(|known| Some((known, known.matches(path)?)));
     let (known, value) = found.ok_or(RouteError::NotFound)?;
     let http = if http == Method::HEAD { "GET" } else { http.as_str() };
-    let operation = known.operations.iter().find(|operation| operation.http == http);
-    let operation = operation.ok_or(RouteError::NotAllowed(known.allow))?;
+    let endpoint = known.endpoints.iter().find(|endpoint| endpoint.http == http);
+    let endpoint = endpoint.ok_or(RouteError::NotAllowed(known.allow))?;
     let mut params = Vec::new();
     if !known.param.is_empty() {
         let value = decode(value, false).ok_or(RouteError::Malformed("the path isn't percent-encoded UTF-8".into()))?;
@@ -140,29 +147,31 @@ pub fn route(http: &Method, path: &str, query: &str) -> Result<Route, RouteError
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         let malformed = RouteError::Malformed("the query isn't percent-encoded UTF-8".into());
         let (name, value) = decode(name, true).zip(decode(value, true)).ok_or(malformed)?;
-        let mut names = operation.query.iter().flat_map(|names| names.iter());
+        let mut names = endpoint.query.iter().flat_map(|names| names.iter());
         let name = names.find(|known| **known == name).ok_or_else(|| unknown(&name))?;
         match (*name, &*value) {
-            // As with the others, not even twice the same.
+            // The method rejects duplicates of the other names.
             ("confirm", "true" | "false") if confirm.is_none() => confirm = Some(value == "true"),
-            ("confirm", _) => return Err(RouteError::Malformed("confirm: true or false, once".into())),
+            ("confirm", _) => return Err(RouteError::Malformed("confirm must be true or false, once".into())),
             (name, value) => params.push((name, to_json(name, value))),
         }
     }
-    if operation.query.contains(&CONFIRM) {
+    if endpoint.query.contains(&CONFIRM) {
         params.push(("dry_run", (confirm != Some(true)).to_string()));
     }
-    Ok(Route { method: operation.method, params, has_body: operation.has_body })
+    Ok(Route { method: endpoint.method, params, has_body: endpoint.has_body })
 }
 
 fn unknown(name: &str) -> RouteError {
-    /// Bytes of it that are shown.
-    const SHOWN: usize = 64;
-    RouteError::Malformed(format!("{}: unknown in this query", &name[..name.floor_char_boundary(SHOWN)]).into())
+    /// Bytes of the name that the message repeats.
+    const MAX_ECHOED: usize = 64;
+    RouteError::Malformed(
+        format!("{}: unknown name in the query", &name[..name.floor_char_boundary(MAX_ECHOED)]).into(),
+    )
 }
 
 impl Route {
-    /// All params as a JSON object, with the members of the body, which is one too, or empty.
+    /// All params as a JSON object: those of the route, and the members of the body, which must be an object or empty.
     pub fn params(&self, body: &str) -> Option<String> {
         let members = self.params.iter().map(|(name, value)| format!(r#""{name}":{value}"#));
         let mut members = members.collect::<Vec<_>>().join(",");
@@ -178,7 +187,7 @@ impl Route {
     }
 }
 
-/// A query's value as JSON; what should be a number and isn't is a string, which the method will not take.
+/// A value of the query as JSON. An invalid number becomes a string, which the method rejects.
 fn to_json(name: &str, value: &str) -> String {
     match value.parse::<serde_json::Number>() {
         Ok(number) if NUMBERS.contains(&name) => number.to_string(),
@@ -186,7 +195,7 @@ fn to_json(name: &str, value: &str) -> String {
     }
 }
 
-/// Undoes percent-encoding (RFC 3986, section 2.1), and in queries the plus signs of forms.
+/// Decodes percent-encoding (RFC 3986, section 2.1), and in a query `+` for a space (HTML forms).
 fn decode(text: &str, is_query: bool) -> Option<Cow<'_, str>> {
     if !text.contains(['%', '+']) {
         return Some(text.into());
@@ -216,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_and_queries_are_methods_and_params() {
+    fn routes_give_methods_and_params() {
         let (get, delete, post) = (Method::GET, Method::DELETE, Method::POST);
         #[rustfmt::skip]
         let cases = [
@@ -240,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_route_is_told_why() {
+    fn request_without_a_route_gets_the_reason() {
         let get = |path, query| route(&Method::GET, path, query).unwrap_err();
         for path in ["/", "/client", "/clients/", "/topics//messages", "/nodes/", "/nodes/x", "/topics/x", "/clientsx"]
         {

@@ -13,6 +13,9 @@ pub struct Plan {
     pub starts: usize,
     /// Rounds of timed workloads. Memory varies little, and is measured once.
     pub rounds: usize,
+    /// Rounds of the workloads that are compared closely with the floor. The cost of a message depends by a third on where
+    /// a process's memory happens to be, and each round starts new processes.
+    pub floor_rounds: usize,
     /// Length of a timed measurement in seconds.
     pub seconds: f64,
     /// Length of the unmeasured part before it in seconds.
@@ -58,6 +61,7 @@ impl Plan {
             quick: false,
             starts: 20,
             rounds: 3,
+            floor_rounds: 5,
             seconds: 2.5,
             warmup: 0.5,
             held: 19_000,
@@ -77,6 +81,7 @@ impl Plan {
             quick: true,
             starts: 10,
             rounds: 3,
+            floor_rounds: 7,
             seconds: 0.6,
             warmup: 0.2,
             held: 10_000,

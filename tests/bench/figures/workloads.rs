@@ -84,6 +84,8 @@ pub fn all(plan: &Plan) -> Vec<Workload> {
 const ECHO_BOUND: Bound = AtLeast(0.95);
 /// The gateway's CPU time for each delivery, relative to the floor's.
 const FANOUT_BOUND: Bound = AtMost(1.15);
+/// Handshakes: the same.
+const HANDSHAKE_BOUND: Bound = AtMost(1.15);
 /// The gateway's memory for each connection, relative to that of other products.
 const IDLE_BOUND: Bound = AtMost(0.25);
 
@@ -173,6 +175,7 @@ fn echo(plan: &Plan, connections: usize) -> Workload {
     // A worker's queue holds 256 tasks: with 1,000 connections it shows whether some clients are served less often.
     let p99_bounds: &[_] = if connections == 1000 { &[(Predecessor, AtMost(0.5))] } else { &[] };
     Workload {
+        rounds: plan.floor_rounds,
         figures: echo_figures(&[(Floor, ECHO_BOUND)], p99_bounds),
         ..timed(plan, name, Echo, "echo", connections)
     }
@@ -202,6 +205,7 @@ fn fanout(plan: &Plan) -> Workload {
     let round = Figure::new("until all have received it", "µs", "/round_microseconds/median");
     Workload {
         options: format!("--rounds {}", plan.broadcasts),
+        rounds: plan.floor_rounds,
         servers: servers.to_vec(),
         figures: vec![cpu, round],
         ..timed(plan, name, Echo, "fanout", plan.receivers)
@@ -232,7 +236,7 @@ fn handshakes(plan: &Plan) -> Workload {
     let workload = timed(plan, "connect, handshake, close".to_owned(), Rpc, "handshake", 32);
     let cpu = Figure::new("CPU for each", "µs", "/server_cpu_microseconds_per_handshake");
     let rate = Figure::new("handshakes for each second", "", "/handshakes_per_second");
-    Workload { figures: vec![cpu.bound(Predecessor, AtMost(0.75)), rate], ..workload }
+    Workload { figures: vec![cpu.bound(Floor, HANDSHAKE_BOUND), rate], ..workload }
 }
 
 /// The load generator sleeps here while nothing happens, so that waking it is part of each ping's cost.
