@@ -84,7 +84,7 @@ pub fn all(plan: &Plan) -> Vec<Workload> {
 const ECHO_BOUND: Bound = AtLeast(0.95);
 /// The gateway's CPU time for each delivery, relative to the floor's.
 const FANOUT_BOUND: Bound = AtMost(1.15);
-/// Handshakes: the same.
+/// The gateway's CPU time for each handshake, relative to the floor's.
 const HANDSHAKE_BOUND: Bound = AtMost(1.15);
 /// The gateway's memory for each connection, relative to that of other products.
 const IDLE_BOUND: Bound = AtMost(0.25);

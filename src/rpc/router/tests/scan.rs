@@ -116,13 +116,13 @@ async fn cancelled_call_over_http_has_no_effect_and_a_finished_one_has_all() {
         yield_now().await;
         let mut call = router.call(&auth, method, &params(value));
         assert!(poll_once(call.result.as_mut()).is_pending(), "{method} doesn't yield");
-        call.result
+        call
     };
     let page = begin("clients.list", json!({"limit": 1000})).await;
     // Meanwhile a client of the page disconnects, and another one connects.
     drop(clients.swap_remove(999));
     clients.push(router.state.registry.on_connect(GatewayClient::unconnected(AuthInfo::new("late", Role::Node, []))));
-    let page = success(page.await);
+    let page = success(page.result.await);
     let listed: HashSet<_> =
         page["clients"].as_array().unwrap().iter().map(|client| client["conn_id"].clone()).collect();
     let id = |client: &Registration| json!(client.conn_id.to_string());
@@ -134,10 +134,10 @@ async fn cancelled_call_over_http_has_no_effect_and_a_finished_one_has_all() {
         drop(begin(method, value).await);
         assert!(clients.iter().all(is_untouched), "{method} was cancelled");
     }
-    assert_eq!(success(begin("clients.send", send).await.await), json!({"queued": MANY}));
+    assert_eq!(success(begin("clients.send", send).await.result.await), json!({"queued": MANY}));
     assert!(clients.iter().all(|client| client.outbox.queued().len() == 1));
     for dry_run in [true, false] {
-        let result = begin("clients.disconnect", json!({"role": "node", "dry_run": dry_run})).await.await;
+        let result = begin("clients.disconnect", json!({"role": "node", "dry_run": dry_run})).await.result.await;
         let disconnected = if dry_run { 0 } else { MANY };
         assert_eq!(success(result), json!({"matched": MANY, "disconnected": disconnected, "dry_run": dry_run}));
         assert!(clients.iter().all(|client| client.close_reason().is_some() != dry_run));
