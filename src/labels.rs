@@ -19,7 +19,7 @@ pub trait Label: Copy + 'static {
 
 /// Declares an enum with a label for each variant, and if need be a second constant that a method returns:
 ///
-/// ```ignore
+/// ```text
 /// labels! {
 ///     /// Why it ended.
 ///     pub enum Reason {

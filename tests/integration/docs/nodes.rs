@@ -16,14 +16,14 @@ fn source(language: &str) -> &'static str {
 }
 
 /// A directory with a node's program, and its token.
-struct Workplace(tempfile::TempDir);
+struct WorkDir(tempfile::TempDir);
 
-impl Workplace {
-    fn new(file: &str, source: &str) -> Workplace {
+impl WorkDir {
+    fn new(file: &str, source: &str) -> WorkDir {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join(file), source).unwrap();
         std::fs::write(dir.path().join("kitchen-pi.token"), "node-token\n").unwrap();
-        Workplace(dir)
+        WorkDir(dir)
     }
 
     fn path(&self) -> &Path {
@@ -68,10 +68,10 @@ fn wait_until_announced(gateway: &Gateway, node: &Process) {
 }
 
 /// Checks a node's duties. `command` is given the address and the file with the token.
-fn check(mut command: Command, workplace: &Workplace) {
+fn check(mut command: Command, work_dir: &WorkDir) {
     let first = gateway(0);
     let addr = first.addr();
-    command.current_dir(workplace.path()).arg(format!("ws://{addr}/ws")).arg("kitchen-pi.token");
+    command.current_dir(work_dir.path()).arg(format!("ws://{addr}/ws")).arg("kitchen-pi.token");
     let mut node = Process::start(&mut command);
     wait_until_announced(&first, &node);
     let invoke = |body: Value| request(&first, "POST", "/nodes/node:kitchen-pi/invoke", &body.to_string());
@@ -90,22 +90,22 @@ fn check(mut command: Command, workplace: &Workplace) {
 #[test]
 fn python_node_answers_announces_again_and_stops_when_kicked() {
     let (Some(python), Some(_)) = (tools::require("python3"), tools::require("websockets")) else { return };
-    let workplace = Workplace::new("node.py", source("python"));
+    let work_dir = WorkDir::new("node.py", source("python"));
     let mut command = Command::new(python);
     // A short pause after a connect that failed, and no proxy for this machine.
     command.arg("node.py").env("PYTHONPATH", tools::python_packages());
     command.env("WEBSOCKETS_BACKOFF_INITIAL_DELAY", "0.1").env("no_proxy", "127.0.0.1");
-    check(command, &workplace);
+    check(command, &work_dir);
 }
 
 #[test]
 fn javascript_node_answers_announces_again_and_stops_when_kicked() {
     let (Some(node), Some(_)) = (tools::require("node"), tools::require("ws")) else { return };
-    let workplace = Workplace::new("node.mjs", source("js"));
-    std::os::unix::fs::symlink(tools::node_packages(), workplace.path().join("node_modules")).unwrap();
+    let work_dir = WorkDir::new("node.mjs", source("js"));
+    std::os::unix::fs::symlink(tools::node_packages(), work_dir.path().join("node_modules")).unwrap();
     let mut command = Command::new(node);
     command.arg("node.mjs");
-    check(command, &workplace);
+    check(command, &work_dir);
 }
 
 /// Builds the example with the profile of the gateway under test.
@@ -122,6 +122,6 @@ fn build_example() -> PathBuf {
 #[test]
 fn rust_node_answers_announces_again_and_stops_when_kicked() {
     assert_eq!(source("rust"), include_str!("../../examples/node.rs"), "tests/examples/node.rs isn't the README's");
-    let workplace = Workplace::new("node.rs", "");
-    check(Command::new(build_example()), &workplace);
+    let work_dir = WorkDir::new("node.rs", "");
+    check(Command::new(build_example()), &work_dir);
 }
