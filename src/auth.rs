@@ -1,20 +1,20 @@
-//! Authentication: checks credentials, and gives clients an identity with a role and scopes.
+//! Authentication: checks credentials, and returns an identity with a role and scopes.
 //!
-//! Knows nothing of HTTP, files or connections. Secrets are held and compared as SHA-256 digests only.
+//! Independent of HTTP, files and connections. Secrets are stored and compared only as SHA-256 digests.
 
 use sha2::{Digest, Sha256};
 use std::fmt;
 use std::sync::Arc;
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 
-/// The role of a client: it selects the presence policy and the count of a client.
+/// A client's role: it selects the presence policy, and the count that includes the client.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
-    /// `operator`: a person, a command line, a web page.
+    /// `operator`: a person, a script, a web page.
     Operator,
     /// `node`: a device, an agent, a server.
     Node,
-    /// Any other configured role; its clients are included in the total count only.
+    /// Any other role; its clients count only in the total.
     Other(Arc<str>),
 }
 
@@ -45,16 +45,16 @@ impl fmt::Display for Role {
     }
 }
 
-/// An authenticated identity. All connections of a credential share one.
+/// An authenticated identity, shared by all connections with the same credential.
 #[derive(Debug, PartialEq, Eq)]
 pub struct AuthInfo {
     /// The credential's name, such as `alice` or `kitchen-pi`.
     pub name: Arc<str>,
     /// The credential's role.
     pub role: Role,
-    /// The scopes it was granted; `*` includes all others.
+    /// The granted scopes; `*` includes all others.
     pub scopes: Arc<[Box<str>]>,
-    /// `role:name`, by which presence and `node.invoke` find its connections.
+    /// `role:name`, the key by which presence and `node.invoke` find the connections.
     pub presence_key: Arc<str>,
 }
 
@@ -65,7 +65,7 @@ impl AuthInfo {
         AuthInfo { name: name.into(), role, scopes: scopes.into_iter().collect(), presence_key }
     }
 
-    /// Whether it was granted a scope, by name or by `*`.
+    /// Whether `scope` was granted, by name or by `*`.
     pub fn has_scope(&self, scope: &str) -> bool {
         self.scopes.iter().any(|granted| **granted == *scope || &**granted == "*")
     }
@@ -76,7 +76,7 @@ impl AuthInfo {
     }
 }
 
-/// The SHA-256 of a secret. Its `Debug` doesn't show it.
+/// The SHA-256 digest of a secret; `Debug` hides it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SecretDigest([u8; 32]);
 
@@ -92,7 +92,7 @@ impl SecretDigest {
         Some(SecretDigest(bytes.try_into().ok()?))
     }
 
-    /// Formats 64 lower-case hexadecimal digits.
+    /// Formats the digest as 64 lower-case hexadecimal digits.
     pub fn to_hex(self) -> String {
         data_encoding::HEXLOWER.encode(&self.0)
     }
@@ -108,7 +108,7 @@ impl fmt::Debug for SecretDigest {
     }
 }
 
-/// A configured identity with its secret.
+/// A configured identity with the digest of its secret.
 #[derive(Clone, Debug)]
 pub struct Credential {
     /// The identity of a client that sends the secret.
@@ -125,7 +125,7 @@ pub enum Credentials<'a> {
     Token(&'a [u8]),
     /// A name with its password, from `Authorization: Basic`.
     Password {
-        /// The text ahead of the first colon.
+        /// The text before the first colon.
         name: &'a str,
         /// All bytes after the first colon.
         password: &'a [u8],
@@ -137,9 +137,9 @@ pub enum Credentials<'a> {
 pub enum Authenticator {
     /// No authentication: every client is this identity, [`AuthInfo::anonymous`].
     None(Arc<AuthInfo>),
-    /// By a token, which identifies its credential alone.
+    /// A token, which identifies its credential without a name.
     Token(Vec<Credential>),
-    /// By a name and its password.
+    /// A name with its password.
     Password(Vec<Credential>),
 }
 
@@ -179,11 +179,11 @@ impl Authenticator {
         }
     }
 
-    /// Returns the identity that the credentials prove; `None` if they are of another mode, or the name is unknown, or
-    /// the secret is wrong.
+    /// Returns the identity of valid credentials; `None` if they are of another mode, the name is unknown, or the
+    /// secret is wrong.
     ///
-    /// A wrong name takes as long as a wrong secret: all credentials are compared in constant time, whether one matches
-    /// or not.
+    /// An unknown name takes about as long as a wrong secret: every digest is compared, in constant time. Names, which
+    /// aren't secret, are compared with `==`.
     pub fn authenticate(&self, credentials: &Credentials<'_>) -> Option<Arc<AuthInfo>> {
         match (self, credentials) {
             (Authenticator::None(anonymous), _) => Some(anonymous.clone()),
@@ -207,11 +207,10 @@ fn find_credential(credentials: &[Credential], name: Option<&str>, secret: &[u8]
     credentials.get(found as usize).map(|credential| credential.info.clone())
 }
 
-/// Creates a token: 32 random bytes in base64url, which are 43 characters, all of them allowed in a header and in a
-/// subprotocol's name.
+/// Creates a token: 32 random bytes as 43 base64url characters, all valid in a header and in a subprotocol's name.
 ///
 /// # Errors
-/// The operating system's, if its random generator fails.
+/// If the operating system's random generator fails.
 pub fn new_token() -> std::io::Result<String> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).map_err(std::io::Error::other)?;

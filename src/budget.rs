@@ -1,12 +1,12 @@
-//! The coop budget of the current task: work is charged to it, so that other tasks run in between.
+//! Charging work to the current task's coop budget, so that long loops yield to other tasks.
 
 use std::task::{Context, Poll, Waker};
 use tokio::task::coop;
 
-/// Visits of clients that take as long as one write to a socket.
+/// The number of visits that cost as much as one write to a socket.
 const VISITS_PER_WRITE: usize = 64;
 
-/// Charges `visits` to the current task: each is one client examined, or one message enqueued.
+/// Charges the current task for `visits`. A visit is one client examined or one message enqueued.
 pub fn charge(visits: usize) {
     for _ in 0..visits.div_ceil(VISITS_PER_WRITE) {
         if !try_take() {
@@ -15,10 +15,10 @@ pub fn charge(visits: usize) {
     }
 }
 
-/// Takes the budget of one write to a socket. Returns whether the current task had that much left; outside a task it
-/// always has.
+/// Takes one unit of budget, for one write to a socket. Returns whether the current task had one left; always true
+/// outside a task.
 pub fn try_take() -> bool {
-    // With nothing left, `poll_proceed` would call the waker, and this one wakes no task.
+    // Without budget, `poll_proceed` would only defer a call of the no-op waker.
     if is_spent() {
         return false;
     }
@@ -31,7 +31,7 @@ pub fn try_take() -> bool {
     }
 }
 
-/// Whether the current task has used up its budget and should yield; outside a task it never has.
+/// Whether the current task has used up its budget and should yield; always false outside a task.
 pub fn is_spent() -> bool {
     !coop::has_budget_remaining()
 }

@@ -1,4 +1,4 @@
-//! The command line: flags, subcommands, and the configuration that they give.
+//! The command line: flags, the `token` subcommand, and loading the configuration.
 
 use crate::auth::{SecretDigest, new_token};
 use crate::config::{
@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 /// The configuration file that is used if it exists and `--config` isn't given.
 pub(crate) const DEFAULT_FILE: &str = "/etc/aisopod-gateway/config.toml";
 
-/// `EX_USAGE`, `EX_SOFTWARE` and `EX_CONFIG` of sysexits(3).
+// Exit codes of sysexits(3).
 const EX_USAGE: u8 = 64;
 const EX_SOFTWARE: u8 = 70;
 const EX_CONFIG: u8 = 78;
@@ -32,10 +32,10 @@ options:
   -V, --version        print the version
   -h, --help           print this help
 
-token prints a new random token, which is stored nowhere, and the lines for the configuration that accept it.
+token prints a new random token, which isn't stored, and its [[auth.credentials]] block for the configuration.
 ";
 
-/// What the command line tells the program to do.
+/// The action that the command line requests.
 pub enum Command {
     /// Run the gateway.
     Run(Box<Config>),
@@ -43,7 +43,7 @@ pub enum Command {
     Check {
         /// The configuration.
         config: Box<Config>,
-        /// Whether it was read from a file; otherwise it has the defaults.
+        /// Whether it was loaded from a file; otherwise it has the defaults.
         from_file: bool,
     },
     /// Print a text to standard output and exit successfully.
@@ -52,7 +52,7 @@ pub enum Command {
     Fail {
         /// The exit code.
         code: u8,
-        /// One or more lines, without a line end.
+        /// One or more lines, without a trailing newline.
         message: String,
     },
 }
@@ -86,7 +86,7 @@ fn parse_flags(parser: &mut Parser) -> Result<Command, lexopt::Error> {
 }
 
 fn usage_error(error: &lexopt::Error) -> Command {
-    Command::Fail { code: EX_USAGE, message: format!("aisopod-gateway: {error}; --help shows what is allowed") }
+    Command::Fail { code: EX_USAGE, message: format!("aisopod-gateway: {error}; see --help") }
 }
 
 #[derive(Default, PartialEq)]
@@ -108,7 +108,7 @@ impl Flags {
         }
     }
 
-    /// Loads the file, or the defaults without one, and applies the flags. Reports all problems of both.
+    /// Loads the file, or else the defaults, and applies the flags. Reports the problems of both.
     fn load_config(&self, file: Option<&Path>) -> Result<Config, ConfigError> {
         let descriptors = descriptor_limit();
         let mut problems = Vec::new();
@@ -152,7 +152,7 @@ impl Flags {
     }
 }
 
-/// The defaults, with the addresses of the command line if there are any.
+/// The defaults; `listen` replaces theirs unless it is empty.
 fn default_config(descriptors: usize, listen: Vec<ListenAddr>) -> Result<Config, ConfigError> {
     let mut config = Config::new(descriptors);
     if !listen.is_empty() {
@@ -175,7 +175,7 @@ fn token_command(parser: &mut Parser) -> Result<Command, lexopt::Error> {
     })
 }
 
-/// What a new token is for. All texts are checked: they need no escaping in TOML.
+/// The flags of `token`, validated: they need no escaping in TOML.
 struct TokenFlags {
     name: String,
     role: String,
@@ -197,10 +197,10 @@ fn parse_token_flags(parser: &mut Parser) -> Result<Option<TokenFlags>, lexopt::
             other => return Err(other.unexpected()),
         }
     }
-    Ok(Some(TokenFlags { name: required_word("--name", name)?, role: required_word("--role", role)?, scopes }))
+    Ok(Some(TokenFlags { name: required_name("--name", name)?, role: required_name("--role", role)?, scopes }))
 }
 
-fn required_word(flag: &str, value: Option<String>) -> Result<String, lexopt::Error> {
+fn required_name(flag: &str, value: Option<String>) -> Result<String, lexopt::Error> {
     match value {
         None => Err(format!("token needs {flag}").into()),
         Some(text) if is_name(&text) => Ok(text),
@@ -212,7 +212,7 @@ fn token_text(token: &str, TokenFlags { name, role, scopes }: &TokenFlags) -> St
     let scopes = scopes.iter().map(|scope| format!("\"{scope}\"")).collect::<Vec<_>>().join(", ");
     let digest = SecretDigest::of(token.as_bytes()).to_hex();
     format!(
-        "# The token, shown only this once; give it to {name}:\n\
+        "# The token, which isn't shown again; give it to {name}:\n\
          {token}\n\
          \n\
          # For the configuration, with auth.mode = \"token\":\n\
@@ -237,7 +237,7 @@ mod tests {
         for (short, long) in [("-h", "--help"), ("-V", "--version")] {
             match (parse(&[short]), parse(&[long])) {
                 (Command::Print(short), Command::Print(long)) => assert_eq!(short, long),
-                _ => panic!("{short} prints something else than {long}"),
+                _ => panic!("{short} and {long} differ"),
             }
         }
         for flag in ["-c", "--config"] {
@@ -250,14 +250,14 @@ mod tests {
     }
 
     #[test]
-    fn duplicate_listen_flag_is_named() {
+    fn duplicate_listen_flag_is_reported() {
         let flags = Flags { listen: vec!["[::1]:80".to_owned(), "[::1]:80".to_owned()], ..Flags::default() };
         let error = flags.load_config(None).unwrap_err();
         assert_eq!(error.to_string(), "--listen: duplicate address \"[::1]:80\"");
     }
 
     #[test]
-    fn exposed_listen_flag_without_a_file_names_the_token_command() {
+    fn exposed_listen_flag_without_a_file_suggests_the_token_command() {
         let flags = Flags { listen: vec!["0.0.0.0:80".to_owned()], ..Flags::default() };
         let message = flags.load_config(None).unwrap_err().to_string();
         assert!(message.starts_with("--listen: listen \"0.0.0.0:80\" can be reached from other machines"), "{message}");
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn check_knows_whether_there_was_a_file() {
+    fn check_reports_whether_a_file_was_loaded() {
         let file = tempfile::NamedTempFile::new().unwrap();
         match parse(&["--check", "-c", file.path().to_str().unwrap()]) {
             Command::Check { from_file, .. } => assert!(from_file),

@@ -3,10 +3,10 @@
 use std::sync::LazyLock;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// The time of timestamp 0.
+/// The instant of timestamp 0.
 static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 
-/// A point in time in 8 bytes: nanoseconds since the first use in this process. Monotonic, like [`Instant`].
+/// A point in time in 8 bytes: nanoseconds since this process first used the clock. Monotonic, like [`Instant`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Timestamp(u64);
 
@@ -26,7 +26,7 @@ impl Timestamp {
         self.0 / 1_000_000_000
     }
 
-    /// The time since then; zero if it is in the future.
+    /// The time since this timestamp; zero if it is in the future.
     pub fn elapsed(self) -> Duration {
         Duration::from_nanos(Self::now().0.saturating_sub(self.0))
     }
@@ -36,14 +36,14 @@ impl Timestamp {
         *START + Duration::from_nanos(self.0)
     }
 
-    /// The same point in time by the system clock. It is computed from the clock's current value, so it moves when the clock
-    /// is set.
+    /// The same point in time by the system clock. The result is computed from the clock's current value, so it changes
+    /// when the clock is set.
     pub fn to_system_time(self) -> SystemTime {
         SystemTime::now() - self.elapsed()
     }
 }
 
-/// Formats a time as RFC 3339 in UTC, with milliseconds. Times before 1970 are shown as its beginning.
+/// Formats a time as RFC 3339 in UTC, with milliseconds. Times before 1970 are formatted as 1970-01-01.
 pub fn rfc_3339(time: SystemTime) -> String {
     let since_epoch = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     let (days, seconds) = (since_epoch.as_secs() / 86_400, since_epoch.as_secs() % 86_400);

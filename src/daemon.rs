@@ -1,4 +1,4 @@
-//! The daemon around the library's gateway: log, listeners, signals, service manager.
+//! The daemon: runs a gateway with logging, listeners, signal handling and systemd notifications.
 
 use crate::auth::{Credential, Role};
 use crate::cli::{self, Command, DEFAULT_FILE};
@@ -12,13 +12,17 @@ use crate::{logging, systemd};
 use log::{error, info, warn};
 use std::io::{self, Write, stderr, stdout};
 use std::process::ExitCode;
+use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
+
+/// The time between two updates of the client counts in `systemctl status`.
+const STATUS_INTERVAL: Duration = Duration::from_secs(5);
 
 /// `EX_IOERR` of sysexits(3).
 const EX_IOERR: u8 = 74;
 
-/// Carries out the command line, and returns the exit code.
+/// Runs the program, and returns its exit code.
 pub fn main() -> ExitCode {
     match cli::parse() {
         Command::Run(config) => run(*config),
@@ -32,7 +36,7 @@ pub fn main() -> ExitCode {
 fn check_report(config: &Config, from_file: bool) -> String {
     let mut report = String::new();
     if !from_file {
-        report += &format!("no --config, and no {DEFAULT_FILE}: these are the defaults\n");
+        report += &format!("checked the defaults: no --config, and no {DEFAULT_FILE}\n");
     }
     for warning in config_warnings(config) {
         report += &format!("warning: {warning}\n");
@@ -80,7 +84,7 @@ async fn serve(config: Config) -> io::Result<()> {
     let gateway = Gateway::new(config);
     let (stop, shutdown) = watch::channel(Shutdown::No);
     tokio::spawn(stop_on_signals(signals, stop));
-    let notifier = tokio::spawn(notify_status(gateway.clone()));
+    let notifier = tokio::spawn(notify_systemd(gateway.clone()));
     let drained = gateway.run(listeners, shutdown).await;
     notifier.abort();
     info!("stopped closed={} aborted={}", drained.closed, drained.aborted);
@@ -102,11 +106,11 @@ fn log_startup(config: &Config, listeners: &[Listener], admin_listeners: &[Liste
         info!("listening addr={}", listener.addr());
     }
     for listener in admin_listeners {
-        info!("listening for=operators addr={}", listener.addr());
+        info!("listening role=admin addr={}", listener.addr());
     }
 }
 
-/// Settings that are valid but probably a mistake.
+/// Warnings about settings that are valid but probably mistakes.
 fn config_warnings(config: &Config) -> Vec<String> {
     let mut warnings = Vec::new();
     let is_exposed = !config.listen.iter().chain(&config.ops.listen).all(ListenAddr::is_local);
@@ -128,7 +132,7 @@ fn config_warnings(config: &Config) -> Vec<String> {
     warnings
 }
 
-/// Warns of scopes that no method needs, and of a role that is probably misspelt.
+/// Warnings about unknown scopes and a probably misspelt role.
 fn credential_warnings(credential: &Credential) -> Vec<String> {
     let name = &credential.info.name;
     let mut warnings = Vec::new();
@@ -145,21 +149,29 @@ fn credential_warnings(credential: &Credential) -> Vec<String> {
     warnings
 }
 
-/// Reports readiness and client counts to the service manager until it is aborted.
-async fn notify_status(gateway: Gateway) {
+/// Notifies systemd that the gateway is ready, and of the client counts whenever they have changed; never returns.
+async fn notify_systemd(gateway: Gateway) {
     systemd::ready();
-    systemd::report_status(gateway.registry()).await;
+    let mut shown = None;
+    loop {
+        let counts = gateway.registry().health_snapshot();
+        if shown.replace(counts) != Some(counts) {
+            let (total, operators, nodes) = (counts.total_connections, counts.operators, counts.nodes);
+            systemd::status(&format!("{total} clients: {operators} operators, {nodes} nodes"));
+        }
+        tokio::time::sleep(STATUS_INTERVAL).await;
+    }
 }
 
 /// The first signal starts a drain, the second aborts it.
 async fn stop_on_signals([mut terminate, mut interrupt]: [Signal; 2], stop: watch::Sender<Shutdown>) {
-    for (shutdown, how) in [(Shutdown::Drain, "drain"), (Shutdown::Now, "now")] {
+    for (shutdown, mode) in [(Shutdown::Drain, "drain"), (Shutdown::Now, "now")] {
         let signal = tokio::select! {
             _ = terminate.recv() => "TERM",
             _ = interrupt.recv() => "INT",
         };
         systemd::stopping();
-        info!("stopping signal={signal} how={how}");
+        info!("stopping signal={signal} mode={mode}");
         stop.send_replace(shutdown);
     }
     // Keeps the channel open while the shutdown continues.
@@ -180,15 +192,15 @@ mod tests {
     }
 
     #[test]
-    fn check_without_a_file_says_that_these_are_the_defaults() {
+    fn check_without_a_file_reports_that_it_checked_the_defaults() {
         let valid = "the configuration is valid\n";
         assert_eq!(check_report(&Config::new(1024), true), valid);
-        let notice = "no --config, and no /etc/aisopod-gateway/config.toml: these are the defaults\n";
+        let notice = "checked the defaults: no --config, and no /etc/aisopod-gateway/config.toml\n";
         assert_eq!(check_report(&Config::new(1024), false), format!("{notice}{valid}"));
     }
 
     #[test]
-    fn misspelt_scopes_and_roles_are_warned_of_with_a_suggestion() {
+    fn misspelt_scopes_and_roles_get_a_warning_with_a_suggestion() {
         assert_eq!(
             config_warnings(&with_credential("nodes", &["client:read", "clients:write", "*", "reports"])),
             [
@@ -201,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn presence_policy_of_an_unused_role_is_warned_of() {
+    fn presence_policy_of_an_unused_role_gets_a_warning() {
         let policies = ["nodes", "probes", "camera", "node"].map(|role| (role.into(), PresencePolicy::Reject));
         let config = Config { presence: PresencePolicies(policies.into()), ..with_credential("probe", &[]) };
         assert_eq!(
@@ -215,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn exposed_address_without_credentials_is_warned_of() {
+    fn exposed_address_without_credentials_gets_a_warning() {
         let exposed = vec![ListenAddr::Tcp(([0, 0, 0, 0], 80).into())];
         let config = Config { listen: exposed, allow_insecure: true, ..Config::new(1024) };
         let warnings = config_warnings(&config);

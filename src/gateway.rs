@@ -1,4 +1,4 @@
-//! A WebSocket gateway: built from a configuration, it serves its listeners until shutdown.
+//! The public handle of a gateway.
 
 use crate::client::Handler;
 use crate::config::Config;
@@ -25,8 +25,8 @@ impl Gateway {
         Gateway { state: ServerState::with_router(config) }
     }
 
-    /// A gateway that passes its clients' messages to a handler of your own, which is built with the registry that
-    /// holds the clients. It serves `/status` and the health checks, but no admin API.
+    /// A gateway that passes messages to the [`Handler`] that `handler` builds from the client registry. It serves
+    /// `/status` and the health checks, but no admin API.
     pub fn with_handler(config: Config, handler: impl FnOnce(Arc<ClientRegistry>) -> Arc<dyn Handler>) -> Self {
         Gateway { state: ServerState::with_handler(config, handler) }
     }
@@ -41,14 +41,14 @@ impl Gateway {
         self.state.status()
     }
 
-    /// Serves the listeners until `shutdown` says otherwise, and then drains: every client gets a close frame with
-    /// code 1012, paced over `shutdown.drain_timeout`; those that don't answer it in time are aborted.
+    /// Serves the listeners until `shutdown` requests a shutdown or its sender is dropped, and then drains: every
+    /// client gets a close frame with code 1012, spread over at most three quarters of `shutdown.drain_timeout`;
+    /// clients that don't answer it in time are aborted.
     ///
-    /// It binds nothing and handles no signal. A gateway runs once. Dropping this future stops accepting; the clients
-    /// end with the runtime of their tasks.
+    /// Call this once for each gateway. Dropping the future stops accepting; connected clients stay until the runtime
+    /// shuts down.
     pub async fn run(self, listeners: Vec<Listener>, mut shutdown: watch::Receiver<Shutdown>) -> DrainReport {
         let state = self.state;
-        state.lifecycle.set(Phase::Running);
         let heartbeat = state.heartbeat.clone();
         let mut background = JoinSet::new();
         background.spawn(async move { heartbeat.run().await });
@@ -60,7 +60,7 @@ impl Gateway {
             }
             accept_loops.spawn(accept_loop(state.clone(), listener));
         }
-        // An error means that the sender was dropped: no one can request a shutdown any more, so drain now.
+        // An error means that the sender was dropped: no shutdown can be requested any more, so drain now.
         let _ = shutdown.wait_for(|requested| *requested > Shutdown::No).await;
         state.lifecycle.set(Phase::Draining);
         accept_loops.shutdown().await;

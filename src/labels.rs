@@ -1,6 +1,6 @@
 //! The `labels!` macro: enums whose variants each have one label, the same in logs, JSON and metrics.
 
-/// An enum that [`labels!`] declares.
+/// An enum declared by [`labels!`].
 pub trait Label: Copy + 'static {
     /// Every variant, in the order of declaration.
     const ALL: &'static [Self];
@@ -17,7 +17,7 @@ pub trait Label: Copy + 'static {
     }
 }
 
-/// Declares an enum with a label for each variant, and if need be a second constant that a method returns:
+/// Declares an enum with a label for each variant, and optionally a method that returns another constant for each:
 ///
 /// ```text
 /// labels! {

@@ -1,8 +1,8 @@
-//! A WebSocket gateway: it holds the connections of *operators* (people, command lines, web pages) and *nodes* (devices,
-//! agents, servers), knows which clients are connected, keeps them alive, and carries JSON-RPC 2.0 between them.
+//! A WebSocket gateway: it accepts the connections of *operators* (people, scripts, web pages) and *nodes* (devices,
+//! agents, servers), tracks which are connected, pings them, and routes JSON-RPC 2.0 messages between them.
 //!
-//! The daemon is a thin `main` over this library. Tests and programs of your own can run a [`Gateway`] too: the library
-//! binds no address, handles no signal and sets up no log by itself.
+//! The daemon is a thin `main` over this library. Other programs can embed a [`Gateway`]: it binds no address, handles
+//! no signal and sets up no logging by itself.
 //!
 //! ```no_run
 //! use aisopod_gateway::{Gateway, Listener, Shutdown, config::Config};
@@ -18,23 +18,23 @@
 //! # }
 //! ```
 //!
-//! The modules, from the top; imports point down this table, never up:
+//! The modules by layer; outside of tests, each imports only from its own row and the rows below:
 //!
 //! | module | subject |
 //! | --- | --- |
-//! | `cli`, `daemon` | the program: flags, log, listeners, signals, service manager |
+//! | `cli`, `daemon`, `systemd` | the program: flags, logging, listeners, signals, service manager |
 //! | `gateway` | [`Gateway`]: built from a configuration, runs until shutdown |
 //! | `server` | from an accepted socket to a session; `server::admin` is the admin API over HTTP |
-//! | `rpc` | JSON-RPC 2.0: protocol, methods, events, queries, calls of nodes |
-//! | `http` | requests and responses without a gateway: handshake, credentials, origins, errors |
-//! | `session` | one client's read loop; its close |
+//! | `rpc` | JSON-RPC 2.0: protocol, methods, events, queries, calls to nodes |
+//! | `http` | the opening handshake, credentials, origins, errors, the limit on failed authentications |
+//! | `session` | one client's read loop and close handshake |
 //! | `heartbeat` | pings and pong deadlines: one task, one timer wheel |
-//! | `registry` | all clients: by ID, by presence key, and those that disconnected last |
-//! | `client` | one client as others see it: handle, outbox, close reason, health |
+//! | `registry` | all clients by ID and presence key, and the most recently closed connections |
+//! | `client` | the handle of one client: outbox, close reason, health |
 //! | `ws` | RFC 6455 on a socket |
-//! | `config` | every setting, its default, the file |
-//! | `auth` | credentials to names, roles and scopes |
-//! | `budget`, `clock`, `labels`, `logging`, `metrics`, `runtime`, `systemd` | tools of the others |
+//! | `config` | the settings, their defaults, the configuration file |
+//! | `auth` | checking credentials; names, roles and scopes |
+//! | `budget`, `clock`, `labels`, `logging`, `metrics`, `runtime` | shared utilities |
 
 pub mod auth;
 mod budget;
@@ -58,16 +58,16 @@ mod session;
 mod systemd;
 mod ws;
 
-pub use client::{BoxFuture, CloseReason, CloseRecord, ConnId, GatewayClient, Handler, Message, SendError};
+pub use client::{CloseReason, CloseRecord, ConnId, GatewayClient, Handler, Message, SendError};
 pub use gateway::Gateway;
 pub use registry::{ClientRegistry, HealthSnapshot, broadcast};
-pub use runtime::build_runtime;
+pub use runtime::{BoxFuture, build_runtime};
 pub use server::drain::{DrainReport, Shutdown};
 pub use server::listener::Listener;
 pub use server::process::descriptor_limit;
 pub use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-/// For this repository's benchmarks and fuzz target; it may change at any time.
+/// Internals for this repository's own tests and fuzz target; not a stable API.
 #[doc(hidden)]
 pub mod internals {
     pub use crate::client::{Outbox, OutboxContext, RemoteAddr, SessionStats};

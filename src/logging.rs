@@ -1,8 +1,8 @@
 //! The log: a bounded queue, and a thread that writes its lines with simple_logger.
 //!
-//! Logging a line formats and queues it. It never waits, and never panics: simple_logger blocks while the reader of
-//! standard error does, and panics if standard error is closed. Lines that don't fit into the queue or can't be written
-//! are dropped and counted.
+//! Logging formats a line and queues it. It never blocks or panics, unlike simple_logger, which blocks while standard
+//! error does and panics if it is closed. Lines that don't fit into the queue or can't be written are dropped and
+//! counted.
 
 use crate::clock::rfc_3339;
 use crate::metrics::Counter;
@@ -15,13 +15,13 @@ use std::time::{Duration, SystemTime};
 
 /// Maximum lines in the queue.
 const QUEUE_LINES: usize = 4096;
-/// How long the program waits at its end for queued lines to be written.
+/// How long the exiting program waits for queued lines to be written.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(3);
 /// The writer thread's name.
-const THREAD: &str = "log";
+const THREAD_NAME: &str = "log";
 
-/// Only lines of this crate are logged: those of libraries contain message contents at their lowest levels. All have the
-/// crate's name as their target, since the names of modules aren't stable.
+/// Only this crate's records are logged: at `debug` and `trace`, those of libraries contain message contents. Every
+/// line has the crate's name as its target, since module names aren't stable.
 const TARGET: &str = env!("CARGO_CRATE_NAME");
 
 static DROPPED: Counter = Counter::new();
@@ -54,13 +54,13 @@ struct QueueLogger {
 /// If the thread can't be started, or the process has a logger already.
 pub fn start(level: LevelFilter) -> std::io::Result<()> {
     let (queue, items) = sync_channel(QUEUE_LINES);
-    thread::Builder::new().name(THREAD.to_owned()).spawn(move || write_lines(&items))?;
+    thread::Builder::new().name(THREAD_NAME.to_owned()).spawn(move || write_lines(&items))?;
     let timestamps = std::env::var_os("JOURNAL_STREAM").is_none();
     log::set_boxed_logger(Box::new(QueueLogger { queue, level, timestamps })).map_err(std::io::Error::other)?;
     log::set_max_level(level);
     std::panic::set_hook(Box::new(|panic| {
         // A panic of the writer thread means that standard error is closed.
-        if thread::current().name() != Some(THREAD) {
+        if thread::current().name() != Some(THREAD_NAME) {
             let location = panic.location().map(ToString::to_string).unwrap_or_default();
             // The message isn't logged: it may contain data of a client.
             log::error!("panicked at={location}");
@@ -103,7 +103,7 @@ impl Log for QueueLogger {
         DROPPED.add(u64::from(self.queue.try_send(line).is_err()));
     }
 
-    /// Waits until all lines queued earlier are written, at most [`FLUSH_TIMEOUT`].
+    /// Waits up to [`FLUSH_TIMEOUT`] until all lines queued earlier are written; not at all if the queue is full.
     fn flush(&self) {
         let (done, written) = sync_channel(1);
         if self.queue.try_send(QueueItem::Flush(done)).is_ok() {

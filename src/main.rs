@@ -2,8 +2,7 @@
 
 use std::process::ExitCode;
 
-/// jemalloc, because most of a connection's memory is small blocks aligned to 128 bytes, and glibc's allocator leaves gaps
-/// between those.
+/// A connection's memory is mostly small blocks aligned to 128 bytes; glibc's allocator leaves gaps between them.
 #[cfg(feature = "jemalloc")]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;

@@ -1,6 +1,6 @@
 //! Metrics: counters, gauges and a histogram that many tasks update without a lock, and that `/status` reads.
 //!
-//! Knows nothing of what is counted. All atomics are relaxed, so values read one after another may not fit together.
+//! Independent of what is counted. All atomics are relaxed, so values that are read together may be inconsistent.
 
 use crate::labels::Label;
 use serde::{Serialize, Serializer};
@@ -36,7 +36,7 @@ impl Serialize for Counter {
     }
 }
 
-/// The highest of all observed values.
+/// The highest observed value.
 #[derive(Debug, Default)]
 pub struct MaxGauge(AtomicU64);
 
@@ -96,7 +96,7 @@ impl<E: Label> Default for CounterVec<E> {
 }
 
 impl<E: Label> CounterVec<E> {
-    /// Counts one `event`.
+    /// Increments the counter of `event`.
     pub fn add(&self, event: E) {
         self.counts[event.index()].add(1);
     }
@@ -188,7 +188,7 @@ mod tests {
         for value in (0..5_000).chain([123_456, 9_999_999, 1 << 39]) {
             let bound = upper_bound(bucket(value));
             assert!(bound >= value, "{value} is above {bound}");
-            assert!(bound as f64 <= value as f64 * 1.125, "{value} is far below {bound}");
+            assert!(bound as f64 <= value as f64 * 1.125, "{bound} is too far above {value}");
         }
         assert_eq!(bucket(u64::MAX), BUCKETS - 1);
     }

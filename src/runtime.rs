@@ -1,18 +1,22 @@
-//! The tokio runtime, tuned so that busy clients are served equally.
+//! The tokio runtime, tuned for fairness among busy clients.
 
 use std::io;
+use std::pin::Pin;
 use tokio::runtime::{Builder, Runtime};
 
-/// IO events handled per driver tick by an idle worker, and by one that has tasks to run (every 61 tasks). A worker's local
-/// queue holds 256 tasks; what overflows goes to the global queue and waits longer than tasks that are ready again. With
-/// tokio's default of 1,024 events, some of 1,000 busy clients waited seven times as long as the others.
+/// A future on the heap that may run on any thread.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// IO events handled in one poll of the driver, by an idle worker and by a busy one (every 61 tasks). A worker's local
+/// queue holds 256 tasks; the others go to the global queue, where they wait longer than tasks that are woken again.
+/// With tokio's default of 1,024 events, some of 1,000 busy clients waited seven times as long as the others.
 const MAX_IO_EVENTS: usize = 128;
 const MAX_IO_EVENTS_BUSY: usize = 32;
 
 /// Builds the daemon's runtime, with one worker thread for each core that the process may use.
 ///
 /// # Errors
-/// The operating system's, if it can't create a thread or a descriptor.
+/// If the operating system can't create a thread or a descriptor.
 pub fn build_runtime() -> io::Result<Runtime> {
     Builder::new_multi_thread()
         .enable_all()

@@ -1,7 +1,7 @@
 //! A client's session: reads its messages, hands them to the `Handler`, and runs the close handshake.
 //!
 //! Only the session reads or shuts down the stream; any task may write to it through the outbox. Dropping the
-//! [`Session`], for whatever cause, counts the end, logs its one line and drops the registration.
+//! [`Session`], for any reason, removes the client from the registry, and counts and logs the end of the connection.
 
 mod close;
 
@@ -20,7 +20,7 @@ use tokio_tungstenite::tungstenite;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
-/// Messages handled in one poll, so that other tasks run in between.
+/// The most messages handled in one poll, so that other tasks run in between.
 const MESSAGES_PER_POLL: usize = 256;
 
 /// What all sessions of a gateway share.
@@ -34,7 +34,7 @@ pub struct SessionContext {
 }
 
 impl SessionContext {
-    /// The context of sessions that hand messages to `handler`, join `presence`, add to `stats` and keep to `limits`.
+    /// The context of sessions that hand messages to `handler`, join `presence`, count in `stats` and obey `limits`.
     pub fn new(handler: Arc<dyn Handler>, presence: Arc<Presence>, stats: Arc<SessionStats>, limits: &Limits) -> Self {
         let (write_timeout, close_timeout) = (limits.write_timeout, limits.close_timeout);
         let codec_config = codec_config(limits.max_message_bytes);
@@ -45,14 +45,14 @@ impl SessionContext {
 /// The state of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// Messages are exchanged.
+    /// Reads and handles messages.
     Open,
     /// Writes what is queued, then our close frame, then waits for the peer's.
     Closing,
     /// The peer violated the protocol, so its bytes can't be decoded. Writes our close frame, then discards what is
     /// received: closing a socket with unread bytes would reset the connection, and the peer might not get the frame.
     Discarding,
-    /// The future is ready.
+    /// The connection has ended.
     Ended,
 }
 
@@ -61,7 +61,7 @@ pub struct Session {
     stream: Arc<Stream>,
     context: Arc<SessionContext>,
     client: Registration,
-    /// Kept between polls only while a message is incomplete or being handled.
+    /// Kept between polls only while a message is incomplete or being handled, or after the codec has failed or closed.
     reader: Option<Box<MessageReader>>,
     /// Set while the socket accepts no more, and from the start of the close.
     timer: Option<Pin<Box<Sleep>>>,
@@ -151,7 +151,7 @@ impl Session {
         }
     }
 
-    /// Reads messages, or waits for a blocked socket. `Ready` with the next state if there was progress.
+    /// Checks the write timeout of a blocked socket, then reads messages. `Ready` with the next state, which may be the same.
     fn poll_open(&mut self, cx: &mut Context<'_>, signals: Signals, budget: &mut usize) -> Poll<State> {
         if signals.blocked {
             if self.poll_write_timeout(cx).is_ready() {
@@ -167,8 +167,8 @@ impl Session {
         result
     }
 
-    /// Reads and handles messages; the answers are batched in the outbox. While the socket is blocked, reading
-    /// continues until the outbox is half full: a client's own answers slow it down, but never close it.
+    /// Reads and handles messages; the responses are batched in the outbox. While the socket is blocked, reading
+    /// continues until the outbox is half full, so that the responses to a client's own requests can't fill it.
     fn poll_read_messages(&mut self, cx: &mut Context<'_>, budget: &mut usize) -> Poll<State> {
         loop {
             match self.client.outbox.read_state() {
@@ -227,7 +227,7 @@ impl Session {
         None
     }
 
-    /// Hands a message to the handler. If it returns a future, the reader keeps that as in flight.
+    /// Hands a message to the handler. The reader keeps the future that the handler returns, if any.
     fn dispatch(&mut self, message: Message, budget: &mut usize) {
         self.client.activity.add_message();
         let handled = AssertUnwindSafe(|| self.context.handler.on_message(&self.client, message));

@@ -17,7 +17,7 @@ const SECONDS_SHIFT: u32 = 2;
 pub(crate) struct Activity {
     messages: AtomicU64,
     bytes: AtomicU64,
-    /// The time of the last message, or else of the connect, in whole seconds, shifted; [`ACTIVE`] and [`BUSY`].
+    /// The time of the last message, or else of the connect, in whole seconds, above the bits [`ACTIVE`] and [`BUSY`].
     last_message: AtomicU32,
     /// The last round trip in microseconds; 0 if none was measured.
     round_trip: AtomicU32,
@@ -26,7 +26,7 @@ pub(crate) struct Activity {
 /// How much was received from a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Received {
-    /// Text messages.
+    /// Text and binary messages.
     pub messages: u64,
     /// Bytes, frame headers included.
     pub bytes: u64,
@@ -64,7 +64,7 @@ impl Activity {
         Duration::from_secs(Timestamp::now().seconds().saturating_sub(seconds.into()))
     }
 
-    /// Whether anything was received since the last [`clear_active`](Self::clear_active), or can't be received now.
+    /// Whether anything was received since the last [`clear_active`](Self::clear_active), or nothing is read now: [`BUSY`].
     pub(crate) fn is_active(&self) -> bool {
         self.last_message.load(Relaxed) & (ACTIVE | BUSY) != 0
     }
@@ -102,7 +102,7 @@ impl Activity {
     }
 }
 
-/// The timestamp's seconds above the bit for [`ACTIVE`]; 31 bits last for 68 years.
+/// The timestamp's seconds above the bits [`ACTIVE`] and [`BUSY`].
 fn shifted_seconds(timestamp: Timestamp) -> u32 {
     (timestamp.seconds() as u32) << SECONDS_SHIFT
 }

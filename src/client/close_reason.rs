@@ -3,8 +3,8 @@
 use crate::labels::labels;
 
 labels! {
-    /// Why a connection ended. Its label is the close frame's reason text, the log key and the name in
-    /// `/status`; its code is the close frame's (RFC 6455, section 7.4).
+    /// Why a connection ended. Its label is the close frame's reason text, the value of `reason` in the log
+    /// and the key in `/status`; its code is the close frame's (RFC 6455, section 7.4).
     ///
     /// 4000-4099: don't reconnect before something was changed. 4100-4199: reconnect after a pause. 4200-4299:
     /// reconnect at once.
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn labels_are_log_keys_and_fit_a_close_frame_with_detail() {
+    fn labels_are_plain_words_and_fit_a_close_frame_with_detail() {
         for label in CloseReason::ALL.iter().map(|reason| reason.label()) {
             assert!(
                 label.len() + ": ".len() + CloseReason::MAX_DETAIL_BYTES <= 123

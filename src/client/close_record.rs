@@ -25,7 +25,7 @@ labels! {
 pub struct CloseRecord {
     /// The connection's ID.
     pub conn_id: ConnId,
-    /// What authentication proved about the client.
+    /// The client's identity.
     pub auth: Arc<AuthInfo>,
     /// The peer's address.
     pub remote_addr: RemoteAddr,

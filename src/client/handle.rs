@@ -90,7 +90,7 @@ impl GatewayClient {
     }
 
     /// Sends a message after those that are queued: writes it if the socket accepts it, otherwise queues it. Never
-    /// waits for the peer. While another thread writes to this client, waits for that one system call.
+    /// waits for the peer; waits for another thread that is writing to this client.
     ///
     /// To send one message to many clients, clone the [`Message`]: the clones share its data.
     ///
@@ -109,7 +109,7 @@ impl GatewayClient {
         self.outbox.try_send(message.into())
     }
 
-    /// Requests a close. Returns the reason that counts: the first one given.
+    /// Requests a close. Returns the close reason: the first one that was given.
     pub fn close(&self, reason: CloseReason) -> CloseReason {
         self.outbox.close(reason)
     }
@@ -131,7 +131,8 @@ impl GatewayClient {
         self.outbox.ping();
     }
 
-    /// Whether anything was received since the last [`ping`](Self::ping).
+    /// Whether anything was received since the last [`ping`](Self::ping), or nothing is read now because the last message
+    /// is still being handled.
     pub fn is_active(&self) -> bool {
         self.activity.is_active()
     }
@@ -176,7 +177,7 @@ impl GatewayClient {
         Health::of(&self.outbox.snapshot(), self.is_active())
     }
 
-    /// Marks that the session has received something.
+    /// Makes [`is_active`](Self::is_active) true until the next ping.
     pub(crate) fn mark_active(&self) {
         self.activity.mark_active();
     }

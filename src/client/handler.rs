@@ -1,29 +1,28 @@
-//! What a gateway does with its clients' messages: the one trait between a session and what it carries.
+//! The trait that handles the messages of clients: the only interface of a session to the modules above.
 
 use super::close_record::CloseRecord;
 use super::handle::GatewayClient;
+use crate::runtime::BoxFuture;
 use crate::ws::Message;
-use std::pin::Pin;
 use std::sync::Arc;
-
-/// A future on the heap that may be awaited on any thread.
-pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// Handles the messages of clients, and their connecting and disconnecting.
 ///
-/// All methods are called on the session's task, in order and one at a time for a client, and must not block. Answers are
-/// sent by [`GatewayClient::send`]. A panic in [`on_message`](Self::on_message) or in its future closes this client with
-/// [`CloseReason::InternalError`](super::CloseReason::InternalError) and no other.
+/// All methods but [`on_drain`](Self::on_drain) are called on the client's own task, in order and one at a time. None may
+/// block. Responses are sent by [`GatewayClient::send`]. A panic in [`on_message`](Self::on_message) or in its future closes
+/// this client with [`CloseReason::InternalError`](super::CloseReason::InternalError), and no other.
 pub trait Handler: Send + Sync + 'static {
-    /// A message was received. Work that takes longer than a fraction of a millisecond belongs into the returned future:
-    /// the client's next message is read when it has finished, and it is dropped when the client is closed. It should
-    /// yield (`tokio::task::coop::consume_budget`) now and then, so that other clients are served meanwhile.
+    /// A message was received. Work that takes longer than a fraction of a millisecond belongs in the returned future.
+    ///
+    /// Until the future has finished, nothing is read from the client, so it isn't closed for missing pongs either. The
+    /// future is dropped when the client is closed. It should yield now and then (`tokio::task::coop::consume_budget`), so
+    /// that other clients are served meanwhile.
     fn on_message(&self, client: &Arc<GatewayClient>, message: Message) -> Option<BoxFuture<'static, ()>>;
 
     /// A client has connected, and is in the registry.
     fn on_connect(&self, _client: &Arc<GatewayClient>) {}
 
-    /// A client is closing: no further message of it will be read.
+    /// A client is closing: no further message of it will be read. Not called if its session is aborted.
     fn on_closing(&self, _client: &Arc<GatewayClient>) {}
 
     /// A client has disconnected, and is no longer in the registry. Called once for each client that has connected.

@@ -5,7 +5,7 @@ use super::outbox::OutboxSnapshot;
 use crate::labels::labels;
 use std::time::Duration;
 
-/// How long after a ping a client that sends nothing counts as silent.
+/// How long after a ping a client counts as silent if it has sent nothing.
 const SILENT_AFTER: Duration = Duration::from_secs(1);
 
 labels! {
@@ -23,7 +23,7 @@ labels! {
 }
 
 impl Health {
-    /// The health of a connected client, from its outbox and whether anything was received since the last ping.
+    /// The health of a connected client, from its outbox and [`GatewayClient::is_active`](super::GatewayClient::is_active).
     pub(crate) fn of(outbox: &OutboxSnapshot, is_active: bool) -> Self {
         let is_late = outbox.ping_sent_at.is_some_and(|at| at.elapsed() >= SILENT_AFTER);
         match outbox.close_reason {
@@ -34,7 +34,7 @@ impl Health {
         }
     }
 
-    /// The health of an ended client just before its close.
+    /// The health of a closed client just before its close.
     pub(crate) fn at_close(reason: CloseReason, outbox: &OutboxSnapshot) -> Self {
         match reason {
             CloseReason::PongTimeout => Health::Silent,

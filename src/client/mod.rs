@@ -15,7 +15,7 @@ pub use crate::ws::Message;
 pub use close_reason::CloseReason;
 pub use close_record::{CloseRecord, ClosedBy};
 pub use handle::{ConnId, GatewayClient, RemoteAddr};
-pub use handler::{BoxFuture, Handler};
+pub use handler::Handler;
 pub use health::Health;
 pub use outbox::{Outbox, OutboxContext, OutboxSnapshot, SendError};
 pub(crate) use outbox::{ReadState, Signals};

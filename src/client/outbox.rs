@@ -52,7 +52,7 @@ pub struct OutboxSnapshot {
     pub is_blocked: bool,
     /// When the ping whose pong is awaited was written.
     pub ping_sent_at: Option<Timestamp>,
-    /// Text messages that the socket has accepted.
+    /// Text and binary messages that the socket has accepted.
     pub messages_out: u64,
     /// Bytes that the socket has accepted, frame headers included.
     pub bytes_out: u64,
@@ -80,7 +80,7 @@ pub(crate) struct Signals {
 pub(crate) enum ReadState {
     /// It should.
     Open,
-    /// Not until the socket has accepted more, since what is read calls for answers.
+    /// Not until the socket has accepted more: the responses would fill the outbox.
     Paused,
     /// No: a close is requested.
     Closing,
@@ -133,7 +133,7 @@ impl Outbox {
         self.update(|state| self.maybe_flush(state));
     }
 
-    /// Requests a close. Returns the reason that counts: the first one given.
+    /// Requests a close. Returns the close reason: the first one that was given.
     pub(crate) fn close(&self, reason: CloseReason) -> CloseReason {
         self.update(|state| *state.close.get_or_insert(reason))
     }

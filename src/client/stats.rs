@@ -1,18 +1,18 @@
-//! Totals over all sessions of a gateway.
+//! Metrics of all sessions of a gateway.
 
 use super::close_reason::CloseReason;
 use crate::metrics::{Counter, CounterVec, Gauge, MaxGauge, WindowedHistogram};
 
-/// Totals over all connections since the start.
+/// Metrics of all sessions since the start.
 #[derive(Debug, Default)]
 pub struct SessionStats {
-    /// Sessions now.
+    /// Open sessions.
     pub sessions: Gauge,
-    /// The most sessions at once.
+    /// The most sessions that were open at once.
     pub peak_sessions: MaxGauge,
-    /// Text messages received.
+    /// Text and binary messages received.
     pub messages_in: Counter,
-    /// Text messages that sockets have accepted.
+    /// Text and binary messages that sockets have accepted.
     pub messages_out: Counter,
     /// Bytes read from upgraded connections, frame headers included.
     pub bytes_in: Counter,
@@ -22,7 +22,7 @@ pub struct SessionStats {
     pub closed: CounterVec<CloseReason>,
     /// Of those, the ones on which both sides sent a close frame.
     pub closed_cleanly: Counter,
-    /// Of those, the others.
+    /// Of those, the ones without.
     pub closed_uncleanly: Counter,
     /// Pings written.
     pub pings_sent: Counter,

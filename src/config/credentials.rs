@@ -1,4 +1,4 @@
-//! The section `[auth]`: the mode, the credentials, and the secrets in files of their own.
+//! The section `[auth]`: the mode, the credentials, and the files with secrets.
 
 use super::document::Table;
 use super::parse::{NAME_SYNTAX, SCOPE_SYNTAX, is_name, is_scope};
@@ -14,13 +14,13 @@ use std::sync::Arc;
 use toml::Spanned;
 use toml::de::{DeArray, DeValue};
 
-const NOT_USED: &str =
+const UNUSED_CREDENTIALS: &str =
     "auth.credentials isn't used while auth.mode is \"none\"; set auth.mode = \"token\" or \"password\"";
-const NOT_A_LIST: &str =
+const CREDENTIALS_SYNTAX: &str =
     "auth.credentials is a list of tables: write [[auth.credentials]], with two brackets, above each credential";
-const MODES: &str = "allowed: \"none\", \"token\", \"password\"";
+const MODE_SYNTAX: &str = "allowed: \"none\", \"token\", \"password\"";
 
-/// More than any token or password has. It bounds what is read when a path names the wrong file.
+/// Maximum bytes of a secret, so that little is read if the path is of a wrong file.
 const MAX_SECRET_BYTES: u64 = 4096;
 
 #[derive(Clone, Copy, PartialEq)]
@@ -30,7 +30,7 @@ enum SecretKind {
 }
 
 impl SecretKind {
-    /// The key of the secret's SHA-256 in the configuration.
+    /// The setting with the secret's SHA-256.
     fn digest_key(self) -> &'static str {
         match self {
             SecretKind::Token => "token_sha256",
@@ -38,7 +38,7 @@ impl SecretKind {
         }
     }
 
-    /// The key of the path of a file that holds the secret.
+    /// The setting with the path of the secret's file.
     fn file_key(self) -> &'static str {
         match self {
             SecretKind::Token => "token_file",
@@ -47,7 +47,7 @@ impl SecretKind {
     }
 }
 
-/// Reads `[auth]` into `config`. Relative paths of secrets are resolved from `dir`.
+/// Reads `[auth]` into `config`. `dir` is the configuration file's directory, for relative paths of secrets.
 pub(crate) fn read_auth(section: &mut Table<'_, '_>, config: &mut Config, dir: &Path) {
     let mode = section.take("mode");
     let credentials = section.take("credentials");
@@ -55,23 +55,23 @@ pub(crate) fn read_auth(section: &mut Table<'_, '_>, config: &mut Config, dir: &
     let kind = match mode.map(|value| (value, value.get_ref().as_str())) {
         None | Some((_, Some("none"))) => {
             if let Some(value) = credentials {
-                section.error_at(value.span(), NOT_USED);
+                section.error_at(value.span(), UNUSED_CREDENTIALS);
             }
             return;
         }
         Some((_, Some("token"))) => Some(SecretKind::Token),
         Some((_, Some("password"))) => Some(SecretKind::Password),
         Some((value, _)) => {
-            section.invalid_value("mode", value, MODES);
+            section.invalid_value("mode", value, MODE_SYNTAX);
             None
         }
     };
     let entries = match credentials.map(|value| (value, value.get_ref().as_array())) {
-        Some((value, None)) => return section.error_at(value.span(), NOT_A_LIST),
+        Some((value, None)) => return section.error_at(value.span(), CREDENTIALS_SYNTAX),
         Some((_, Some(entries))) if !entries.is_empty() => entries,
         _ => {
             let span = credentials.or(mode).map_or(0..0, Spanned::span);
-            return no_credentials(section, span, kind);
+            return report_missing_credentials(section, span, kind);
         }
     };
     let credentials = read_credentials(section, entries, kind, dir);
@@ -82,7 +82,7 @@ pub(crate) fn read_auth(section: &mut Table<'_, '_>, config: &mut Config, dir: &
     }
 }
 
-fn no_credentials(section: &mut Table<'_, '_>, span: Range<usize>, kind: Option<SecretKind>) {
+fn report_missing_credentials(section: &mut Table<'_, '_>, span: Range<usize>, kind: Option<SecretKind>) {
     let advice = match kind {
         None => return,
         Some(SecretKind::Token) => "; create one with: aisopod-gateway token --name NAME --role ROLE",
@@ -102,7 +102,7 @@ fn read_credentials<'t>(
     let (mut names, mut digests) = (HashSet::new(), HashSet::new());
     for entry in entries.iter() {
         let Some(table) = entry.get_ref().as_table() else {
-            section.error_at(entry.span(), NOT_A_LIST);
+            section.error_at(entry.span(), CREDENTIALS_SYNTAX);
             continue;
         };
         let mut table = section.child("auth.credentials", table);
@@ -200,7 +200,7 @@ fn resolve_secret_path(name: &str, config_dir: &Path) -> PathBuf {
     }
 }
 
-/// The digest of the secret in a file, without a trailing line end.
+/// The digest of the secret in a file, without a trailing newline.
 fn read_digest(path: &Path) -> Result<SecretDigest, String> {
     let mut file = File::open(path).map_err(|error| error.to_string())?;
     let metadata = file.metadata().map_err(|error| error.to_string())?;

@@ -1,4 +1,4 @@
-//! A configuration file while it is read: its tables, the keys read so far, and the problems found.
+//! Reading a configuration file: typed access to its tables, detection of unknown keys, and the problems found.
 
 use super::error::{ConfigError, Problem};
 use super::parse::{NAME_SYNTAX, format_duration, is_name, parse_duration, parse_level};
@@ -12,7 +12,7 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
-/// The settings outside of all sections. In TOML, they must come ahead of the first section.
+/// The settings outside of all sections. In TOML, they must come before the first section.
 const TOP_LEVEL_KEYS: &[&str] = &["listen", "listen_reuse_port", "log_level"];
 
 /// The file's text, and the problems found in it so far.
@@ -23,7 +23,7 @@ pub(crate) struct Document<'t> {
 }
 
 struct LocatedProblem {
-    /// From 1; 0 for a flag.
+    /// Counted from 1; 0 for a flag.
     line: usize,
     problem: Problem,
 }
@@ -38,7 +38,7 @@ impl<'t> Document<'t> {
         self.problems.len()
     }
 
-    /// Returns all problems, ordered by line.
+    /// Fails with all problems, ordered by line, if there are any.
     pub(crate) fn finish(mut self) -> Result<(), ConfigError> {
         self.problems.sort_by_key(|located| located.line);
         let problems: Vec<Problem> = self.problems.into_iter().map(|located| located.problem).collect();
@@ -52,7 +52,7 @@ impl<'t> Document<'t> {
         self.problems.push(LocatedProblem { line, problem });
     }
 
-    /// Adds a problem of a flag that overrides the file.
+    /// Adds a problem with a flag that overrides the file.
     pub(crate) fn flag_error(&mut self, flag: &str, message: String) {
         self.problems.push(LocatedProblem { line: 0, problem: Problem { location: flag.to_owned(), message } });
     }
@@ -74,7 +74,7 @@ impl<'d, 't> Table<'d, 't> {
         Table { document, name, table, known: Vec::new() }
     }
 
-    /// A table inside of this one, with its own key path.
+    /// A table inside this one, with its own key path.
     pub(crate) fn child(&mut self, name: &'static str, table: &'t DeTable<'t>) -> Table<'_, 't> {
         Table::new(self.document, name, table)
     }
@@ -110,7 +110,7 @@ impl<'d, 't> Table<'d, 't> {
         self.error_at(value.span(), message);
     }
 
-    /// The key with the path of this table, as `limits.max_connections`.
+    /// The key with the path of this table, such as `limits.max_connections`.
     pub(crate) fn key_path(&self, key: &str) -> String {
         if self.name.is_empty() { key.to_owned() } else { format!("{}.{key}", self.name) }
     }
@@ -227,7 +227,7 @@ impl<'d, 't> Table<'d, 't> {
         text
     }
 
-    /// Reads the presence policy of each role that the table names: its keys are roles.
+    /// Reads `[presence]`: its keys are roles, its values are policies.
     pub(crate) fn presence(&mut self, setting: &mut PresencePolicies) {
         for (key, value) in self.table.iter() {
             let name: &'t str = key.get_ref();

@@ -17,7 +17,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Why a configuration is invalid: at least one problem. Displayed as one line for each.
+/// The problems of an invalid configuration, at least one. `Display` writes one line for each.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError(pub Vec<Problem>);
 

@@ -14,8 +14,8 @@ const MILLISECOND: Duration = Duration::from_millis(1);
 const HOUR: Duration = Duration::from_secs(3600);
 const MIB: usize = 1024 * 1024;
 
-/// Reads a configuration file; settings that it doesn't have keep the defaults of [`Config::new`] for `descriptors`
-/// open files. `listen`, unless empty, replaces the file's addresses: the command line's override.
+/// Loads a configuration file; settings that it doesn't have keep the defaults of [`Config::new`] for `descriptors`
+/// open files. `listen`, from the command line, replaces the file's addresses unless it is empty.
 ///
 /// # Errors
 /// All problems of the file, not only the first: each with file, line, value, and what is allowed.
@@ -62,7 +62,7 @@ fn syntax_error(document: &mut Document<'_>, text: &str, error: &toml::de::Error
     document.error_at(span, message);
 }
 
-/// Reads all sections; returns whether `[auth]` was valid, so that its settings can be relied on.
+/// Reads all sections; returns whether `[auth]` was valid.
 fn read_settings<'t>(
     document: &mut Document<'t>,
     root: &'t DeTable<'t>,
@@ -111,7 +111,7 @@ fn check_exposure(document: &mut Document<'_>, root: &DeTable<'_>, config: &Conf
     }
 }
 
-/// Rejects an address in both `listen` and `ops.listen`: the kernel would give its connections to either at random.
+/// Rejects an address in both `listen` and `ops.listen`: the second bind fails, or with `SO_REUSEPORT` they share it.
 fn check_overlap(document: &mut Document<'_>, root: &DeTable<'_>, config: &Config, from_flags: bool) {
     let mut pairs = config.ops.listen.iter().flat_map(|admin| config.listen.iter().map(move |addr| (admin, addr)));
     let Some((admin, addr)) = pairs.find(|(admin, addr)| admin.overlaps(addr)) else { return };
@@ -187,8 +187,8 @@ fn read_limits(section: &mut Table<'_, '_>, limits: &mut Limits, descriptors: us
     );
 }
 
-/// Reads `listen` of a section: one address, or a list. Only the valid ones are kept, so that an invalid address isn't
-/// reported again by the checks that follow.
+/// Reads `listen` of a section: one address, or a list. Keeps only valid ones, so that the checks that follow don't
+/// report an invalid address again.
 fn read_listen(section: &mut Table<'_, '_>, may_be_empty: bool, setting: &mut Vec<ListenAddr>) {
     let Some(value) = section.take("listen") else { return };
     setting.clear();

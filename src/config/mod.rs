@@ -1,6 +1,6 @@
-//! Every setting with its default and bounds; the modules below read them from a file.
+//! Every setting with its default and bounds; the submodules read them from a file.
 //!
-//! Knows credentials, but none of the parts that use the settings.
+//! Independent of the modules that use the settings.
 
 mod credentials;
 mod document;
@@ -42,7 +42,7 @@ impl ListenAddr {
         }
     }
 
-    /// Whether both are the same address. Port 0 never is, since each use of it gets another port.
+    /// Whether both are the same address. Addresses with port 0 never are, since each one gets another port.
     pub fn is_same(&self, other: &ListenAddr) -> bool {
         self == other && self.overlaps(other)
     }
@@ -68,14 +68,14 @@ impl fmt::Display for ListenAddr {
     }
 }
 
-/// All settings. The bounds given here are checked by [`load()`], not in a `Config` built by hand.
+/// All settings. [`load()`] checks the bounds given here; a `Config` that is built in code isn't checked.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// `listen`: the addresses for clients; never empty.
     pub listen: Vec<ListenAddr>,
     /// `listen_reuse_port`: sets `SO_REUSEPORT` on TCP sockets, so that several gateways of one user share an address.
     pub listen_reuse_port: bool,
-    /// `log_level`: lines above this level are not logged.
+    /// `log_level`: the most verbose level that is logged.
     pub log_level: LevelFilter,
     /// `[handshake]`
     pub handshake: HandshakeConfig,
@@ -97,7 +97,7 @@ pub struct Config {
     pub shutdown: ShutdownConfig,
 }
 
-/// Connections until the WebSocket is open, and plain HTTP connections.
+/// Opening handshakes, and plain HTTP connections.
 #[derive(Clone, Debug)]
 pub struct HandshakeConfig {
     /// The time from accept until the WebSocket is open; 10 ms to 1 h.
@@ -119,10 +119,10 @@ pub struct HeartbeatConfig {
     pub timeout: Duration,
 }
 
-/// Bounds of what the gateway and a single client may use.
+/// Limits on the gateway and on each client.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Maximum connections at a time, of any kind; 1 to [`Config::max_connections_for`] the descriptor limit.
+    /// Maximum concurrent connections of any kind; 1 to [`Config::max_connections_for`] of the descriptor limit.
     pub max_connections: usize,
     /// Maximum bytes of a message from a client; 125 to 64 MiB.
     pub max_message_bytes: usize,
@@ -136,14 +136,14 @@ pub struct Limits {
     pub outbox_max_messages: usize,
     /// Maximum payload bytes that wait for one client; 1 KiB to 1 GiB, and at least twice `max_message_bytes`.
     pub outbox_max_bytes: usize,
-    /// How long a write may make no progress; 10 ms to 1 h.
+    /// How long a client's socket may accept no data; 10 ms to 1 h.
     pub write_timeout: Duration,
-    /// The time from our close frame until the socket is dropped, unless the peer answers first; 10 ms to 1 h.
+    /// The time for queued messages and the close handshake after a close is requested; 10 ms to 1 h.
     pub close_timeout: Duration,
 }
 
 labels! {
-    /// What happens when a client connects whose presence key has a client already.
+    /// What happens when a client connects with a presence key that is in use.
     pub enum PresencePolicy {
         /// Both stay connected.
         Allow = "allow",
@@ -154,7 +154,7 @@ labels! {
     }
 }
 
-/// The policies of roles; a role without one has [`PresencePolicy::Allow`].
+/// The policy for each role; the default is [`PresencePolicy::Allow`].
 #[derive(Clone, Debug)]
 pub struct PresencePolicies(pub Vec<(Role, PresencePolicy)>);
 
@@ -173,7 +173,7 @@ impl PresencePolicies {
     }
 }
 
-/// Calls to methods of nodes.
+/// Limits on calls to nodes.
 #[derive(Clone, Debug)]
 pub struct CallLimits {
     /// How long a node may take to answer, unless the caller sets its own timeout; 10 ms to 1 h.
@@ -184,7 +184,7 @@ pub struct CallLimits {
     pub max_per_node: usize,
 }
 
-/// The admin API over HTTP.
+/// `/status` and the admin API over HTTP.
 #[derive(Clone, Debug)]
 pub struct AdminConfig {
     /// Separate addresses for `/status` and the admin API. If empty, they are served on [`Config::listen`].
@@ -196,13 +196,14 @@ pub struct AdminConfig {
 /// A graceful shutdown.
 #[derive(Clone, Debug)]
 pub struct ShutdownConfig {
-    /// The time over which close frames are spread; clients still open at its end are aborted. 1 ms to 1 h.
+    /// How long a drain may take: close frames are spread over three quarters of it, and clients that are still
+    /// connected at its end are aborted. 1 ms to 1 h.
     pub drain_timeout: Duration,
 }
 
 impl Config {
-    /// Descriptors that are not available to connections: standard streams, epoll, listeners, the journal, and
-    /// connections over `max_connections` that are answered with 503.
+    /// Descriptors that aren't available to clients: standard streams, epoll, listeners, the service manager, and the
+    /// extra connections that are served over `max_connections`.
     pub const RESERVED_DESCRIPTORS: usize = 100;
 
     /// The defaults, for a process that may open `descriptors` descriptors: it listens on 127.0.0.1:8080, and requires
@@ -242,7 +243,7 @@ impl Config {
         }
     }
 
-    /// How many connections fit into a limit of `descriptors` open files; at least 1.
+    /// The number of connections that a limit of `descriptors` open files allows; at least 1.
     pub fn max_connections_for(descriptors: usize) -> usize {
         descriptors.saturating_sub(Self::RESERVED_DESCRIPTORS).max(1)
     }

@@ -43,7 +43,7 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
     number.checked_mul(millis).map(Duration::from_millis)
 }
 
-/// Formats whole milliseconds with the largest unit that [`parse_duration`] reads back to the same duration.
+/// Formats a duration of whole milliseconds in the largest unit that divides it.
 pub(crate) fn format_duration(duration: Duration) -> String {
     let millis = duration.as_millis() as u64;
     let units = [(3_600_000, "h"), (60_000, "m"), (1_000, "s"), (1, "ms")];

@@ -5,8 +5,8 @@ pub(crate) fn did_you_mean<'a>(word: &str, candidates: impl IntoIterator<Item = 
     closest(word, candidates).map(|candidate| format!(" (did you mean {candidate}?)")).unwrap_or_default()
 }
 
-/// The candidate with the fewest typing errors between it and `word`, case ignored: at most one for each three
-/// characters of `word`, one in a shorter word, and never as many as it has characters.
+/// The candidate with the smallest edit distance to `word`, ignoring case. The distance may be a third of the length of
+/// `word`, or 1 if that is more, and must be less than the length.
 fn closest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word: Vec<char> = word.to_ascii_lowercase().chars().collect();
     let max_distance = (word.len() / 3).max(1);
@@ -19,9 +19,9 @@ fn closest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Opt
     (distance <= max_distance && distance < word.len()).then_some(candidate)
 }
 
-/// How many characters must be inserted, removed, replaced or swapped with their neighbour to turn `a` into `b`.
+/// The optimal string alignment distance: insertions, deletions, replacements and swaps of neighbours.
 fn edit_distance(a: &[char], b: &[char]) -> usize {
-    // rows[i][j] is the distance of the first i characters of `a` and the first j of `b`.
+    // rows[i][j] is the distance between the first i characters of `a` and the first j of `b`.
     let mut rows = vec![vec![0; b.len() + 1]; a.len() + 1];
     for i in 0..=a.len() {
         for j in 0..=b.len() {
@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn closest_finds_the_word_with_the_fewest_typing_errors() {
+    fn closest_finds_the_candidate_with_the_smallest_edit_distance() {
         let known = ["operator", "node", "nodes:invoke", "clients:read", "*"];
         for (word, expected) in [
             ("nodes", Some("node")),

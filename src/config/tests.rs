@@ -14,7 +14,7 @@ fn problems(text: &str) -> Vec<String> {
 }
 
 #[test]
-fn exposed_listen_without_credentials_names_the_token_command() {
+fn exposed_listen_without_credentials_suggests_the_token_command() {
     let reason = "can be reached from other machines and needs credentials: set auth.mode = \"token\" and create them \
                   with: aisopod-gateway token --name NAME --role ROLE; allowed without credentials: 127.0.0.1, [::1], \
                   unix: paths, or auth.allow_insecure = true";
@@ -24,7 +24,7 @@ fn exposed_listen_without_credentials_names_the_token_command() {
 }
 
 #[test]
-fn top_level_key_in_a_section_is_sent_above_the_first_section() {
+fn top_level_key_in_a_section_gets_the_advice_to_move_it() {
     for key in ["listen", "listen_reuse_port", "log_level"] {
         for section in ["limits", "auth", "presence"] {
             let expected = format!(
@@ -50,7 +50,7 @@ fn unknown_key_near_a_known_one_gets_a_suggestion() {
 }
 
 #[test]
-fn credentials_table_with_one_bracket_names_two_brackets() {
+fn credentials_table_with_one_bracket_gets_the_advice_to_use_two() {
     let expected = "auth.credentials is a list of tables: write [[auth.credentials]], with two brackets, above each \
                     credential";
     let table = "[auth]\nmode = \"token\"\n[auth.credentials]\nname = \"alice\"\ntoken_sha256 = \"secret\"";
@@ -59,7 +59,7 @@ fn credentials_table_with_one_bracket_names_two_brackets() {
 }
 
 #[test]
-fn token_mode_without_credentials_names_the_token_command() {
+fn token_mode_without_credentials_suggests_the_token_command() {
     let expected = "auth.mode needs at least one [[auth.credentials]]";
     let advice = "; create one with: aisopod-gateway token --name NAME --role ROLE";
     assert_eq!(problems("[auth]\nmode = \"token\""), [format!("2: {expected}{advice}")]);
@@ -109,7 +109,7 @@ fn invalid_value_is_not_reported_again_as_a_conflict() {
 }
 
 #[test]
-fn duplicates_are_named() {
+fn duplicates_are_reported() {
     let digest = "0".repeat(64);
     let credential = |name: &str, digest: &str| {
         format!("[[auth.credentials]]\nname = \"{name}\"\nrole = \"node\"\ntoken_sha256 = \"{digest}\"\n")
@@ -123,7 +123,7 @@ fn duplicates_are_named() {
 }
 
 #[test]
-fn secret_file_open_to_others_names_the_chmod_command() {
+fn secret_file_open_to_others_suggests_the_chmod_command() {
     use std::os::unix::fs::PermissionsExt;
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("token");

@@ -1,7 +1,8 @@
 //! The heartbeat: one task with one timer wheel sends the pings of all clients and closes those that don't answer. The
 //! task runs one-shot timers too.
 //!
-//! It holds weak handles to clients and knows nothing of streams: the outbox sends a ping, and knows when it was written.
+//! It holds weak handles to clients and knows nothing of streams: the outbox sends the pings and records when each was
+//! written.
 
 mod wheel;
 
@@ -24,7 +25,7 @@ const MIN_TICK: Duration = Duration::from_millis(1);
 /// Between those bounds, the shorter of interval and timeout takes this many ticks.
 const TICKS: u32 = 50;
 
-/// Clients visited before the task yields and releases the lock. A ping may be a system call.
+/// The most entries handled before the task yields. A ping may be a system call.
 const CLIENTS_PER_BATCH: usize = 64;
 
 /// If two batches start further apart than this, the process is considered stalled: suspended, stopped, or short of CPU.
@@ -98,7 +99,8 @@ pub struct TimerGuard {
 
 impl Drop for TimerGuard {
     fn drop(&mut self) {
-        self.heartbeat.wheel.lock().remove(self.key);
+        // Dropped after the lock is released: a callback may own anything.
+        let _entry = self.heartbeat.wheel.lock().remove(self.key);
     }
 }
 

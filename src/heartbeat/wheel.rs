@@ -3,7 +3,7 @@
 //! It is a hashed wheel: an entry is in the slot of its deadline modulo the number of slots, and is skipped in rounds
 //! before its deadline. Scheduling and removing take constant time.
 
-/// The number of slots. Must be a power of two.
+/// The number of slots: a power of two, so that `%` is a mask.
 const SLOTS: usize = 1024;
 
 /// Entries are allocated in chunks of this size. A growing wheel moves no entry: the lock isn't held while a million entries
@@ -115,7 +115,7 @@ impl<T> TimerWheel<T> {
         self.len == 0
     }
 
-    /// Returns whether it has visited the whole slot.
+    /// Takes the entries of a slot that are due. Returns whether it has visited the whole slot.
     fn take_due(&mut self, slot: usize, now: u64, limit: usize, due: &mut Vec<Key>) -> bool {
         let mut index = self.slots[slot];
         while index != NIL {

@@ -1,6 +1,6 @@
-//! A rate limit of failed authentications for each remote address: GCRA, the generic cell rate algorithm.
+//! A rate limit on failed authentications by remote address: GCRA, the generic cell rate algorithm.
 //!
-//! An address may fail `n` times at once, and then once in each `n`th part of a minute.
+//! An address may fail `n` times in a burst, and then once every 60/`n` seconds.
 
 use crate::client::RemoteAddr;
 use crate::clock::Timestamp;
@@ -10,17 +10,17 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
 /// In nanoseconds.
-const MINUTE: u64 = 60_000_000_000;
+const MINUTE_NANOS: u64 = 60_000_000_000;
 
 /// Maximum addresses in the table. When it is full, the one with the fewest recent failures is evicted.
 const MAX_ADDRESSES: usize = 4096;
 
-/// The interface part of an IPv6 address: one host can use every value of it.
+/// The interface identifier of an IPv6 address, of which one host can use every value.
 const IPV6_HOST_BITS: u128 = u64::MAX as u128;
 
-/// Counts failures by address, and tells how long an address has to wait.
+/// Records failures by address, and computes how long an address must wait.
 pub struct AuthLimiter {
-    /// The nanoseconds in which one failure expires.
+    /// Nanoseconds until one failure expires.
     emission_interval: u64,
     /// The theoretical arrival time of each address, in nanoseconds of [`Timestamp`]: when all of its failures will have
     /// expired.
@@ -28,12 +28,12 @@ pub struct AuthLimiter {
 }
 
 impl AuthLimiter {
-    /// Allows each address `max_per_minute` failures in a minute; at least 1.
+    /// Allows each address `max_per_minute` failures in a minute, which must be at least 1.
     pub(crate) fn new(max_per_minute: usize) -> Self {
-        AuthLimiter { emission_interval: MINUTE / max_per_minute as u64, tat: Mutex::default() }
+        AuthLimiter { emission_interval: MINUTE_NANOS / max_per_minute.max(1) as u64, tat: Mutex::default() }
     }
 
-    /// How long an address must wait until its next try; `None` if it needn't. A Unix socket is never limited.
+    /// How long an address must wait before its next attempt; `None` if it needn't. A Unix socket is never limited.
     pub(crate) fn retry_after(&self, remote_addr: RemoteAddr) -> Option<Duration> {
         self.retry_after_at(remote_addr, Timestamp::now().nanos())
     }
@@ -45,7 +45,7 @@ impl AuthLimiter {
 
     fn retry_after_at(&self, remote_addr: RemoteAddr, now: u64) -> Option<Duration> {
         let backlog = self.tat.lock().get(&limit_key(remote_addr)?)?.saturating_sub(now);
-        let wait = backlog.saturating_sub(MINUTE - self.emission_interval);
+        let wait = backlog.saturating_sub(MINUTE_NANOS - self.emission_interval);
         (wait > 0).then(|| Duration::from_nanos(wait))
     }
 
@@ -74,8 +74,8 @@ fn make_room(table: &mut HashMap<IpAddr, u64>, now: u64) {
     }
 }
 
-/// The address that a client's failures are counted for: an IPv4 address, or an IPv6 network of 64 bits. `None` for a
-/// Unix socket, where the mode of its path decides who may connect.
+/// The key under which failures are counted: an IPv4 address, or an IPv6 /64 network. `None` for a Unix socket, whose
+/// file mode limits access.
 fn limit_key(remote_addr: RemoteAddr) -> Option<IpAddr> {
     let RemoteAddr::Tcp(addr) = remote_addr else { return None };
     Some(match addr.ip().to_canonical() {
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn ipv6_networks_are_counted_apart_and_the_table_is_bounded() {
+    fn ipv6_networks_are_counted_separately_and_the_table_is_bounded() {
         let limiter = AuthLimiter::new(1);
         limiter.record_failure_at(addr("2001:db8::1"), 0);
         assert!(limiter.retry_after_at(addr("2001:db8::2"), 0).is_some());

@@ -11,11 +11,11 @@ use std::borrow::Cow;
 use std::fmt::Write;
 use std::time::Duration;
 
-/// For clients rejected because of the connection limit or a shutdown.
+/// `Retry-After` at the connection limit and during a shutdown.
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("5");
 
-/// The paths of `server`, for the message of a 404.
-const PATHS: &str = "the paths are /ws, /healthz, /readyz and, unless ops.listen has other addresses for them, /status, \
+/// The existing paths, for the message of a 404.
+const PATHS: &str = "the paths are /ws, /healthz, /readyz and, only at ops.listen if that is set, /status, \
                      /clients, /clients/closed, /clients/CONN_ID, /clients/CONN_ID/messages, /topics/TOPIC/messages, \
                      /nodes and /nodes/NODE/invoke";
 
@@ -41,12 +41,12 @@ labels! {
     }
 }
 
-/// The code of an error response: one word for programs.
+/// The machine-readable code of an error response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorCode {
-    /// A code that handshakes fail with; plain requests may too.
+    /// A code of handshakes; plain requests use some of them too.
     Handshake(HandshakeFailure),
-    /// A code that plain requests alone fail with.
+    /// A code of plain requests only.
     Plain(&'static str),
 }
 
@@ -78,11 +78,11 @@ impl HttpError {
         HttpError { status, code: code.into(), message: message.into(), header: None }
     }
 
-    /// What a handshake with this error is counted as.
+    /// The cause under which a failed handshake is counted.
     pub fn handshake_failure(&self) -> HandshakeFailure {
         match self.code {
             ErrorCode::Handshake(failure) => failure,
-            // No handshake fails with these.
+            // Never returned for a handshake.
             ErrorCode::Plain(_) => HandshakeFailure::BadRequest,
         }
     }
@@ -186,12 +186,8 @@ impl HttpError {
     }
 
     pub fn draining() -> Self {
-        Self::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            HandshakeFailure::Draining,
-            "the gateway is starting or shutting down",
-        )
-        .with_header(RETRY_AFTER, RETRY_AFTER_SECONDS)
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, HandshakeFailure::Draining, "the gateway is shutting down")
+            .with_header(RETRY_AFTER, RETRY_AFTER_SECONDS)
     }
 
     fn body(&self) -> String {
@@ -207,8 +203,8 @@ impl HttpError {
         response
     }
 
-    /// The whole response as text, to be written without hyper. It announces that the connection closes.
-    pub fn to_bytes(&self) -> String {
+    /// The complete response with `Connection: close`, for writing without hyper.
+    pub fn to_http_text(&self) -> String {
         let mut response = self.clone().into_response();
         let body = std::mem::take(response.body_mut());
         let headers = response.headers_mut();
@@ -276,8 +272,8 @@ mod tests {
     }
 
     #[test]
-    fn to_bytes_is_a_complete_response() {
-        let text = HttpError::full().to_bytes();
+    fn to_http_text_is_a_complete_response() {
+        let text = HttpError::full().to_http_text();
         assert!(text.starts_with("HTTP/1.1 503 Service Unavailable\r\n"), "{text}");
         for header in
             ["retry-after: 5", "connection: close", "cache-control: no-store", "content-type: application/json"]

@@ -27,10 +27,10 @@ pub(crate) struct AcceptedHandshake {
     pub(crate) reservation: Reservation,
 }
 
-/// Checks a request for an upgrade, authenticates it, and reserves its presence key. Returns the 101 with it.
+/// Checks and authenticates an upgrade request, and reserves its presence key. Returns these with the 101 response.
 ///
 /// # Errors
-/// The HTTP error to respond with; the first check that fails.
+/// The HTTP error of the first check that fails.
 pub(crate) fn accept(
     request: &Parts,
     config: &Config,
@@ -88,7 +88,8 @@ fn check_upgrade(request: &Parts) -> Result<(), HttpError> {
 
 fn check_key(headers: &HeaderMap) -> Result<&str, HttpError> {
     let key = single(headers, SEC_WEBSOCKET_KEY)?.ok_or(HttpError::bad_request("Sec-WebSocket-Key is missing"))?;
-    // Only its syntax is checked: the unused bits of the last character may have any value, as in the RFC's example.
+    // Only the syntax is checked. The last character's unused bits may be set, as in `AQIDBAUGBwgJCgsMDQ4PEC==` of the
+    // RFC.
     let nonce = key.strip_suffix("==").unwrap_or_default();
     if nonce.len() != 22 || !nonce.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'+' || c == b'/') {
         return Err(HttpError::bad_request("Sec-WebSocket-Key must be 16 bytes in base64"));

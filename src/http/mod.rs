@@ -1,6 +1,7 @@
-//! HTTP requests and responses: the opening handshake, credentials, origins, errors.
+//! HTTP requests and responses: the opening handshake, credentials, origins, errors, the limit on failed
+//! authentications.
 //!
-//! Knows no connection: it reads headers and builds responses.
+//! Independent of connections: it reads headers and builds responses.
 
 pub mod auth_limiter;
 pub mod credentials;

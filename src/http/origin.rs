@@ -6,8 +6,8 @@ use std::net::IpAddr;
 
 /// Whether a page of `origin` may connect to `host`, the value of the `Host` header.
 ///
-/// Pages of the same host may, if it [is safe from DNS rebinding](is_rebinding_safe), and pages of `allowed` origins.
-/// `anonymous` tells whether clients need no credentials.
+/// Pages of an `allowed` origin may connect, and pages of the same host and port if the host [is safe from DNS
+/// rebinding](is_rebinding_safe). `anonymous` means that clients need no credentials.
 pub(crate) fn is_allowed(origin: &str, host: &str, allowed: &[String], anonymous: bool) -> bool {
     let listed = allowed.iter().any(|entry| entry == "*" || entry.eq_ignore_ascii_case(origin));
     listed || (is_same_host(origin, host) && is_rebinding_safe(host, anonymous))

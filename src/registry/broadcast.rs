@@ -9,14 +9,14 @@ use tokio::runtime::Handle;
 /// Clients that one task writes to, at most. Each of them may cost a system call.
 const CLIENTS_PER_TASK: usize = 128;
 
-/// Up to this many clients are flushed by the caller. For more, the writing is left to tasks, and whatever is enqueued
-/// before they run is written together.
+/// Up to this many clients are flushed by the caller. More are left to new tasks, which also write what is enqueued until
+/// they run.
 const INLINE_MAX: usize = 16;
 
 /// Sends a message to each of these clients, after the messages in its outbox. Never waits.
 ///
-/// Its data is shared. Until it is written, each client beyond the first 128 takes about 200 bytes more. The message is enqueued
-/// for all clients before this returns, so messages sent later arrive later; the writing is spread over the runtime's
+/// The clients share its data. Until it is written, each client beyond the first 128 takes about 200 bytes more. It is
+/// enqueued for all clients before this returns, so messages sent later arrive later; the writing is spread over the runtime's
 /// workers. A client whose outbox is full is closed with [`CloseReason::SlowConsumer`](crate::client::CloseReason::SlowConsumer);
 /// closed clients are skipped.
 pub fn broadcast(mut clients: Vec<Arc<GatewayClient>>, message: Message) {
@@ -29,8 +29,8 @@ pub fn broadcast(mut clients: Vec<Arc<GatewayClient>>, message: Message) {
     }
 }
 
-/// Enqueues `message` for each client without writing, unless an outbox is full, so the caller may hold an ordering lock.
-/// Returns how many accepted it, and the clients to flush after the lock is released.
+/// Enqueues `message` for each client. Writes only to a client whose outbox is full, so the caller may hold an ordering
+/// lock. Returns how many accepted it, and the clients to flush after the lock is released.
 pub fn enqueue_all<'a>(
     clients: impl IntoIterator<Item = &'a Arc<GatewayClient>>,
     message: &Message,
@@ -42,8 +42,8 @@ pub fn enqueue_all<'a>(
         // An error means that the client is closed, or is being closed for its full outbox.
         let Ok(needs_flush) = client.outbox.enqueue(message.clone()) else { continue };
         accepted += 1;
-        // Otherwise a task that is going to flush this client takes the message too. That bounds the number of such tasks by
-        // the number of clients.
+        // Otherwise another task is about to flush this client and writes this message too. That bounds the number of such
+        // tasks by the number of clients.
         if needs_flush {
             pending.push(client.clone());
         }
@@ -52,7 +52,7 @@ pub fn enqueue_all<'a>(
     (accepted, PendingFlush(pending))
 }
 
-/// Clients with enqueued messages that no task is going to write yet.
+/// Clients with enqueued messages that have yet to be flushed.
 #[must_use = "enqueued messages wait until they are flushed"]
 #[derive(Default)]
 pub struct PendingFlush(Vec<Arc<GatewayClient>>);

@@ -11,11 +11,11 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-/// Must be a power of two: a shard is chosen by bits of the ID. With 256, no shard is locked for long while a million
-/// clients are listed or a shard's map grows.
+/// A power of two, so that `%` is a mask. With 256, no shard is locked for long while a million clients are listed or a
+/// shard's map grows.
 const SHARDS: usize = 256;
 
-/// The number of connected clients.
+/// The counts of connected clients.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct HealthSnapshot {
     /// Clients of any role.
@@ -72,8 +72,8 @@ impl ClientRegistry {
         self.shards.get(index).map(|shard| &**shard)
     }
 
-    /// The number of clients. The cost doesn't depend on it. The shards are read one after the other: the counts are exact
-    /// unless clients connect or disconnect meanwhile.
+    /// The counts of clients, at a cost that doesn't depend on them. The shards are read one after the other: the counts
+    /// are exact unless clients connect or disconnect meanwhile.
     pub fn health_snapshot(&self) -> HealthSnapshot {
         let mut sum = HealthSnapshot::default();
         for shard in &self.shards {
@@ -101,7 +101,7 @@ impl ClientRegistry {
     }
 }
 
-/// A client's entry in the registry. Dropping it removes the client: it is the client's `on_disconnect`.
+/// A client's entry in the registry. Dropping it removes the client.
 #[must_use = "dropping it removes the client"]
 pub struct Registration {
     /// `None` once the client is removed.
@@ -140,8 +140,8 @@ pub struct Shard {
     counts: RoleCounts,
 }
 
-/// The number of clients in a shard by role. Changed only under the shard's write lock, on what the map's insert or remove
-/// returned; read without the lock.
+/// The counts of a shard's clients by role. Changed only under the shard's write lock, for clients that the map has inserted
+/// or removed; read without the lock.
 #[derive(Default)]
 struct RoleCounts {
     operators: AtomicUsize,

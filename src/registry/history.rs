@@ -5,7 +5,7 @@ use crate::client::CloseRecord;
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::VecDeque;
 
-/// Records visited under one hold of the lock: every connection that closes waits for it.
+/// Records visited before the lock is released, since every connection that closes waits for it.
 const BATCH: usize = 1000;
 
 /// The connections that closed last, up to `limits.closed_connections`.
@@ -18,8 +18,8 @@ pub struct CloseHistory {
 struct Records {
     /// The oldest comes first.
     latest: VecDeque<CloseRecord>,
-    /// Connections closed since the start, including those no longer kept. The number of a record is this count at the time
-    /// it was added, from 0.
+    /// Connections closed since the start, including those no longer kept. A record's number is this count before the record
+    /// was added.
     total: u64,
 }
 

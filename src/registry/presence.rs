@@ -45,7 +45,7 @@ pub struct PresenceSnapshot {
 pub struct Reservation(Option<(Arc<Presence>, Arc<AuthInfo>)>);
 
 impl Presence {
-    /// Presence without clients.
+    /// No clients yet.
     pub fn new(policies: config::PresencePolicies) -> Self {
         Presence { policies, keys: ShardedMap::default() }
     }

@@ -34,7 +34,7 @@ pub type BuildIdHasher = BuildHasherDefault<IdHasher>;
 /// A hash map keyed by `conn_id`.
 pub type IdMap<T> = HashMap<ConnId, T, BuildIdHasher>;
 
-/// Must be a power of two: a shard is chosen by bits of the ID.
+/// A power of two, so that `%` is a mask.
 const SHARDS: usize = 64;
 
 /// A map that becomes empty frees its memory if its capacity is larger than this.
@@ -44,6 +44,12 @@ const MAX_RETAINED_CAPACITY: usize = 64;
 pub trait IsEmpty: Default {
     /// Whether the value equals its default.
     fn is_empty(&self) -> bool;
+}
+
+impl IsEmpty for bool {
+    fn is_empty(&self) -> bool {
+        !self
+    }
 }
 
 impl<T> IsEmpty for Option<T> {
@@ -64,7 +70,7 @@ impl<K, V> IsEmpty for HashMap<K, V> {
     }
 }
 
-/// Per-client state that few clients have, kept in a side table so that the others don't pay for it.
+/// Per-client state that few clients have, in a table of its own, so that the others need no memory for it.
 pub struct ClientTable<T> {
     shards: [Mutex<IdMap<T>>; SHARDS],
 }
@@ -146,7 +152,7 @@ impl<T> ShardedMap<T> {
         self.shards[self.hasher.hash_one(name) as usize % SHARDS].lock()
     }
 
-    /// Locks all shards, one after the other.
+    /// Locks each shard, one after the other.
     pub fn lock_each(&self) -> impl Iterator<Item = MutexGuard<'_, NameMap<T>>> {
         self.shards.iter().map(|shard| shard.lock())
     }

@@ -1,4 +1,4 @@
-//! Calls over HTTP: the same methods, each answered by the response of its request.
+//! Calls over HTTP: the same methods; the result is the body of the HTTP response.
 
 use super::method::{Context, Outcome, Source};
 use super::node_calls::NodeCallId;
@@ -7,7 +7,7 @@ use super::protocol::responder::{CallResult, Responder};
 use super::router::Router;
 use super::state::RpcState;
 use crate::auth::AuthInfo;
-use crate::client::BoxFuture;
+use crate::runtime::BoxFuture;
 use serde_json::value::RawValue;
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,10 +43,10 @@ impl Router {
     }
 }
 
-/// A call that waits for a node; cancelled when dropped before.
+/// A call that waits for a node. Dropping it before the result arrives cancels the call.
 struct PendingHttpCall {
     state: Arc<RpcState>,
-    /// `None` once the result is there.
+    /// `None` once the result has arrived.
     id: Option<NodeCallId>,
     receiver: Receiver<CallResult<'static>>,
 }
@@ -55,7 +55,7 @@ impl PendingHttpCall {
     async fn wait(mut self) -> CallResult<'static> {
         let result = (&mut self.receiver).await;
         self.id = None;
-        // A responder that is dropped sends an error itself.
+        // Unreachable: a responder always sends a result unless `drop` below has cancelled it.
         result.unwrap_or_else(|_| CallResult::Failed(RpcError::internal_error()))
     }
 }

@@ -1,4 +1,4 @@
-//! A method and the context of one call of it.
+//! A method, and the context of a call to it.
 
 use super::node_calls::{Caller, NodeCallId};
 use super::protocol::batch::Batch;
@@ -8,7 +8,8 @@ use super::protocol::responder::Responder;
 use super::protocol::response::to_json;
 use super::state::RpcState;
 use crate::auth::AuthInfo;
-use crate::client::{BoxFuture, GatewayClient};
+use crate::client::GatewayClient;
+use crate::runtime::BoxFuture;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -28,7 +29,7 @@ pub mod scope {
 /// A method that clients can call.
 pub struct Method {
     pub name: &'static str,
-    /// The scope that the caller needs; `None`: any caller may call it.
+    /// The scope that the caller needs, if any.
     scope: Option<&'static str>,
     run: for<'a> fn(Context<'a>) -> MethodResult<'a>,
 }
@@ -46,18 +47,18 @@ impl Method {
 /// What a method returns: its outcome, or the error for the caller.
 pub type MethodResult<'a> = Result<Outcome<'a>, RpcError>;
 
-/// How a method that didn't fail goes on.
+/// The outcome of a method that didn't fail.
 pub enum Outcome<'a> {
-    /// It has finished; its result, as JSON.
+    /// Finished, with the result as JSON.
     Ready(Cow<'a, str>),
-    /// A node will answer, or its timeout: the result goes to the context's [`Responder`].
+    /// Waits for a node, at most this long. The context's [`Responder`] sends the result.
     Deferred(NodeCallId, Duration),
-    /// It goes on within the caller's budget; the future's output is its result, as JSON. Dropping the future cancels the
-    /// call.
+    /// Continues in this future, which yields when the task's coop budget is spent. Its output is the result as JSON.
+    /// Dropping it cancels the call.
     Future(BoxFuture<'static, String>),
 }
 
-/// The outcome of a method that has finished.
+/// The outcome of a finished method, with its result as JSON.
 pub fn ready<'a>(result: &impl Serialize) -> MethodResult<'a> {
     Ok(Outcome::Ready(to_json(result).into()))
 }
@@ -65,10 +66,10 @@ pub fn ready<'a>(result: &impl Serialize) -> MethodResult<'a> {
 /// One call of a method.
 pub struct Context<'a> {
     pub state: &'a Arc<RpcState>,
-    /// All methods there are.
+    /// All methods.
     pub methods: &'a [Method],
     pub source: Source<'a>,
-    /// An object or an array, if there are params.
+    /// An object or an array; `None` if absent.
     pub params: Option<&'a RawValue>,
 }
 
@@ -113,7 +114,7 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// The caller whose calls of nodes are limited together.
+    /// The caller to which a call to a node is charged.
     pub fn caller(&self) -> Caller {
         match &self.source {
             Source::Client { client, .. } => Caller::Client(client.conn_id),
@@ -121,8 +122,11 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// Fails if the result of this call can't be deferred: what is kept for the caller until then is bounded.
-    pub fn check_deferrable(&self) -> Result<(), RpcError> {
+    /// Prepares to defer the result. In a batch, makes it the client's batch that waits for nodes.
+    ///
+    /// # Errors
+    /// The request's ID is too long to be kept, or another batch of the client waits for nodes.
+    pub fn prepare_deferral(&self) -> Result<(), RpcError> {
         let Source::Client { id, batch, .. } = &self.source else { return Ok(()) };
         Responder::check_id(*id)?;
         batch.map_or(Ok(()), |batch| batch.start_waiting())
@@ -137,7 +141,7 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// The params, member by member.
+    /// The params, to be taken member by member.
     pub fn params(&self) -> Result<Params<'a>, RpcError> {
         Params::of(self.params)
     }

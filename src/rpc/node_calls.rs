@@ -1,7 +1,7 @@
-//! Calls of methods on nodes. A call is pending until the node answers or disconnects, the call times out or is cancelled, or
-//! the gateway drains.
+//! Calls to nodes. A call is pending until the node answers or disconnects, the call times out or is cancelled, or the
+//! gateway drains.
 //!
-//! Whatever ends a call takes it out of its node's table first, so each call is answered exactly once. The tables are locked
+//! Every way to end a call first removes it from its node's table, so each call ends exactly once. The tables are locked
 //! one at a time, and no lock is held while a message is sent.
 
 mod counts;
@@ -59,9 +59,9 @@ pub(crate) struct NodeRequest<'a> {
 /// The pending calls of one client.
 #[derive(Serialize)]
 pub(crate) struct ClientCalls {
-    /// Calls that this node is to answer.
+    /// Calls to this client.
     to_answer: usize,
-    /// Calls that this client has made.
+    /// Calls by this client.
     made: usize,
 }
 
@@ -71,17 +71,17 @@ pub(crate) struct NodeCalls {
     limits: config::CallLimits,
     last_id: AtomicU64,
     is_draining: AtomicBool,
-    /// Each node's calls by ID.
+    /// The calls to each node, by ID.
     by_node: ClientTable<HashMap<u64, PendingCall>>,
-    /// The node of each call by ID, for the client that made it.
+    /// The calls by each client: the called node, by ID.
     by_caller: ClientTable<HashMap<u64, ConnId>>,
-    /// The number of calls over HTTP by presence key.
+    /// The number of calls by each credential over HTTP, by presence key.
     by_credential: ShardedMap<usize>,
     pub(crate) counts: CallCounts,
 }
 
 impl NodeCalls {
-    /// No calls. Timeouts run on the heartbeat's wheel.
+    /// Empty tables. Timeouts run on the heartbeat's wheel.
     pub(crate) fn new(limits: config::CallLimits, heartbeat: Arc<Heartbeat>) -> Arc<Self> {
         Arc::new(NodeCalls {
             heartbeat,
@@ -100,7 +100,7 @@ impl NodeCalls {
         self.limits.timeout
     }
 
-    /// Fails with `draining` during shutdown, so that a node just closed isn't reported as not found.
+    /// Fails with `draining` during a drain, so that a node that the drain has closed isn't reported as not found.
     pub(crate) fn check_open(&self) -> Result<(), RpcError> {
         if self.is_draining.load(Ordering::SeqCst) { Err(RpcError::draining()) } else { Ok(()) }
     }
@@ -121,7 +121,8 @@ impl NodeCalls {
             return call_id;
         }
         self.schedule_timeout(call_id, request.timeout);
-        // After the registration: a drain or a disconnect from here on finds the call; an earlier one is noticed here.
+        // After the registration: a later drain or disconnect finds the call. An earlier drain is noticed here, an earlier
+        // disconnect by `try_send`.
         if self.is_draining.load(Ordering::SeqCst) {
             self.fail_by_id(call_id, CallEnd::Draining);
             return call_id;
@@ -178,7 +179,7 @@ impl NodeCalls {
         }
     }
 
-    /// Ends the charge of [`acquire`](Self::acquire).
+    /// Undoes [`acquire`](Self::acquire).
     fn release(&self, call_id: NodeCallId, caller: &Caller) {
         match caller {
             Caller::Client(conn_id) => drop(self.by_caller.update(*conn_id, |calls| calls.remove(&call_id.id))),
@@ -208,8 +209,8 @@ impl NodeCalls {
         });
     }
 
-    /// A client has sent a response. Returns whether it is consumed: it ended a call to this node, or it is a response to
-    /// nothing, which is counted and ignored. Otherwise the message may be a request without a method.
+    /// Handles a client's response: ends the call that it answers; without one, counts and ignores the response. Returns
+    /// false if it answers no call and has neither result nor error: it may be a request without a method.
     pub(crate) fn on_response(&self, node: ConnId, id: Option<u64>, response: Response<'_>) -> bool {
         let call_id = id.map(|id| NodeCallId { node, id });
         let Some((call_id, call)) = call_id.and_then(|call_id| Some((call_id, self.take(call_id)?))) else {
@@ -229,14 +230,14 @@ impl NodeCalls {
         true
     }
 
-    /// A client is closing: fails the calls to it, since its responses aren't read any more.
+    /// Called when a client is closing. Fails the calls to it, since its responses are no longer read.
     pub(crate) fn fail_node(&self, conn_id: ConnId) {
         for (id, call) in self.by_node.take(conn_id) {
             self.fail(NodeCallId { node: conn_id, id }, call, CallEnd::NodeDisconnected);
         }
     }
 
-    /// A client has disconnected: fails the calls to it, and cancels the calls that it has made.
+    /// Called when a client has disconnected. Fails the calls to it, and cancels the calls by it.
     pub(crate) fn remove_client(&self, conn_id: ConnId) {
         self.fail_node(conn_id);
         for (id, node) in self.by_caller.take(conn_id) {
@@ -274,9 +275,9 @@ impl NodeCalls {
         self.by_node.update(call_id.node, |calls| calls.remove(&call_id.id))
     }
 
-    /// Counts the end of a call that was taken, releases its caller, and returns its responder.
+    /// Counts the end of a call that was removed from its table, releases its charge, and returns its responder.
     fn finish(&self, call_id: NodeCallId, call: PendingCall, end: CallEnd) -> Responder {
-        // `ended` first: when no call is in flight, all of them are counted there.
+        // `ended` first: when `in_flight` is 0, every call has been counted as ended.
         self.counts.ended.add(end);
         self.counts.in_flight.sub(1);
         self.release(call_id, &call.caller);
@@ -314,7 +315,7 @@ impl NodeCalls {
                 RpcError::new(ErrorKind::InvalidAnswer, message)
             }
             CallEnd::Draining => RpcError::draining(),
-            // These calls haven't failed.
+            // Unreachable: these calls haven't failed.
             CallEnd::Answered | CallEnd::NodeError | CallEnd::Cancelled => RpcError::internal_error(),
         })
     }

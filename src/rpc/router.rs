@@ -8,11 +8,12 @@ use super::protocol::error::{ErrorKind, RpcError};
 use super::protocol::message::{self, Request};
 use super::protocol::response::{NULL_ID, success_response};
 use super::state::RpcState;
-use crate::client::{BoxFuture, CloseReason, CloseRecord, GatewayClient, Handler, Message};
+use crate::client::{CloseReason, CloseRecord, GatewayClient, Handler, Message};
 use crate::config::Config;
 use crate::heartbeat::Heartbeat;
 use crate::metrics::Counter;
 use crate::registry::{ClientRegistry, Presence};
+use crate::runtime::BoxFuture;
 use serde_json::value::RawValue;
 use std::sync::Arc;
 use tokio::task::coop;
@@ -24,8 +25,8 @@ pub struct Router {
     pub(super) state: Arc<RpcState>,
     pub(super) methods: &'static [Method],
     max_batch_requests: usize,
-    /// Bytes of a response, or of the responses to a batch together: half of an outbox, so that a response can't close its
-    /// caller as a slow consumer.
+    /// The most bytes of a response, or of the response to a batch: half of an outbox, which has that much room while its
+    /// client's requests are read.
     max_response_bytes: usize,
 }
 
@@ -46,7 +47,7 @@ impl Router {
         }
     }
 
-    /// Calls of nodes by their results.
+    /// The counters of calls to nodes.
     pub fn call_counts(&self) -> &CallCounts {
         &self.state.calls.counts
     }
@@ -56,7 +57,7 @@ impl Router {
         &self.state.topics.published
     }
 
-    /// Events enqueued for subscribers, one for each subscriber.
+    /// Events enqueued, counted once for each subscriber.
     pub fn events_queued(&self) -> &Counter {
         &self.state.topics.queued
     }
@@ -74,7 +75,7 @@ impl Router {
         }
     }
 
-    /// Runs a request that isn't in a batch; returns what has to be awaited before its response.
+    /// Runs a request that isn't in a batch. If its method returns a future, returns one that awaits it and responds.
     fn run_request(&self, client: &Arc<GatewayClient>, request: &Request<'_>) -> Option<BoxFuture<'static, ()>> {
         let Dispatched { id, result } = self.dispatch(client, request, None)?;
         match result {
@@ -94,7 +95,7 @@ impl Router {
         None
     }
 
-    /// Runs the requests of a batch one after the other; each costs the task's budget at least one unit.
+    /// Runs the requests of a batch one after the other. Each takes at least one unit of the task's coop budget.
     async fn run_batch(self, client: Arc<GatewayClient>, text: Utf8Bytes) {
         let requests = match message::parse_batch(&text, self.max_batch_requests) {
             Ok(requests) => requests,
@@ -127,7 +128,7 @@ impl Router {
         }
     }
 
-    /// Calls the method of a request. `None` for a node's response to a call, which isn't responded to.
+    /// Calls the method of a request. `None` if the message is a response: it gets none itself.
     fn dispatch<'a>(
         &'a self,
         client: &'a Arc<GatewayClient>,
@@ -140,7 +141,7 @@ impl Router {
             return None;
         }
         match request.validate() {
-            // Also without an id: an invalid request is no notification (JSON-RPC 2.0, section 5).
+            // Answered even without an ID: an invalid request is no notification (JSON-RPC 2.0, section 5).
             Err(error) if error.kind == ErrorKind::InvalidRequest => {
                 Some(Dispatched { id: Some(request.id_or_null()), result: Err(error) })
             }
@@ -155,7 +156,7 @@ impl Router {
         }
     }
 
-    /// The response with a result, or with the error that says that it is too large.
+    /// The response with this result, or with an error if it would be too large.
     fn response(&self, id: &str, result: &str) -> String {
         let response = success_response(id, result);
         if response.len() <= self.max_response_bytes {
@@ -166,7 +167,7 @@ impl Router {
     }
 }
 
-/// A request's result with its ID; a notification has no ID, and its result isn't sent.
+/// A request's outcome with its ID. A notification has no ID, and its outcome isn't sent.
 struct Dispatched<'a> {
     id: Option<&'a str>,
     result: MethodResult<'a>,

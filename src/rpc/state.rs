@@ -22,7 +22,7 @@ pub(crate) struct RpcState {
     /// The capabilities that nodes have announced, as JSON.
     pub(crate) capabilities: ClientTable<Option<Arc<str>>>,
     pub(crate) health_events: Arc<HealthEvents>,
-    /// The clients of which a batch waits for nodes.
+    /// The clients that have a batch waiting for nodes.
     pub(crate) waiting_batches: Arc<WaitingBatches>,
 }
 
@@ -55,7 +55,7 @@ impl RpcState {
         })
     }
 
-    /// Publishes that a client's presence key has joined or left. Called with the key's shard locked.
+    /// Publishes the event `joined` or `left` of a client's presence key. Called with the key's shard locked.
     pub(crate) fn publish_presence(&self, client: &GatewayClient, event: &'static str) {
         if !self.topics.has_subscribers(PRESENCE) {
             return;
@@ -68,7 +68,7 @@ impl RpcState {
 
     /// Removes all state of a client that has disconnected.
     pub(crate) fn remove_client(&self, conn_id: ConnId, record: CloseRecord) {
-        // First, so that the record is there for a caller that learns of the disconnect from what follows.
+        // First: a caller whose call fails below may look for the record at once.
         self.closed.push(record);
         self.topics.remove_client(conn_id);
         self.capabilities.take(conn_id);

@@ -1,4 +1,4 @@
-//! The accept loop of one listener. It never ends by itself, and never spins on an error.
+//! The accept loop of one listener. It survives every error, and backs off instead of spinning.
 
 use super::connection::Connection;
 use super::listener::Listener;
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 const MIN_BACKOFF: Duration = Duration::from_millis(10);
 const MAX_BACKOFF: Duration = Duration::from_secs(1);
-/// The shortest time between two log lines of the same warning.
+/// The minimum time between two log lines of the same warning.
 const WARN_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Accepts connections and spawns a task for each, until this future is dropped.
@@ -28,7 +28,7 @@ pub(crate) async fn accept_loop(server: Arc<ServerState>, listener: Listener) {
                     refuse(&server, stream, remote_addr);
                     continue;
                 };
-                if !slot.may_upgrade && limit_warning.is_due() {
+                if !slot.may_upgrade && limit_warning.should_log() {
                     let limit = server.config.limits.max_connections;
                     warn!("connection limit reached, refusing clients max_connections={limit}");
                 }
@@ -45,7 +45,7 @@ pub(crate) async fn accept_loop(server: Arc<ServerState>, listener: Listener) {
 fn refuse(server: &ServerState, stream: Stream, remote_addr: RemoteAddr) {
     debug!("connection refused remote_addr={remote_addr} cause={}", HandshakeFailure::Full);
     server.handshakes.failed.add(HandshakeFailure::Full);
-    stream.write_best_effort(HttpError::full().to_bytes().as_bytes());
+    stream.write_best_effort(HttpError::full().to_http_text().as_bytes());
 }
 
 /// Limits how often a warning is logged.
@@ -55,8 +55,8 @@ struct LogThrottle {
 }
 
 impl LogThrottle {
-    /// Returns whether to log the warning now; true at most once in [`WARN_INTERVAL`].
-    fn is_due(&mut self) -> bool {
+    /// Returns whether to log the warning now: true at most once in [`WARN_INTERVAL`].
+    fn should_log(&mut self) -> bool {
         let due = self.last.is_none_or(|at| at.elapsed() >= WARN_INTERVAL);
         if due {
             self.last = Some(Instant::now());
@@ -74,9 +74,9 @@ struct AcceptBackoff {
 }
 
 impl AcceptBackoff {
-    /// Logs the error, and sleeps twice as long as after the previous one.
+    /// Logs the error, and sleeps; each further error doubles the delay, up to [`MAX_BACKOFF`].
     async fn sleep(&mut self, error: &io::Error) {
-        if self.warning.is_due() {
+        if self.warning.should_log() {
             warn!("accept failed, retrying error=\"{error}\"");
         }
         let delay = self.delay.map_or(MIN_BACKOFF, |last| (last * 2).min(MAX_BACKOFF));
@@ -84,7 +84,7 @@ impl AcceptBackoff {
         tokio::time::sleep(delay).await;
     }
 
-    /// Makes the next delay the shortest again.
+    /// Resets the next delay to [`MIN_BACKOFF`].
     fn reset(&mut self) {
         self.delay = None;
     }

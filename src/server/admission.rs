@@ -1,4 +1,4 @@
-//! The limits on the number of connections, as slots that each connection holds.
+//! Limits on the number of connections: each connection holds a slot.
 
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -27,8 +27,8 @@ impl ListenerRole {
 /// Connections beyond `max_connections` that are still served: an upgrade gets 503, any other request its usual response.
 const OVERFLOW: usize = 32;
 
-/// Bound on idle keep-alive connections, absolute and as a share of `max_connections`: they need no credentials, and each
-/// occupies a slot.
+/// Maximum keep-alive connections, absolute and as a fraction of `max_connections`: they need no credentials, but
+/// occupy slots.
 const MAX_KEEP_ALIVE: usize = 256;
 const KEEP_ALIVE_DIVISOR: usize = 4;
 
@@ -50,7 +50,7 @@ pub(crate) struct Slot {
 }
 
 impl Slot {
-    /// Keeps only the permit: all that a client needs of its slot.
+    /// The permit alone, which is all that a client needs.
     pub(crate) fn into_permit(self) -> OwnedSemaphorePermit {
         self.permit
     }
@@ -78,7 +78,7 @@ impl ConnectionLimits {
         slot(&self.slots, true).or_else(|| slot(&self.overflow, false))
     }
 
-    /// Takes a permit for an idle keep-alive connection; `None` if there are too many of them.
+    /// Takes a permit to keep a connection alive; `None` if none is left.
     pub(crate) fn try_keep_alive(&self) -> Option<OwnedSemaphorePermit> {
         self.keep_alive.clone().try_acquire_owned().ok()
     }

@@ -1,7 +1,8 @@
-//! One accepted connection: silent, then HTTP, then a client or nothing.
+//! One accepted connection: waits for the first byte, serves HTTP, and runs the session after an upgrade.
 //!
-//! One deadline holds from the accept until the session has the stream. Each stage is boxed, or has finished before the next
-//! begins, so that a connection is as small as its stage.
+//! One deadline covers everything from the accept to the upgrade; each plain request replaces it with its own. Every
+//! stage is boxed or dropped before the next one starts, so that a connection takes only the memory of its current
+//! stage.
 
 use super::admission::Slot;
 use super::handshake_stats::{HandshakeStage, InProgressGuard};
@@ -30,26 +31,26 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::futures::Notified;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
-/// How a connection of HTTP/2 with prior knowledge begins (RFC 9113, section 3.4).
+/// The start of HTTP/2's connection preface (RFC 9113, section 3.4).
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2";
 
-/// A connection that is served to its end: a future as small as the client that it becomes.
+/// The future that serves one connection; no larger than an [`ActiveClient`].
 pub enum Connection {
-    /// Not a client yet.
+    /// Before the upgrade.
     Handshaking(Pin<Box<dyn Future<Output = Option<ActiveClient>> + Send>>),
-    /// A client.
+    /// After the upgrade.
     Active(ActiveClient),
 }
 
-/// All that a client's connection consists of.
+/// A client's session, with its heartbeat registration and its connection slot.
 pub struct ActiveClient {
     session: Session,
-    _pings: TimerGuard,
+    _ping_timer: TimerGuard,
     _permit: OwnedSemaphorePermit,
 }
 
 impl Connection {
-    /// A connection that was accepted.
+    /// The future for an accepted stream.
     pub fn new(server: Arc<ServerState>, stream: Stream, remote_addr: RemoteAddr, slot: Slot) -> Self {
         Connection::Handshaking(Box::pin(handshake(server, stream, remote_addr, slot)))
     }
@@ -73,9 +74,9 @@ impl Future for Connection {
     }
 }
 
-/// Serves a connection until it is a client's; `None` if it doesn't become one.
+/// Serves a connection until it is upgraded; `None` if it ends first.
 ///
-/// Not an `async fn`, which would reserve memory for each argument twice.
+/// Not an `async fn`, whose future would store each argument twice.
 fn handshake(
     server: Arc<ServerState>,
     stream: Stream,
@@ -106,35 +107,35 @@ fn handshake(
         let upgraded = Box::pin(serve_http(&server, stream, remote_addr, &slot, http)).await?;
         server.handshakes.completed.add(1);
         let (session, pings) = register(&server, upgraded, remote_addr);
-        Some(ActiveClient { session, _pings: pings, _permit: slot.into_permit() })
+        Some(ActiveClient { session, _ping_timer: pings, _permit: slot.into_permit() })
     }
 }
 
 /// An upgraded stream.
 struct Upgraded {
     stream: Stream,
-    /// What the peer sent right after its request.
+    /// Bytes that were read together with the request.
     early: Bytes,
     accepted: AcceptedHandshake,
-    /// Keeps the handshake in progress until the client is registered.
+    /// Counts the handshake as in progress until the client is registered.
     _http: Arc<HttpState>,
 }
 
 /// Registers a client with the registry and the heartbeat, and starts its session.
 fn register(server: &ServerState, upgraded: Upgraded, remote_addr: RemoteAddr) -> (Session, TimerGuard) {
-    let outbox = Outbox::new(server.outboxes.clone());
+    let outbox = Outbox::new(server.outbox_context.clone());
     let AcceptedHandshake { conn_id, auth, reservation: _reservation } = upgraded.accepted;
     let client = Arc::new(GatewayClient::new(conn_id, outbox, remote_addr, auth));
     let registration = server.registry.on_connect(client.clone());
     let pings = server.heartbeat.register(&client);
     debug!("connected conn_id={conn_id} presence_key={} remote_addr={remote_addr}", client.auth.presence_key);
-    // After the registration: either the drain sees this client in the registry, or the client sees the drain here.
+    // Checked after the registration: either the drain finds the client in the registry, or this finds the drain.
     match server.lifecycle.phase() {
         Phase::Aborting => client.outbox.abort(CloseReason::Draining),
         Phase::Draining => _ = client.close(CloseReason::Draining),
-        Phase::Starting | Phase::Running => {}
+        Phase::Running => {}
     }
-    (Session::new(upgraded.stream, &upgraded.early, registration, server.sessions.clone()), pings)
+    (Session::new(upgraded.stream, &upgraded.early, registration, server.session_context.clone()), pings)
 }
 
 /// Why a connection ended before its first byte.
@@ -143,7 +144,7 @@ enum EarlyEnd {
     Failed(HandshakeFailure),
 }
 
-/// Ready with the first byte, which stays in the socket. Until then no HTTP state exists for the connection.
+/// Waits for the first byte without consuming it, so that a silent connection needs no HTTP state.
 fn poll_first_byte(
     cx: &mut Context<'_>,
     server: &ServerState,
@@ -172,10 +173,10 @@ async fn serve_http(
     let handle = |request| service::handle(server, &http, slot, remote_addr, request);
     let mut connection = http1::Builder::new()
         .max_buf_size(server.config.handshake.max_header_bytes)
-        // The buffer alone is no limit: it grows by doubling.
+        // The buffer size alone is no exact limit: the buffer grows by doubling.
         .max_header_size(server.config.handshake.max_header_bytes)
         .header_read_timeout(None)
-        // A client that shuts down its direction after a request gets its response.
+        // A client that shuts down its write half after a request still gets the response.
         .half_close(true)
         .serve_connection(TokioIo::new(stream), service_fn(handle));
     let Some(result) = poll_until_deadline(&mut connection, server, &http).await else {
@@ -192,8 +193,10 @@ async fn serve_http(
         return Some(Upgraded { stream, early: parts.read_buf, accepted, _http: http });
     }
     if parts.read_buf.starts_with(HTTP2_PREFACE) {
-        // hyper answers other bytes that aren't HTTP/1.1 with 400 or 431, but not these.
-        stream.write_best_effort(HttpError::bad_request("HTTP/2 isn't supported: use HTTP/1.1").to_bytes().as_bytes());
+        // hyper doesn't answer these; other bytes that aren't HTTP/1.1 get its 400 or 431.
+        stream.write_best_effort(
+            HttpError::bad_request("HTTP/2 isn't supported: use HTTP/1.1").to_http_text().as_bytes(),
+        );
     }
     if let Some(cause) = failure_cause(result, &http) {
         debug!("handshake failed remote_addr={remote_addr} cause={cause}");
@@ -203,7 +206,7 @@ async fn serve_http(
     None
 }
 
-/// Why a connection was of no use; `None` if it was, or if that was counted when its request was answered.
+/// The failure to count for an ended connection; `None` if its last request was answered.
 fn failure_cause(result: hyper::Result<()>, http: &HttpState) -> Option<HandshakeFailure> {
     match result {
         Err(error) if error.is_parse_too_large() => Some(HandshakeFailure::HeaderTooLarge),
@@ -212,7 +215,7 @@ fn failure_cause(result: hyper::Result<()>, http: &HttpState) -> Option<Handshak
     }
 }
 
-/// Polls the connection to its end. `None` if its deadline, or the drain's, was first.
+/// Polls the connection until it ends; `None` if its deadline passes or the gateway starts aborting first.
 async fn poll_until_deadline<S>(
     connection: &mut http1::Connection<TokioIo<Stream>, S>,
     server: &ServerState,
@@ -223,7 +226,7 @@ where
     S::Future: Unpin,
 {
     let mut sleep = pin!(sleep_until(http.deadline()));
-    // While the gateway drains, connections of monitoring systems are still served.
+    // Plain requests, such as those of monitoring, are still served during the drain.
     let mut aborting = pin!(server.lifecycle.wait_past(Phase::Draining));
     poll_fn(|cx| {
         if let Poll::Ready(result) = connection.poll_without_shutdown(cx) {
@@ -238,8 +241,8 @@ where
     .await
 }
 
-/// Shuts down our direction and discards what the peer still sends, until it ends or `close_timeout`: closing a socket with
-/// unread bytes resets the connection, and the peer could lose our response.
+/// Shuts down the write half, and discards input until the peer closes or `close_timeout` passes: closing a socket with
+/// unread bytes would reset the connection, and the peer might lose the response.
 async fn linger(server: &ServerState, mut stream: Stream) {
     let discard = async {
         stream.shutdown().await?;

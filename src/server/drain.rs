@@ -1,4 +1,4 @@
-//! The drain: closes all clients at shutdown, paced, and aborts those that don't close in time.
+//! The drain: closes all clients gradually at shutdown, and aborts those that don't close in time.
 
 use super::lifecycle::Phase;
 use super::state::ServerState;
@@ -7,30 +7,30 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
-/// What is requested of a running gateway. A request is never taken back: a less urgent one after it is ignored.
+/// A shutdown request. It can't be withdrawn: a less urgent value that follows it is ignored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Shutdown {
     /// Keep running.
     No,
-    /// Close every client, paced over `shutdown.drain_timeout`, and end.
+    /// Close all clients gradually, within `shutdown.drain_timeout`, and stop.
     Drain,
-    /// Abort every connection and end at once.
+    /// Abort all connections, and stop immediately.
     Now,
 }
 
 /// The time between two batches of close frames.
 const BATCH_INTERVAL: Duration = Duration::from_millis(10);
-/// The least number of close frames in a batch, so that few clients are closed quickly.
+/// Minimum close frames in a batch, so that a small number of clients is closed quickly.
 const MIN_BATCH: usize = 10;
-/// How long the tasks of aborted connections may take to end. They wait for nothing any more.
+/// How long the tasks of aborted connections may take to end; they end at their next poll.
 const ABORT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How the clients were closed that were connected when the drain began, or connected during it.
+/// How many clients disconnected during a drain, by how their connections ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DrainReport {
     /// Clients that completed the close handshake.
     pub closed: u64,
-    /// Clients whose connection was dropped without it.
+    /// Clients whose connection ended without a close handshake.
     pub aborted: u64,
 }
 
@@ -42,7 +42,7 @@ pub(crate) async fn drain(server: &ServerState, mut shutdown: watch::Receiver<Sh
     server.handler.on_drain();
     tokio::select! {
         _ = timeout_at(deadline, close_all(server)) => {}
-        // If the sender was dropped, this branch is disabled, and the drain takes its full time.
+        // If the sender was dropped, this branch is disabled: nothing can cut the drain short.
         Ok(_) = shutdown.wait_for(|requested| *requested == Shutdown::Now) => {}
     }
     server.lifecycle.set(Phase::Aborting);
@@ -59,13 +59,13 @@ pub(crate) async fn drain(server: &ServerState, mut shutdown: watch::Receiver<Sh
 /// Closes all clients and waits until they are disconnected. Doesn't wait for plain HTTP connections.
 async fn close_all(server: &ServerState) {
     send_close_frames(server).await;
-    // Handshakes are checked first: one that completes in between is found in the registry.
+    // Handshakes are checked first: a client whose handshake completes in between is found in the registry.
     while server.handshakes.in_progress.get() > 0 || !server.registry.is_empty() {
         sleep(BATCH_INTERVAL).await;
     }
 }
 
-/// Requests the close of every client in batches, spread over at most three quarters of the drain timeout, so that the last
+/// Closes every client, in batches that are spread over at most three quarters of the drain timeout, so that the last
 /// clients have time to answer.
 async fn send_close_frames(server: &ServerState) {
     let clients = server.registry.list();

@@ -7,7 +7,7 @@ use serde::Serialize;
 use std::sync::Arc;
 
 labels! {
-    /// How far a handshake was when it timed out.
+    /// The stage at which a handshake timed out.
     pub enum HandshakeStage {
         /// The peer had sent nothing.
         NothingSent = "nothing_sent",
@@ -21,14 +21,14 @@ labels! {
 /// Counters of accepted connections and their handshakes.
 #[derive(Debug, Default, Serialize)]
 pub struct HandshakeStats {
-    /// Connections accepted; `/status` shows it outside of the handshakes.
+    /// Accepted connections; `/status` shows them as `accepted_total`.
     #[serde(skip)]
     pub accepted: Counter,
-    /// Connections that are neither a client nor answered yet.
+    /// Connections that have neither become clients nor sent a plain request.
     pub in_progress: Gauge,
     /// Connections that became clients.
     pub completed: Counter,
-    /// Refused upgrades, and connections that ended before they sent a request.
+    /// Refused upgrades, invalid requests, and connections that ended before a request, by cause.
     pub failed: CounterVec<HandshakeFailure>,
     /// Handshakes that timed out, by stage.
     pub timed_out: CounterVec<HandshakeStage>,

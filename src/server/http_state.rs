@@ -1,5 +1,5 @@
-//! How far the requests of one HTTP connection are. The service that answers them and the task that drives the connection
-//! share it; both run on one task, so that the lock is never contended.
+//! The state of one HTTP connection, shared by its hyper service and the future that polls it. Both run in one task, so
+//! the lock is never contended.
 
 use super::handshake_stats::{HandshakeStage, HandshakeStats, InProgressGuard};
 use crate::http::handshake::AcceptedHandshake;
@@ -20,33 +20,32 @@ struct State {
     deadline: Instant,
     /// The permit to stay open between plain requests.
     keep_alive: Option<OwnedSemaphorePermit>,
-    /// Counts this connection in `handshakes.in_progress`. Dropped when a plain request is answered, taken again when an
-    /// upgrade is accepted.
+    /// Counts this connection in `handshakes.in_progress`. Dropped at a plain request, and taken again when an upgrade
+    /// is accepted.
     in_progress: Option<InProgressGuard>,
 }
 
-/// What the connection has become by its last request.
+/// The kind of the last request, and its outcome.
 enum HttpPhase {
-    /// No request was received yet.
+    /// No request yet.
     New,
-    /// A plain request was received: the connection lives by the idle limit.
+    /// A plain request: the idle timeout applies.
     Plain,
-    /// A handshake was refused; its response is the last.
+    /// A refused handshake: the connection closes after the response.
     Refused,
-    /// A handshake was accepted; its response is being sent.
+    /// An accepted handshake: the 101 response is being sent.
     Accepted(AcceptedHandshake),
 }
 
 impl HttpState {
-    /// A connection whose first byte was received, and which must have answered a request by `deadline`.
+    /// The state after the first byte; the first request must be answered by `deadline`.
     pub fn new(deadline: Instant, handshakes: Arc<HandshakeStats>, in_progress: InProgressGuard) -> Arc<Self> {
         let in_progress = Some(in_progress);
         let state = State { phase: HttpPhase::New, deadline, keep_alive: None, in_progress };
         Arc::new(HttpState { handshakes, state: Mutex::new(state) })
     }
 
-    /// A handshake was accepted or refused. A connection that has lived by the idle limit has until `deadline` to take
-    /// the response.
+    /// Records an accepted or refused handshake. After a plain request, `deadline` replaces the idle timeout.
     pub fn on_handshake_response(&self, deadline: Instant, accepted: Option<AcceptedHandshake>) {
         let mut state = self.state.lock();
         if let HttpPhase::Plain = state.phase {
@@ -58,8 +57,8 @@ impl HttpState {
         state.phase = accepted.map_or(HttpPhase::Refused, HttpPhase::Accepted);
     }
 
-    /// A plain request is answered; the next one must come by `deadline`. Returns whether the connection may stay open for
-    /// it, for which it needs a permit once.
+    /// Records the response to a plain request. Returns whether the connection may stay open until `deadline` for the
+    /// next one, which requires a permit; a connection takes only one.
     pub fn on_plain_response(
         &self,
         deadline: Instant,
@@ -71,14 +70,14 @@ impl HttpState {
         state.keep_alive.is_some()
     }
 
-    /// A request of the admin API was received. Its body and its response have until `deadline`, which
+    /// Records a request to the admin API. Its body and response must be complete by `deadline`, which
     /// [`extend_deadline`](Self::extend_deadline) can move.
     pub fn on_admin_request(&self, deadline: Instant) {
         let mut state = self.state.lock();
         (state.phase, state.deadline, state.in_progress) = (HttpPhase::Plain, deadline, None);
     }
 
-    /// The response takes until `deadline`.
+    /// Moves the deadline of the response.
     pub fn extend_deadline(&self, deadline: Instant) {
         self.state.lock().deadline = deadline;
     }
@@ -88,7 +87,7 @@ impl HttpState {
         self.state.lock().deadline
     }
 
-    /// The stage of the handshake that missed its deadline; `None` for a connection that lived by the idle limit.
+    /// The stage of a handshake that timed out; `None` if the idle timeout applied.
     pub fn timed_out_stage(&self) -> Option<HandshakeStage> {
         match self.state.lock().phase {
             HttpPhase::New => Some(HandshakeStage::HeaderUnfinished),
@@ -97,13 +96,13 @@ impl HttpState {
         }
     }
 
-    /// Whether the connection ended without any use: before a request was received, or before the peer had the response to
-    /// an accepted handshake. A refused handshake was counted when it was answered.
+    /// Whether the connection ended before its first request, or before the 101 response was sent. A refused handshake
+    /// was counted when it was answered.
     pub fn is_unanswered(&self) -> bool {
         matches!(self.state.lock().phase, HttpPhase::New | HttpPhase::Accepted(_))
     }
 
-    /// The accepted handshake, if there is one.
+    /// Takes the accepted handshake, if there is one.
     pub fn take_accepted(&self) -> Option<AcceptedHandshake> {
         let mut state = self.state.lock();
         match std::mem::replace(&mut state.phase, HttpPhase::Refused) {

@@ -4,10 +4,9 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
-/// A phase of a gateway's life. Phases only ever advance.
+/// A phase of a gateway. Phases only advance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Phase {
-    Starting,
     /// New clients are accepted.
     Running,
     /// No new clients are accepted; those connected are being closed.
@@ -16,19 +15,19 @@ pub(crate) enum Phase {
     Aborting,
 }
 
-/// The current phase of a gateway. Every connection in its handshake waits for a change: a [`Notify`] takes half of the memory
-/// that a watch channel would.
+/// The current phase of a gateway. Every connection in its handshake waits for a change; waiting on a [`Notify`] takes
+/// half as much memory as on a watch channel.
 pub(crate) struct Lifecycle {
     phase: AtomicU8,
     changed: Notify,
 }
 
 impl Lifecycle {
-    const ALL: [Phase; 4] = [Phase::Starting, Phase::Running, Phase::Draining, Phase::Aborting];
+    const ALL: [Phase; 3] = [Phase::Running, Phase::Draining, Phase::Aborting];
 
-    /// A lifecycle in [`Phase::Starting`].
+    /// A lifecycle in [`Phase::Running`].
     pub(crate) fn new() -> Self {
-        Lifecycle { phase: AtomicU8::new(Phase::Starting as u8), changed: Notify::new() }
+        Lifecycle { phase: AtomicU8::new(Phase::Running as u8), changed: Notify::new() }
     }
 
     /// Enters a phase, and wakes everything that waits for a change.
@@ -42,7 +41,7 @@ impl Lifecycle {
         Self::ALL[usize::from(self.phase.load(Ordering::SeqCst))]
     }
 
-    /// Completes at the next change of the phase after this call.
+    /// Completes at the next phase change after this call.
     pub(crate) fn changed(&self) -> Notified<'_> {
         self.changed.notified()
     }

@@ -13,15 +13,15 @@ use std::os::unix::net::UnixStream as BlockingUnixStream;
 use std::path::{Path, PathBuf};
 use tokio::net::{TcpListener, TcpSocket, UnixListener};
 
-/// Connections that may wait in the kernel to be accepted. The kernel caps it at `net.core.somaxconn`.
+/// Maximum connections that wait to be accepted; the kernel caps it at `net.core.somaxconn`.
 const BACKLOG: u32 = 4096;
 
-/// Unsent bytes in the kernel's send buffer above which a socket isn't writable (`TCP_NOTSENT_LOWAT`). With a low value a
-/// slow reader is noticed sooner, and a ping doesn't wait for megabytes. Bytes in flight don't count, so fast readers
-/// aren't slowed down.
+/// Unsent bytes in the kernel's send buffer above which a socket isn't writable (`TCP_NOTSENT_LOWAT`). With a low value
+/// a slow reader is detected sooner, and a ping isn't queued behind megabytes. Bytes in flight don't count, so fast
+/// readers aren't slowed down.
 const NOTSENT_LOWAT: u32 = 16 * 1024;
 
-/// The file mode of a Unix socket: owner and group, such as a reverse proxy's group, may connect.
+/// The file mode of a Unix socket: its owner and its group may connect, such as the group of a reverse proxy.
 const UNIX_MODE: u32 = 0o660;
 
 /// A socket that accepts connections. Dropping it removes the path of a Unix socket.
@@ -80,7 +80,7 @@ fn bind_tcp(addr: SocketAddr, reuse_port: bool) -> io::Result<Listener> {
     let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.set_reuseaddr(true)?;
     socket.set_reuseport(reuse_port)?;
-    // On Linux accepted sockets inherit both options, which saves two system calls for each.
+    // On Linux accepted sockets inherit the next two options, which saves two system calls for each connection.
     socket.set_nodelay(true)?;
     SockRef::from(&socket).set_tcp_notsent_lowat(NOTSENT_LOWAT)?;
     socket.bind(addr)?;
@@ -100,7 +100,7 @@ fn bind_unix(path: &Path) -> io::Result<Listener> {
     Ok(Listener { socket, addr, role: ListenerRole::All })
 }
 
-/// Returns whether a path is a socket on which no process listens.
+/// Whether `path` is a socket on which no process listens.
 fn is_stale(path: &Path) -> bool {
     let is_socket = fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket());
     is_socket && BlockingUnixStream::connect(path).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)

@@ -1,4 +1,4 @@
-//! From an accepted socket to a session, and the end of all of them.
+//! Accepts connections, serves HTTP, upgrades to sessions, and drains them at shutdown.
 
 pub mod accept;
 pub mod admin;

@@ -6,9 +6,9 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 /// The limit assumed if `/proc` can't be read: Linux's default soft limit.
-const DEFAULT_DESCRIPTORS: usize = 1024;
+const DEFAULT_DESCRIPTOR_LIMIT: usize = 1024;
 
-/// How long values are cached: before Linux 6.2, counting descriptors visits every one of them.
+/// How long values are cached: before Linux 6.2, counting descriptors takes time proportional to their number.
 const MAX_AGE: Duration = Duration::from_secs(1);
 
 /// Reads this process's values, at most once a second.
@@ -38,7 +38,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// Reads the current values. A value that can't be read is 0.
+    /// Reads the current values. One that can't be read is 0, or the default for `descriptor_limit`.
     fn read() -> Self {
         Process {
             resident_bytes: field("/proc/self/status", "VmRSS:").unwrap_or(0) as u64 * 1024,
@@ -50,7 +50,7 @@ impl Process {
 
 /// The number of descriptors that this process may have open (soft `RLIMIT_NOFILE`); 1024 if it can't be read.
 pub fn descriptor_limit() -> usize {
-    field("/proc/self/limits", "Max open files").unwrap_or(DEFAULT_DESCRIPTORS)
+    field("/proc/self/limits", "Max open files").unwrap_or(DEFAULT_DESCRIPTOR_LIMIT)
 }
 
 fn open_descriptors() -> usize {
@@ -62,7 +62,7 @@ fn open_descriptors() -> usize {
     }
 }
 
-/// The first number after a label at the start of a line. A word in its place (`unlimited`) gives `usize::MAX`.
+/// The number that follows `label` at the start of a line; `usize::MAX` for a word such as `unlimited`.
 fn field(path: &str, label: &str) -> Option<usize> {
     let text = fs::read_to_string(path).ok()?;
     let value = text.lines().find_map(|line| line.strip_prefix(label))?;

@@ -21,12 +21,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::time::Instant;
 
-/// The methods of every path outside the admin API.
+/// The methods allowed outside the admin API.
 const READ_ONLY: &str = "GET, HEAD";
 
-/// A response. Those of the admin API are futures: they may read a body, or wait for a node.
+/// A response that is ready, or a future of the admin API, which may read a body or wait for a node.
 pub enum ServiceFuture {
-    /// `None` once it was returned.
+    /// `None` after it was returned.
     Ready(Option<Response<String>>),
     Boxed(Pin<Box<dyn Future<Output = Response<String>> + Send>>),
 }
@@ -37,7 +37,7 @@ impl Future for ServiceFuture {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.get_mut() {
             ServiceFuture::Ready(response) => {
-                Poll::Ready(Ok(response.take().expect("a future isn't polled after it was ready")))
+                Poll::Ready(Ok(response.take().expect("a future isn't polled after completion")))
             }
             ServiceFuture::Boxed(response) => response.as_mut().poll(cx).map(Ok),
         }
@@ -57,8 +57,8 @@ pub fn handle(
         let result = accept_handshake(server, slot, &parts);
         return ServiceFuture::Ready(Some(finish_handshake(server, http, remote_addr, result)));
     }
-    // Before `/status` is rendered: this connection isn't a handshake in progress any more.
-    let may_stay = finish_plain(server, http, slot.may_upgrade);
+    // Called first, so that `/status` doesn't count this connection as a handshake in progress.
+    let may_keep_alive = finish_plain(server, http, slot.may_upgrade);
     let response = match find_target(server, slot, &parts) {
         Ok(Target::Plain(response)) => response,
         Ok(Target::Admin(route, router)) => {
@@ -68,7 +68,7 @@ pub fn handle(
         }
         Err(error) => error.into_response(),
     };
-    ServiceFuture::Ready(Some(if may_stay { response } else { with_close(response) }))
+    ServiceFuture::Ready(Some(if may_keep_alive { response } else { with_close(response) }))
 }
 
 async fn serve_admin(
@@ -76,18 +76,18 @@ async fn serve_admin(
     http: Arc<HttpState>,
     router: Arc<Router>,
     request: AdminRequest,
-    may_stay: bool,
+    may_keep_alive: bool,
 ) -> Response<String> {
     let settings = &server.config.handshake;
     http.on_admin_request(Instant::now() + settings.timeout + settings.idle_timeout);
     let response = admin::serve(&server, &router, &http, request).await;
-    if finish_plain(&server, &http, may_stay) { response } else { with_close(response) }
+    if finish_plain(&server, &http, may_keep_alive) { response } else { with_close(response) }
 }
 
-/// A plain request is answered: returns whether the connection may stay open for the next.
-fn finish_plain(server: &ServerState, http: &HttpState, may_stay: bool) -> bool {
+/// Records the response to a plain request. Returns whether the connection may stay open for the next one.
+fn finish_plain(server: &ServerState, http: &HttpState, may_keep_alive: bool) -> bool {
     let deadline = Instant::now() + server.config.handshake.idle_timeout;
-    let keep_alive = || may_stay.then(|| server.connections.try_keep_alive()).flatten();
+    let keep_alive = || may_keep_alive.then(|| server.connections.try_keep_alive()).flatten();
     http.on_plain_response(deadline, keep_alive)
 }
 
@@ -127,7 +127,7 @@ fn accept_handshake(
     }
 }
 
-/// What a request outside `/ws` is for.
+/// How a request outside `/ws` is answered.
 enum Target {
     Plain(Response<String>),
     Admin(Route, Arc<Router>),
@@ -139,7 +139,11 @@ fn find_target(server: &ServerState, slot: &Slot, request: &Parts) -> Result<Tar
         "/healthz" => r#"{"status":"ok"}"#.to_owned(),
         "/readyz" if server.is_ready() => r#"{"status":"ready"}"#.to_owned(),
         "/readyz" => return check_method(request).and(Err(HttpError::draining())),
-        "/status" if slot.role.serves_admin() => server.status(),
+        "/status" if slot.role.serves_admin() => {
+            // Rendering costs more than the other paths.
+            check_method(request)?;
+            server.status()
+        }
         _ => return find_admin_route(server, slot, request),
     };
     check_method(request)?;
@@ -151,7 +155,7 @@ fn find_admin_route(server: &ServerState, slot: &Slot, request: &Parts) -> Resul
     match route(&request.method, request.uri.path(), request.uri.query().unwrap_or_default()) {
         Ok(route) => Ok(Target::Admin(route, router.clone())),
         Err(RouteError::NotFound) => Err(HttpError::not_found()),
-        Err(RouteError::NotAllowed(allow)) => Err(HttpError::method_not_allowed(allow)),
+        Err(RouteError::MethodNotAllowed(allow)) => Err(HttpError::method_not_allowed(allow)),
         Err(RouteError::Malformed(message)) => Err(HttpError::bad_request(message)),
     }
 }

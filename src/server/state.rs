@@ -1,4 +1,4 @@
-//! What all connections of a gateway share.
+//! The shared state of a gateway, and how it is built.
 
 use super::admin::stats::AdminStats;
 use super::admission::ConnectionLimits;
@@ -17,7 +17,7 @@ use crate::ws::QueueLimits;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// The components that a handler is built from, before there is a [`ServerState`].
+/// The components that are built before the handler, which depends on them.
 struct Components {
     registry: Arc<ClientRegistry>,
     presence: Arc<Presence>,
@@ -43,11 +43,11 @@ pub struct ServerState {
     pub registry: Arc<ClientRegistry>,
     pub presence: Arc<Presence>,
     pub handler: Arc<dyn Handler>,
-    /// Serves the admin API; an embedder's handler has none.
+    /// Serves the admin API; `None` with an embedder's handler.
     pub router: Option<Arc<Router>>,
     pub heartbeat: Arc<Heartbeat>,
-    pub sessions: Arc<SessionContext>,
-    pub outboxes: Arc<OutboxContext>,
+    pub session_context: Arc<SessionContext>,
+    pub outbox_context: Arc<OutboxContext>,
     pub stats: Arc<SessionStats>,
     pub handshakes: Arc<HandshakeStats>,
     pub connections: ConnectionLimits,
@@ -55,7 +55,7 @@ pub struct ServerState {
     pub admin: AdminStats,
     process: ProcessProbe,
     pub lifecycle: Lifecycle,
-    started: Instant,
+    started_at: Instant,
 }
 
 impl ServerState {
@@ -81,19 +81,19 @@ impl ServerState {
         router: Option<Arc<Router>>,
     ) -> Arc<Self> {
         let Components { registry, presence, heartbeat, stats } = components;
-        let sessions = SessionContext::new(handler.clone(), presence.clone(), stats.clone(), &config.limits);
+        let session_context = SessionContext::new(handler.clone(), presence.clone(), stats.clone(), &config.limits);
         let limits = QueueLimits { messages: config.limits.outbox_max_messages, bytes: config.limits.outbox_max_bytes };
         Arc::new(ServerState {
             heartbeat,
-            sessions: Arc::new(sessions),
-            outboxes: Arc::new(OutboxContext { limits, stats: stats.clone() }),
+            session_context: Arc::new(session_context),
+            outbox_context: Arc::new(OutboxContext { limits, stats: stats.clone() }),
             handshakes: Arc::new(HandshakeStats::default()),
             connections: ConnectionLimits::new(config.limits.max_connections),
             auth_limiter: AuthLimiter::new(config.ops.max_failures_per_minute),
             admin: AdminStats::default(),
             process: ProcessProbe::default(),
             lifecycle: Lifecycle::new(),
-            started: Instant::now(),
+            started_at: Instant::now(),
             handler,
             router,
             presence,
@@ -114,12 +114,12 @@ impl ServerState {
             admin: &self.admin,
             router: self.router.as_deref(),
             process: &self.process,
-            uptime: self.started.elapsed(),
+            uptime: self.started_at.elapsed(),
             draining: self.lifecycle.phase() > Phase::Running,
         })
     }
 
-    /// Whether new clients are accepted.
+    /// Whether the gateway accepts clients: it is neither starting nor shutting down.
     pub fn is_ready(&self) -> bool {
         self.lifecycle.phase() == Phase::Running
     }

@@ -1,4 +1,4 @@
-//! The JSON of `/status`. It is made of counters only: its cost doesn't depend on the number of clients, and it names
+//! The JSON of `/status`. It contains only totals: its cost doesn't depend on the number of clients, and it identifies
 //! none of them.
 
 use super::admin::stats::AdminStats;
@@ -25,7 +25,7 @@ pub struct StatusSources<'a> {
     pub stats: &'a SessionStats,
     /// Connections before they become clients.
     pub handshakes: &'a HandshakeStats,
-    /// Clients that didn't answer a ping.
+    /// The number of clients that didn't answer a ping.
     pub heartbeat: &'a Heartbeat,
     /// Requests to the admin API.
     pub admin: &'a AdminStats,
@@ -39,7 +39,7 @@ pub struct StatusSources<'a> {
     pub draining: bool,
 }
 
-/// The keys are an interface to monitoring systems: they may be added to, but not renamed.
+/// Monitoring systems depend on the keys: add new ones, but don't rename any.
 #[derive(Serialize)]
 struct Report<'a> {
     status: &'static str,

@@ -24,7 +24,7 @@ impl Session {
             return State::Ended;
         }
         if self.close_sent || state == State::Discarding || self.reason() == CloseReason::SlowConsumer {
-            // The answers to earlier messages are written as far as the socket accepts them.
+            // The responses to earlier messages are written as far as the socket accepts them.
             self.forward_replies();
             self.client.outbox.resume(false);
             self.client.outbox.discard_unsent();
@@ -33,7 +33,7 @@ impl Session {
         state
     }
 
-    /// Closes with the reason that a read error stands for. Returns the next state.
+    /// Closes the client after a read error. Returns the next state.
     pub(super) fn fail(&mut self, error: Error) -> State {
         let reason = match error {
             Error::Io(_) | Error::ConnectionClosed | Error::AlreadyClosed => CloseReason::Abnormal,
@@ -47,16 +47,16 @@ impl Session {
         self.start_closing(State::Discarding)
     }
 
-    /// Answers the peer's close frame with ours, the last frame that the peer reads. Returns the next state.
+    /// Answers the peer's close frame with ours, the last frame that we send. Returns the next state.
     pub(super) fn answer_close(&mut self) -> State {
         self.peer_closed = true;
-        // The answers to its earlier messages are written ahead of the close frame.
+        // The responses to earlier messages are written ahead of the close frame.
         self.client.outbox.resume(false);
         self.send_close(None);
         self.start_closing(State::Closing)
     }
 
-    /// Queues our close frame; `None` stands for the codec's answer to the peer's.
+    /// Queues our close frame; with `None`, the codec's answer to the peer's.
     fn send_close(&mut self, frame: Option<CloseFrame>) {
         self.close_sent = true;
         let reader = self.reader.get_or_insert_with(|| MessageReader::acquire(self.context.codec_config));
@@ -97,7 +97,7 @@ impl Session {
         end.map(|()| State::Ended)
     }
 
-    /// The close reason. Without a requested close, the session ends by a panic or a cancelled task.
+    /// The close reason. A session without one was ended by a panic or the cancellation of its task.
     fn reason(&self) -> CloseReason {
         self.client.close_reason().unwrap_or(CloseReason::InternalError)
     }
@@ -116,11 +116,11 @@ impl Drop for Session {
         counter.add(1);
         self.client.end();
         let (client, context) = (&*self.client, &*self.context);
-        context.presence.leave(client, &*context.handler);
         let record = self.close_record(reason, &outbox);
-        // The panic hook has reported a panic of an embedder's handler.
+        // A panic in an embedder's handler was already reported by the panic hook.
+        let _ = catch_unwind(AssertUnwindSafe(|| context.presence.leave(client, &*context.handler)));
         let _ = catch_unwind(AssertUnwindSafe(|| context.handler.on_disconnect(client, record.clone())));
-        // The log line comes last, so that a reader of it finds the counters and the record up to date.
+        // The log line comes last: by then the counters and the record are up to date.
         self.log(&record, &outbox);
     }
 }

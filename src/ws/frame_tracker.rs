@@ -5,13 +5,13 @@
 /// The longest header: two bytes, eight of extended length, four of masking key.
 const MAX_HEADER: usize = 14;
 
-/// The position in a client's byte stream: in which part of which frame the next byte is.
+/// The position in a client's byte stream: which part of a frame the next byte belongs to.
 #[derive(Debug, Default)]
 pub(crate) struct FrameTracker {
     /// The current frame's header while it is incomplete: its first `header_len` bytes.
     header: [u8; MAX_HEADER],
     header_len: usize,
-    /// Bytes of the current frame's payload that have not passed yet.
+    /// Bytes of the current frame's payload that are still to come.
     payload_left: u64,
     /// The last data frame was not final: more frames of its message follow.
     fragmented: bool,

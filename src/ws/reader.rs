@@ -5,9 +5,9 @@
 
 use super::frame_tracker::FrameTracker;
 use super::stream::Stream;
+use crate::runtime::BoxFuture;
 use std::cell::Cell;
 use std::io::{self, ErrorKind, Read, Write};
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig, WebSocketContext};
@@ -17,7 +17,7 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 const READ_BUFFER_BYTES: usize = 64 * 1024;
 /// Bytes that the codec takes from that buffer at a time. A larger size would save no system call.
 const CODEC_READ_BYTES: usize = 256;
-/// Reads from one socket in one poll of its session.
+/// The most reads from one socket in one poll of its session.
 const READS_PER_POLL: u32 = 4;
 /// A codec keeps the buffer of its largest message, so it is not cached after a message over this size.
 const MAX_REUSED_MESSAGE: usize = 16 * 1024;
@@ -39,19 +39,16 @@ pub(crate) fn codec_config(max_message_bytes: usize) -> WebSocketConfig {
         .max_frame_size(Some(max_message_bytes))
 }
 
-/// The handling of a message that has not finished.
-pub(crate) type InFlight = Pin<Box<dyn Future<Output = ()> + Send>>;
-
-/// Reads the messages of one connection during a poll of its session, and beyond it while a message is incomplete or in
-/// flight.
+/// Reads the messages of one connection during a poll of its session, and longer while a message is incomplete or being
+/// handled.
 pub(crate) struct MessageReader {
     codec: WebSocketContext,
     /// The codec has read a message over [`MAX_REUSED_MESSAGE`].
     has_large_buffer: bool,
     /// The codec has failed or closed, so it is of no use to another connection.
     finished: bool,
-    /// The handling of the last message, which finishes before the next one is read.
-    pub(crate) in_flight: Option<InFlight>,
+    /// The handler's future for the last message. It finishes before the next message is read.
+    pub(crate) in_flight: Option<BoxFuture<'static, ()>>,
     input: Input,
 }
 
@@ -205,8 +202,8 @@ impl Input {
 
     /// Reads once; 0 bytes are the end of the stream.
     ///
-    /// The limit of reads holds for a peer that sends without pause, even if its bytes complete no message. Other tasks
-    /// run before its next read.
+    /// With no reads left, wakes the task and returns `Pending`, so that other tasks run even if a peer sends without pause
+    /// and never completes a message.
     fn poll_fill(&mut self, cx: &mut Context<'_>, stream: &Stream) -> Poll<io::Result<usize>> {
         if self.reads_left == 0 {
             cx.waker().wake_by_ref();

@@ -1,6 +1,6 @@
 //! A connection's byte stream, over TCP or a Unix socket.
 //!
-//! A session's methods take a shared reference: the session reads, and any task that holds the outbox lock writes.
+//! The methods below take a shared reference: a client's session reads, and any task that holds its outbox lock writes.
 
 use socket2::SockRef;
 use std::io::{self, ErrorKind, IoSlice, Read};

@@ -10,9 +10,9 @@ use std::io;
 use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 
-/// Bytes that make a write worthwhile: a write is filled up to about this size, and output is batched until it has it.
+/// Bytes that make a write worthwhile: output is batched until it has this size, and one write has about this size.
 const FLUSH_BYTES: usize = 16 * 1024;
-/// Payloads shorter than this are copied into the write; the others are written from where they are.
+/// Payloads shorter than this are copied behind their header; the others are written without a copy.
 const COPY_LIMIT: usize = 4 * 1024;
 /// The longest header of an unmasked frame.
 const MAX_HEADER: usize = 10;
@@ -27,9 +27,9 @@ thread_local! {
 /// How much may be queued for one client.
 #[derive(Clone, Copy, Debug)]
 pub struct QueueLimits {
-    /// Most messages.
+    /// The most messages.
     pub messages: usize,
-    /// Most payload bytes of all messages together.
+    /// The most payload bytes of all messages together.
     pub bytes: usize,
 }
 
@@ -42,8 +42,8 @@ pub(crate) struct WriteBuffer {
     message_bytes: usize,
     /// Bytes of the oldest message's frame that the socket has accepted. The remainder is written ahead of all else.
     partial: usize,
-    /// Whole control frames, less what the socket has accepted. They are written ahead of every message that is not
-    /// partial.
+    /// Control frames, without the bytes that the socket has accepted. They are written ahead of all messages, except the
+    /// remainder of a partly written one.
     control: Vec<u8>,
     /// Detail text for the close frame, which is sent once everything else is written.
     pub(crate) detail: Option<Box<str>>,
@@ -54,7 +54,7 @@ pub(crate) struct WriteBuffer {
 pub(crate) struct Written {
     /// Bytes, frame headers included.
     pub(crate) bytes: u64,
-    /// Messages of which the last byte was accepted.
+    /// Messages whose last byte was accepted.
     pub(crate) messages: u64,
     /// Payload bytes of those messages.
     pub(crate) message_bytes: u64,

@@ -169,7 +169,7 @@ fn requests_without_credentials_do_not_count_as_failures() {
 #[test]
 fn ops_listen_serves_status_and_admin_api_on_its_address_only() {
     let gateway = TestGateway::start(CREDENTIALS, "[ops]\nlisten = \"127.0.0.1:0\"");
-    let line = gateway.wait_for_line("the address", |line| line.contains("listening for=operators addr="));
+    let line = gateway.wait_for_line("the address", |line| line.contains("listening role=admin addr="));
     let addr = line.rsplit("addr=").next().unwrap();
     let fetch_own = |text: String| -> Response {
         let mut connection = HttpConnection { reader: BufReader::new(TcpStream::connect(addr).unwrap()) };

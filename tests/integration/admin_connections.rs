@@ -74,7 +74,7 @@ fn drain_fails_calls_in_flight_and_rejects_new_ones() {
     kept_alive.send(request("GET /clients", Some(&gateway.bearer("alice")), "", ""));
     assert_eq!(kept_alive.receive(true).status, 200);
     gateway.signal("TERM");
-    gateway.wait_for_line("the drain", |line| line.ends_with(" how=drain"));
+    gateway.wait_for_line("the drain", |line| line.ends_with(" mode=drain"));
     // The node isn't read from any more, so the drain waits for it.
     kept_alive.send(&invoke);
     for connection in [&mut waiting, &mut kept_alive] {

@@ -178,16 +178,16 @@ fn unreadable_file_is_named() {
 /// and the standard error.
 #[rustfmt::skip]
 const FLAGS: &[(&[&str], i32, &str)] = &[
-    (&["--foo"],             EX_USAGE, "aisopod-gateway: invalid option '--foo'; --help shows what is allowed\n"),
-    (&["-x"],                EX_USAGE, "aisopod-gateway: invalid option '-x'; --help shows what is allowed\n"),
-    (&["serve"],             EX_USAGE, "aisopod-gateway: unexpected argument \"serve\"; --help shows what is allowed\n"),
-    (&["--listen"],          EX_USAGE, "aisopod-gateway: missing argument for option '--listen'; --help shows what is allowed\n"),
-    (&["--check=yes"],       EX_USAGE, "aisopod-gateway: unexpected argument for option '--check': \"yes\"; --help shows what is allowed\n"),
+    (&["--foo"],             EX_USAGE, "aisopod-gateway: invalid option '--foo'; see --help\n"),
+    (&["-x"],                EX_USAGE, "aisopod-gateway: invalid option '-x'; see --help\n"),
+    (&["serve"],             EX_USAGE, "aisopod-gateway: unexpected argument \"serve\"; see --help\n"),
+    (&["--listen"],          EX_USAGE, "aisopod-gateway: missing argument for option '--listen'; see --help\n"),
+    (&["--check=yes"],       EX_USAGE, "aisopod-gateway: unexpected argument for option '--check': \"yes\"; see --help\n"),
     (&["--listen=[::1]:80", "--listen=[::1]:80", "--listen=[::1]:0", "--listen=[::1]:0"], EX_CONFIG, "\
 --listen: duplicate address \"[::1]:80\"
 config.toml:2: log_level = \"x\"; LEVELS
 "),
-    (&["token"],             EX_USAGE, "aisopod-gateway: unexpected argument \"token\"; --help shows what is allowed\n"),
+    (&["token"],             EX_USAGE, "aisopod-gateway: unexpected argument \"token\"; see --help\n"),
     (&["--listen", "here", "--listen=[::1]", "--log-level", "loud"], EX_CONFIG, "\
 --listen: \"here\"; LISTEN
 --listen: \"[::1]\"; LISTEN

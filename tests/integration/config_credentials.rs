@@ -210,7 +210,7 @@ fn invalid_flags_of_token_are_named() {
         (&["--config", "config.toml"], "invalid option '--config'"),
     ] {
         let output = run(Path::new("."), &[&["token"], args].concat());
-        let expected = format!("aisopod-gateway: {message}; --help shows what is allowed\n");
+        let expected = format!("aisopod-gateway: {message}; see --help\n");
         assert_eq!(String::from_utf8_lossy(&output.stderr), expected, "{args:?}");
         assert_eq!(output.status.code(), Some(64), "{args:?}");
         assert!(output.stdout.is_empty(), "{args:?}");

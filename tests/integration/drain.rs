@@ -60,7 +60,7 @@ fn second_signal_aborts_the_drain() {
         let mut silent = RawClient::connect(&gateway);
         gateway.wait_for_clients(1);
         gateway.signal("INT");
-        gateway.wait_for_line("the drain", |line| line.ends_with(" how=drain"));
+        gateway.wait_for_line("the drain", |line| line.ends_with(" mode=drain"));
         // The close frame was received but isn't answered.
         assert_eq!(silent.receive().unwrap().1[..2], 1012_u16.to_be_bytes());
         gateway.signal(second);

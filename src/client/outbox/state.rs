@@ -56,7 +56,7 @@ pub(crate) struct OutboxState {
     peak_bytes: u32,
     /// Set only while the session is parked, so that its own calls wake no task.
     pub(crate) waker: Option<Waker>,
-    /// Text messages that the socket has accepted.
+    /// Text and binary messages that the socket has accepted.
     messages_out: u64,
     /// Bytes that the socket has accepted, frame headers included.
     pub(crate) bytes_out: u64,
@@ -167,13 +167,13 @@ impl OutboxState {
         self.buffer.as_ref().is_some_and(|buffer| buffer.should_flush() || is_half_full(buffer, limits))
     }
 
-    /// Whether so much is queued that a blocked session should stop reading, since what it reads calls for answers.
+    /// Whether so much is queued that a blocked session should stop reading: the responses would fill the outbox.
     pub(crate) fn is_half_full(&self, limits: &QueueLimits) -> bool {
         self.buffer.as_ref().is_some_and(|buffer| is_half_full(buffer, limits))
     }
 
-    /// Writes until all is written or the socket accepts no more. Then the session waits for the socket; after a
-    /// failure it aborts.
+    /// Writes until everything is written or the socket accepts no more. In that case the session waits for the socket;
+    /// after a failed write it aborts.
     pub(crate) fn write(&mut self, stats: &SessionStats) {
         if !self.can_write() {
             return;

@@ -1,6 +1,7 @@
 use super::*;
-use crate::client::{BoxFuture, CloseRecord, Message};
+use crate::client::{CloseRecord, Message};
 use crate::labels::Label;
+use crate::runtime::BoxFuture;
 use parking_lot::Mutex;
 use proptest::prelude::*;
 

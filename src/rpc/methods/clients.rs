@@ -46,7 +46,7 @@ struct ClosedClients<'a> {
     next_cursor: Option<String>,
 }
 
-/// A page of the connections that ended last, the latest first.
+/// A page of the closed connections, the latest first.
 pub(crate) fn closed<'a>(context: Context<'a>) -> MethodResult<'a> {
     let mut params = context.params()?;
     let (filter, limit) = (Filter::take_closed(&mut params)?, take_limit(&mut params)?);
@@ -92,11 +92,12 @@ pub(crate) fn disconnect<'a>(context: Context<'a>) -> MethodResult<'a> {
     if conn_id.is_none() && filter.is_empty() {
         return Err(RpcError::invalid_member("conn_id", "conn_id or a filter is needed"));
     }
-    let (own, by) = (context.client().ok().map(|client| client.conn_id), context.auth().presence_key.clone());
+    let caller_id = context.client().ok().map(|client| client.conn_id);
+    let caller_key = context.auth().presence_key.clone();
     let detail = detail.unwrap_or_default();
     let action = Collect::then(move |mut clients| {
-        clients.retain(|client| own != Some(client.conn_id));
-        let kicked = |client: &&Arc<GatewayClient>| !dry_run && kick(client, &detail, &by);
+        clients.retain(|client| caller_id != Some(client.conn_id));
+        let kicked = |client: &&Arc<GatewayClient>| !dry_run && kick(client, &detail, &caller_key);
         let disconnected = clients.iter().filter(kicked).count();
         to_json(&Disconnected { matched: clients.len(), disconnected, dry_run })
     });
@@ -118,15 +119,15 @@ fn is_detail(text: &str) -> bool {
     text.len() <= CloseReason::MAX_DETAIL_BYTES && !text.contains(char::is_control)
 }
 
-/// Takes the name of a method that isn't the gateway's own, as the caller's JSON text.
+/// Takes the name of a method, other than one of the gateway's own, as the caller's JSON text.
 pub(crate) fn take_method<'a>(params: &mut Params<'a>) -> Result<&'a str, RpcError> {
-    const WHAT: &str = "a string of 1 to 128 bytes that doesn't begin with gateway. or rpc.";
+    const EXPECTED: &str = "a string of 1 to 128 bytes that doesn't begin with gateway. or rpc.";
     let raw = required(params.raw("method"), "method")?.get();
     let is_allowed =
         |name: &str| (1..=128).contains(&name.len()) && !name.starts_with("gateway.") && !name.starts_with("rpc.");
     match serde_json::from_str::<CowStr<'_>>(raw) {
         Ok(CowStr(name)) if is_allowed(&name) => Ok(raw),
-        _ => Err(RpcError::invalid_member("method", WHAT)),
+        _ => Err(RpcError::invalid_member("method", EXPECTED)),
     }
 }
 

@@ -15,7 +15,7 @@ pub(crate) fn echo<'a>(context: Context<'a>) -> MethodResult<'a> {
     Ok(Outcome::Ready(context.params.map_or("null", RawValue::get).into()))
 }
 
-/// The numbers of clients.
+/// The counts of clients.
 pub(crate) fn health<'a>(context: Context<'a>) -> MethodResult<'a> {
     context.no_params()?;
     ready(&context.state.registry.health_snapshot())
@@ -86,11 +86,11 @@ fn subscriptions<'a>(context: &Context<'_>) -> MethodResult<'a> {
 
 fn take_topics(context: &Context<'_>) -> Result<BTreeSet<Arc<str>>, RpcError> {
     let mut params = context.params()?;
-    let what = format!("a list of topics, each {TOPIC_SYNTAX}");
-    let topics = required(params.optional::<Vec<CowStr<'_>>>("topics", &what)?, "topics")?;
+    let expected = format!("a list of topics, each {TOPIC_SYNTAX}");
+    let topics = required(params.optional::<Vec<CowStr<'_>>>("topics", &expected)?, "topics")?;
     params.finish()?;
     if !topics.iter().all(|CowStr(topic)| is_topic(topic)) {
-        return Err(RpcError::invalid_member("topics", &what));
+        return Err(RpcError::invalid_member("topics", &expected));
     }
     Ok(topics.iter().map(|CowStr(topic)| Arc::from(&**topic)).collect())
 }

@@ -16,7 +16,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use std::sync::Arc;
 
-/// Bounds on what a node announces: the number of capabilities, and their bytes of JSON.
+/// Bounds on what a node announces: the number of capabilities, and their bytes as JSON.
 const MAX_CAPABILITIES: usize = 64;
 const MAX_CAPABILITIES_BYTES: usize = 16 * 1024;
 
@@ -32,13 +32,13 @@ struct Announced {
 pub(crate) fn announce<'a>(context: Context<'a>) -> MethodResult<'a> {
     let client = context.client()?;
     if client.auth.role != Role::Node {
-        return Err(RpcError::new(ErrorKind::Forbidden, "only a node announces what it can do").with("role", "node"));
+        return Err(RpcError::new(ErrorKind::Forbidden, "only nodes can announce capabilities").with("role", "node"));
     }
     let mut params = context.params()?;
     let raw = required(params.raw("capabilities"), "capabilities")?.get();
     params.finish()?;
     let wrong = |what: String| RpcError::invalid_member("capabilities", &what);
-    let too_much = || wrong(format!("at most {MAX_CAPABILITIES}, of {MAX_CAPABILITIES_BYTES} bytes together"));
+    let too_much = || wrong(format!("at most {MAX_CAPABILITIES} services, {MAX_CAPABILITIES_BYTES} bytes in total"));
     if raw.len() > MAX_CAPABILITIES_BYTES {
         return Err(too_much());
     }
@@ -54,7 +54,7 @@ pub(crate) fn announce<'a>(context: Context<'a>) -> MethodResult<'a> {
     ready(&Announced { capabilities: all.len() })
 }
 
-/// Checks a capability, which is kept and shown as the node's JSON text.
+/// Checks a capability. It is kept and shown byte for byte.
 fn check_capability(capability: &RawValue) -> Result<(), RpcError> {
     if !capability.get().starts_with('{') {
         return Err(RpcError::new(ErrorKind::InvalidParams, "an object"));
@@ -82,7 +82,7 @@ struct NodeView {
     presence_key: String,
     name: String,
     connections: usize,
-    /// The connection that is called by the presence key.
+    /// The connection that a call to the presence key goes to.
     conn_id: String,
     since: String,
     capabilities: Box<RawValue>,
@@ -118,7 +118,7 @@ fn view(key: &PresenceSnapshot, state: &RpcState) -> NodeView {
         connections: key.clients.len(),
         conn_id: client.conn_id.to_string(),
         since: rfc_3339(key.since.to_system_time()),
-        capabilities: RawValue::from_string(capabilities).expect("it was read as JSON when it was announced"),
+        capabilities: RawValue::from_string(capabilities).expect("it was checked when it was announced"),
     }
 }
 
@@ -133,7 +133,7 @@ pub(crate) fn invoke<'a>(context: Context<'a>) -> MethodResult<'a> {
     params.finish()?;
     state.calls.check_open()?;
     let node = find_node(state, &target).ok_or(RpcError::new(ErrorKind::NotFound, "no such node"))?;
-    context.check_deferrable()?;
+    context.prepare_deferral()?;
     let (request, caller) = (NodeRequest { method, params: data, timeout }, context.caller());
     let id = state.calls.start(&node, &request, caller, context.into_responder());
     Ok(Outcome::Deferred(id, timeout))
@@ -143,7 +143,7 @@ pub(crate) fn invoke<'a>(context: Context<'a>) -> MethodResult<'a> {
 fn find_node(state: &RpcState, target: &str) -> Option<Arc<GatewayClient>> {
     let node = match ConnId::parse(target) {
         Some(conn_id) => state.registry.get(conn_id),
-        // The clients of another role's key needn't be visited: there may be very many.
+        // The keys of other roles aren't looked up: one of them may have a million clients.
         None => target.starts_with("node:").then(|| state.presence.latest_of(target)).flatten(),
     };
     node.filter(|node| node.auth.role == Role::Node)

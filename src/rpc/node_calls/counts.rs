@@ -1,4 +1,4 @@
-//! Counters of calls of nodes, as `/status` shows them.
+//! Counters of calls to nodes, as `/status` shows them.
 
 use crate::labels::labels;
 use crate::metrics::{Counter, CounterVec, Gauge};

@@ -25,7 +25,7 @@ enum Step {
         caller: usize,
         node: usize,
     },
-    /// The called node answers, or another client does.
+    /// The called node responds, or another client does.
     Respond {
         call: usize,
         by_called_node: bool,
@@ -205,7 +205,7 @@ fn call_to_a_disconnected_node_fails_at_once() {
 }
 
 #[test]
-fn concurrent_ends_end_each_call_once() {
+fn response_timeout_and_disconnect_at_once_end_a_call_once() {
     let limits =
         config::CallLimits { timeout: Duration::from_secs(3600), max_per_caller: 100_000, max_per_node: 100_000 };
     let calls = Arc::new(NodeCalls { limits, ..Arc::into_inner(calls()).unwrap() });

@@ -1,22 +1,22 @@
-//! The responses to a batch, kept until the last of them is in.
+//! The responses to a batch, collected until they are complete.
 
 use super::error::{ErrorKind, RpcError};
 use super::response::NULL_ID;
-use crate::client::{ConnId, GatewayClient};
+use crate::client::GatewayClient;
+use crate::registry::ClientTable;
 use parking_lot::Mutex;
-use std::collections::HashSet;
-use std::mem::take;
+use std::mem::{replace, take};
 use std::sync::Arc;
 
-/// The clients of which a batch waits for nodes.
-pub type WaitingBatches = Mutex<HashSet<ConnId>>;
+/// The clients that have a batch waiting for nodes.
+pub type WaitingBatches = ClientTable<bool>;
 
-/// The responses to one batch, sent as one message when the last is in. Some may be deferred until nodes have answered; of
-/// each client at most one batch waits for nodes, so what is kept for a client is bounded by `max_bytes`.
+/// The responses to one batch, sent as one message once they are complete. Those of nodes are deferred. At most one batch
+/// of a client waits for nodes while another one runs, so at most `2 * max_bytes` are kept for a client.
 pub struct Batch {
     client: Arc<GatewayClient>,
     waiting: Arc<WaitingBatches>,
-    /// Bytes of the message.
+    /// The most bytes of the message.
     max_bytes: usize,
     responses: Mutex<Responses>,
 }
@@ -24,11 +24,11 @@ pub struct Batch {
 struct Responses {
     /// The JSON array without its closing bracket.
     text: String,
-    /// Not even an error fits for each response that didn't.
+    /// Not even the errors fit: a single error will answer the whole batch.
     overflowed: bool,
-    /// Deferred responses that aren't in, plus one until all requests have run.
+    /// Deferred responses that are still missing, plus one until all requests have run.
     outstanding: usize,
-    /// The client's one batch that waits for nodes is this one.
+    /// Whether this is the client's batch that waits for nodes.
     is_waiting: bool,
 }
 
@@ -44,7 +44,7 @@ impl Batch {
         })
     }
 
-    /// The client that sent it.
+    /// The client that sent the batch.
     pub fn client(&self) -> &Arc<GatewayClient> {
         &self.client
     }
@@ -52,10 +52,11 @@ impl Batch {
     /// Makes this the client's batch that waits for nodes.
     ///
     /// # Errors
-    /// [`ErrorKind::CallerBusy`] while another one does.
+    /// [`ErrorKind::CallerBusy`] if another batch of the client waits.
     pub fn start_waiting(&self) -> Result<(), RpcError> {
         let mut responses = self.responses.lock();
-        if !responses.is_waiting && !self.waiting.lock().insert(self.client.conn_id) {
+        let is_other_waiting = || self.waiting.update(self.client.conn_id, |is_waiting| replace(is_waiting, true));
+        if !responses.is_waiting && is_other_waiting() {
             let message = "another batch of this client waits for nodes: wait for its response";
             return Err(RpcError::new(ErrorKind::CallerBusy, message).with("most", 1));
         }
@@ -68,7 +69,7 @@ impl Batch {
         self.responses.lock().outstanding += 1;
     }
 
-    /// Adds a response. One that doesn't fit is replaced by an error; the last quarter of the message is kept for those.
+    /// Adds a response, or an error in its place if it doesn't fit. Only errors may use the last quarter of the message.
     pub fn add(&self, id: &str, response: String) {
         let mut responses = self.responses.lock();
         if responses.overflowed {
@@ -90,14 +91,16 @@ impl Batch {
         responses.text.push_str(&response);
     }
 
-    /// One response is in, or all requests have run: sends the message if nothing is outstanding. A batch of notifications
-    /// has no response (JSON-RPC 2.0, section 6).
+    /// Called for each deferred response, and once when all requests have run. Sends the message when nothing is
+    /// outstanding; a batch of notifications has none (JSON-RPC 2.0, section 6).
     pub fn complete_one(&self) {
         let mut responses = self.responses.lock();
         responses.outstanding -= 1;
         if responses.outstanding > 0 {
             return;
         }
+        // First, so that the client can send its next batch as soon as it has this response.
+        self.stop_waiting(&mut responses);
         let message = if responses.overflowed {
             RpcError::answer_too_large(self.max_bytes).to_response(NULL_ID)
         } else if responses.text.is_empty() {
@@ -105,7 +108,6 @@ impl Batch {
         } else {
             take(&mut responses.text) + "]"
         };
-        self.stop_waiting(&mut responses);
         drop(responses);
         // A failure needs no handling: a client with a full outbox is closed, and a closed one reads nothing.
         let _ = self.client.send(message);
@@ -113,7 +115,7 @@ impl Batch {
 
     fn stop_waiting(&self, responses: &mut Responses) {
         if take(&mut responses.is_waiting) {
-            self.waiting.lock().remove(&self.client.conn_id);
+            self.waiting.take(self.client.conn_id);
         }
     }
 }
@@ -121,7 +123,7 @@ impl Batch {
 impl Drop for Batch {
     fn drop(&mut self) {
         if self.responses.get_mut().is_waiting {
-            self.waiting.lock().remove(&self.client.conn_id);
+            self.waiting.take(self.client.conn_id);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The errors that a call can fail with: the only list of them.
+//! All errors that a call can fail with.
 
 use super::response::error_response;
 use crate::labels::labels;
@@ -19,7 +19,7 @@ labels! {
         MethodNotFound = "method_not_found" => -32601,
         /// Params that the method doesn't accept.
         InvalidParams = "invalid_params" => -32602,
-        /// The gateway's own fault.
+        /// An error inside the gateway.
         InternalError = "internal_error" => -32603,
         /// The caller lacks a scope, or has the wrong role.
         Forbidden = "forbidden" => -32003,
@@ -41,17 +41,17 @@ labels! {
         Draining = "draining" => -32008,
         /// The node's answer is neither a result nor an error object.
         InvalidAnswer = "invalid_answer" => -32009,
-        /// The response is larger than half of an outbox.
+        /// The response is over the limit: half of an outbox, or what is left of that in a batch.
         AnswerTooLarge = "answer_too_large" => -32010,
     }
     /// The code.
     fn code -> i32;
 }
 
-/// Bytes of a caller's text that an error repeats.
+/// The most bytes of a caller's text that an error repeats.
 const MAX_ECHOED: usize = 200;
 
-/// The start of every message about params.
+/// The prefix of every message about params.
 const INVALID_PARAMS: &str = "Invalid params: ";
 
 /// An error of a call.
@@ -88,17 +88,17 @@ impl RpcError {
 
     /// A member of the params is missing, unknown or invalid; `problem` says what is expected.
     pub fn invalid_member(member: &str, problem: &str) -> Self {
-        // Either may repeat the caller's text, which may be as long as a message.
+        // Both may contain the caller's text, which may be as long as a message.
         let [member, problem] = [member, problem].map(|text| &text[..text.floor_char_boundary(MAX_ECHOED)]);
         Self::new(ErrorKind::InvalidParams, format!("{INVALID_PARAMS}{member}: {problem}")).with("member", member)
     }
 
-    /// A response of more than `max_bytes`, which would fill the caller's outbox.
+    /// The response is over the limit of `max_bytes`.
     pub fn answer_too_large(max_bytes: usize) -> Self {
-        Self::new(ErrorKind::AnswerTooLarge, "the answer is too large: ask for less at once").with("most", max_bytes)
+        Self::new(ErrorKind::AnswerTooLarge, "the response is too large; request less at once").with("most", max_bytes)
     }
 
-    /// The gateway's own fault.
+    /// An error inside the gateway.
     pub fn internal_error() -> Self {
         Self::new(ErrorKind::InternalError, "Internal error")
     }
@@ -113,12 +113,12 @@ impl RpcError {
         Self::new(ErrorKind::NotFound, "no such client")
     }
 
-    /// The message without the start that all messages about params have.
+    /// The message without the prefix of messages about params.
     pub fn problem(&self) -> &str {
         self.message.strip_prefix(INVALID_PARAMS).unwrap_or(&self.message)
     }
 
-    /// The member `data`; `null` for the errors that the specification prints without one.
+    /// The member `data`; `null` for the errors that have none in the specification's examples.
     pub fn data(&self) -> Value {
         use ErrorKind::{InvalidRequest, MethodNotFound, ParseError};
         if matches!(self.kind, ParseError | InvalidRequest | MethodNotFound) {

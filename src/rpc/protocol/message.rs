@@ -1,5 +1,5 @@
-//! JSON-RPC 2.0 messages (<https://www.jsonrpc.org/specification>): requests are parsed without copying, ids and params are
-//! kept byte for byte.
+//! JSON-RPC 2.0 messages (<https://www.jsonrpc.org/specification>), parsed without copying. IDs and params are kept byte
+//! for byte.
 
 use super::error::{ErrorKind, RpcError};
 use super::response::NULL_ID;
@@ -9,14 +9,14 @@ use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::fmt;
 
-/// A request from the gateway to a node.
+/// A request from the gateway to a node. `method` is a JSON string with its quotes.
 pub(crate) fn request(id: u64, method: &str, params: Option<&str>) -> String {
     let mut request = format!(r#"{{"jsonrpc":"2.0","id":{id},"#);
     push_method(&mut request, method, params);
     request
 }
 
-/// A notification. `method` is JSON, with its quotes.
+/// A notification. `method` is a JSON string with its quotes.
 pub(crate) fn notification(method: &str, params: Option<&str>) -> String {
     let mut notification = String::from(r#"{"jsonrpc":"2.0","#);
     push_method(&mut notification, method, params);
@@ -34,7 +34,7 @@ fn push_method(text: &mut String, method: &str, params: Option<&str>) {
     text.push('}');
 }
 
-/// A request's members, as they were received.
+/// The members of a received message: a request, a notification or a response.
 #[derive(Deserialize)]
 pub(crate) struct Request<'a> {
     #[serde(borrow, default)]
@@ -46,7 +46,7 @@ pub(crate) struct Request<'a> {
     method: Option<&'a RawValue>,
     #[serde(borrow, default, deserialize_with = "present")]
     pub(crate) params: Option<&'a RawValue>,
-    /// A member of responses.
+    /// In responses only, as is `error`.
     #[serde(borrow, default, deserialize_with = "present")]
     result: Option<&'a RawValue>,
     #[serde(borrow, default, deserialize_with = "present")]
@@ -64,7 +64,7 @@ pub(crate) enum Response<'a> {
     Error(&'a str),
     /// Both members, or an error that isn't an error object.
     Invalid,
-    /// Neither member. If no call has its ID, it is a request without a method.
+    /// Neither member. Unless a call has this ID, the message is a request without a method.
     Neither,
 }
 
@@ -77,13 +77,13 @@ struct ErrorObject<'a> {
     message: CowStr<'a>,
 }
 
-/// A member that is present, even if it is `null`.
+/// Deserializes a present member to `Some`, even if it is `null`.
 fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
     <&RawValue>::deserialize(deserializer).map(Some)
 }
 
 impl<'a> Request<'a> {
-    /// The response that this is, if it is one, with its ID, if that can be an ID of the gateway's.
+    /// Reads the message as a response; `None` if it is none. Its ID is `None` if the gateway can't have sent that.
     pub(crate) fn as_response(&self) -> Option<(Option<u64>, Response<'a>)> {
         let response = match (self.result, self.error) {
             _ if self.method.is_some() || self.id.is_none() && self.result.is_none() && self.error.is_none() => {
@@ -116,13 +116,13 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// The ID for an error response; `null` if this one is invalid.
+    /// The ID for an error response: the request's, or `null` if that is invalid.
     pub(crate) fn id_or_null(&self) -> &'a str {
         self.id.filter(|id| is_id(id)).map_or(NULL_ID, RawValue::get)
     }
 }
 
-/// The version that every message names.
+/// The member `jsonrpc` of every message.
 const VERSION: &str = r#""2.0""#;
 
 fn is_error(error: &RawValue) -> bool {
@@ -137,12 +137,12 @@ fn first_byte(value: &RawValue) -> u8 {
     value.get().as_bytes().first().copied().unwrap_or_default()
 }
 
-/// Whether a message is a batch, or would be if it were valid.
+/// Whether a message begins like a batch.
 pub(crate) fn is_batch(text: &str) -> bool {
     text.trim_ascii_start().starts_with('[')
 }
 
-/// Splits a batch into its elements. Each is parsed by itself, so that an invalid one spoils no other.
+/// Splits a batch into its elements. Each is parsed separately, so that an invalid one doesn't affect the others.
 pub(crate) fn parse_batch(text: &str, max_requests: usize) -> Result<Vec<&RawValue>, RpcError> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let requests = deserializer.deserialize_seq(BatchVisitor { max_requests });
@@ -157,7 +157,7 @@ pub(crate) fn parse_batch(text: &str, max_requests: usize) -> Result<Vec<&RawVal
     }
 }
 
-/// Collects a batch's elements, or returns `None` if there are more than `max_requests`; the rest is skipped, not kept.
+/// Collects a batch's elements; `None` if there are more than `max_requests`, which are skipped without keeping them.
 struct BatchVisitor {
     max_requests: usize,
 }

@@ -1,4 +1,4 @@
-//! What JSON-RPC 2.0 puts on the wire: messages, errors, params, batches, responses.
+//! The JSON-RPC 2.0 protocol: messages, errors, params, batches, responses.
 
 pub mod batch;
 pub mod error;

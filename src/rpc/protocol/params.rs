@@ -11,17 +11,17 @@ use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
-/// The most members that params may have; no method takes as many. It bounds the comparison of all names with each other.
+/// The most members that params may have; no method takes that many. Bounds the search for duplicate names.
 const MAX_MEMBERS: usize = 32;
 
-/// The members of an object that are not taken yet.
+/// The members of an object that haven't been taken yet.
 pub struct Params<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
 impl<'a> Params<'a> {
     /// Parses params. Absent params and an empty array are equivalent to an empty object.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidParams`] unless it is an object of at most 32 members with unique names.
+    /// [`ErrorKind::InvalidParams`] unless they are an object of at most [`MAX_MEMBERS`] members with unique names.
     pub fn of(params: Option<&'a RawValue>) -> Result<Self, RpcError> {
         let invalid = |message: &'static str| RpcError::new(ErrorKind::InvalidParams, message);
         let no_object = || invalid("Invalid params: must be an object");
@@ -49,7 +49,7 @@ impl<'a> Params<'a> {
     /// Takes a member of type `T`; `None` if it is absent. `expected` describes valid values.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidParams`] for another type, `null` included. So do the methods below.
+    /// [`ErrorKind::InvalidParams`] for another type, `null` included; so also from the methods below.
     pub fn optional<T: Deserialize<'a>>(&mut self, name: &str, expected: &str) -> Result<Option<T>, RpcError> {
         let Some(raw) = self.raw(name) else { return Ok(None) };
         serde_json::from_str(raw.get()).map(Some).map_err(|_| RpcError::invalid_member(name, expected))
@@ -66,14 +66,14 @@ impl<'a> Params<'a> {
         parse(&text).map(Some).ok_or_else(|| RpcError::invalid_member(name, expected))
     }
 
-    /// Takes the member `cursor`. `null`, which is the `next_cursor` of a last page, counts as absent.
+    /// Takes the member `cursor`. `null`, the `next_cursor` of the last page, counts as absent.
     pub fn cursor<T>(&mut self, parse: impl FnOnce(&str) -> Option<T>) -> Result<Option<T>, RpcError> {
         const NAME: &str = "cursor";
         let index = self.0.iter().position(|(name, value)| name == NAME && value.get() == "null");
         if let Some(index) = index {
             self.0.swap_remove(index);
         }
-        self.checked(NAME, "a next_cursor of the same list, in the same order", parse)
+        self.checked(NAME, "the next_cursor of a page of this list, in the same order", parse)
     }
 
     /// Takes a string.
@@ -86,7 +86,7 @@ impl<'a> Params<'a> {
         self.checked(name, "the ID of a connection", ConnId::parse)
     }
 
-    /// Takes a number of seconds from `min` to `max`, both included.
+    /// Takes a number of seconds, `min` to `max` inclusive.
     pub fn seconds(&mut self, name: &str, min: f64, max: f64) -> Result<Option<Duration>, RpcError> {
         let expected = format!("a number of seconds, {min} to {max}");
         let Some(seconds) = self.optional::<f64>(name, &expected)? else { return Ok(None) };
@@ -96,7 +96,7 @@ impl<'a> Params<'a> {
         Ok(Some(Duration::from_secs_f64(seconds)))
     }
 
-    /// Ends the reading.
+    /// Checks that all members were taken.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidParams`] if a member was not taken: the method doesn't know it.

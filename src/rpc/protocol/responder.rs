@@ -1,4 +1,4 @@
-//! Where the result of a deferred call goes, exactly once.
+//! Sends the result of a deferred call to its caller, exactly once.
 
 use super::batch::Batch;
 use super::error::RpcError;
@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
-/// Bytes of a request's ID that are kept until the result of a deferred call is there.
+/// The most bytes of the ID of a request whose result is deferred: the ID is kept until then.
 const MAX_ID_BYTES: usize = 256;
 
 /// The result of a call.
@@ -19,7 +19,7 @@ pub enum CallResult<'a> {
     Success(Cow<'a, str>),
     /// The error object that a node answered with, as JSON.
     NodeError(Cow<'a, str>),
-    /// The gateway's error.
+    /// An error of the gateway.
     Failed(RpcError),
 }
 
@@ -41,14 +41,15 @@ impl CallResult<'_> {
     }
 }
 
-/// Sends the result of a deferred call. Dropped without one it sends an internal error, so that a caller never waits in vain.
+/// Sends the result of a deferred call. If it is dropped first, it sends an internal error, so that every caller gets a
+/// response.
 #[must_use = "dropping it sends an internal error"]
 pub struct Responder(Option<Target>);
 
 enum Target {
-    /// A client; a notification has no ID and gets no response.
+    /// A client's request. A notification has no ID and gets no response.
     Client { client: Arc<GatewayClient>, id: Option<Box<RawValue>> },
-    /// One response of a batch.
+    /// A request in a batch, likewise.
     Batch { batch: Arc<Batch>, id: Option<Box<RawValue>> },
     /// A request over HTTP.
     Http(oneshot::Sender<CallResult<'static>>),
@@ -69,13 +70,13 @@ impl Responder {
         Responder(Some(Target::Client { client: client.clone(), id: id.map(RawValue::to_owned) }))
     }
 
-    /// A responder for a request in a batch, which from here on waits for it.
+    /// A responder for a request in a batch, which isn't complete before this has sent.
     pub fn to_batch(batch: &Arc<Batch>, id: Option<&RawValue>) -> Self {
         batch.add_outstanding();
         Responder(Some(Target::Batch { batch: batch.clone(), id: id.map(RawValue::to_owned) }))
     }
 
-    /// A responder for a request over HTTP, and where its result arrives.
+    /// A responder for a request over HTTP, and the receiver of the result.
     pub fn to_http() -> (Self, oneshot::Receiver<CallResult<'static>>) {
         let (sender, receiver) = oneshot::channel();
         (Responder(Some(Target::Http(sender))), receiver)
@@ -117,7 +118,7 @@ impl Target {
                 }
                 batch.complete_one();
             }
-            // The receiver is dropped when the HTTP client has disconnected.
+            // Fails if the call was dropped, for example at its deadline.
             Target::Http(sender) => drop(sender.send(result.into_owned())),
         }
     }

@@ -1,4 +1,4 @@
-//! JSON-RPC 2.0 responses (section 5), put together from JSON texts.
+//! JSON-RPC 2.0 responses (section 5), concatenated from JSON texts.
 
 use serde::Serialize;
 
@@ -10,12 +10,12 @@ pub(crate) fn to_json(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("every serialized type has string keys")
 }
 
-/// The response with a method's result, which is JSON.
+/// The response with a result. Both arguments are JSON.
 pub(crate) fn success_response(id: &str, result: &str) -> String {
     join(r#"{"jsonrpc":"2.0","result":"#, result, id)
 }
 
-/// The response with an error object, which is JSON.
+/// The response with an error object. Both arguments are JSON.
 pub(crate) fn error_response(id: &str, error: &str) -> String {
     join(r#"{"jsonrpc":"2.0","error":"#, error, id)
 }

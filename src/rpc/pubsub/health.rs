@@ -23,7 +23,7 @@ pub struct HealthEvents {
 #[derive(Default)]
 struct PublishState {
     published_at: Option<Timestamp>,
-    /// Publishes the next event; set while one is due within the interval.
+    /// Publishes the next event at the end of the interval; set while that is pending.
     timer: Option<TimerGuard>,
 }
 
@@ -32,7 +32,7 @@ impl HealthEvents {
         Arc::new(HealthEvents { registry, topics, heartbeat, state: Mutex::default() })
     }
 
-    /// A client has connected or disconnected: publishes now, or when the interval is over.
+    /// Called when a client has connected or disconnected. Publishes now, or at the end of the interval.
     pub fn on_change(self: &Arc<Self>) {
         if !self.topics.has_subscribers(HEALTH) {
             return;
@@ -60,7 +60,7 @@ impl HealthEvents {
         self.publish(&mut state);
     }
 
-    /// Publishes under the lock, so that events are in the order of their counts.
+    /// Publishes under the lock, so that the counts are published in order.
     fn publish(&self, state: &mut PublishState) {
         state.published_at = Some(Timestamp::now());
         self.topics.publish_reserved(HEALTH, &to_json(&self.registry.health_snapshot()));

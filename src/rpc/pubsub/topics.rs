@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
-/// The topic of events about presence keys: a key has got its first client, or lost its last one.
+/// The topic of events about presence keys: the first client of a key has joined, or its last one has left.
 pub(crate) const PRESENCE: &str = "presence";
 /// The topic of events with the counts of clients.
 pub(crate) const HEALTH: &str = "health";
@@ -61,7 +61,7 @@ struct TopicState {
 }
 
 impl Topics {
-    /// Topics without subscribers, of which each client may subscribe to `max_subscriptions`.
+    /// No topics yet. Each client may subscribe to at most `max_subscriptions`.
     pub(crate) fn new(max_subscriptions: usize) -> Self {
         Topics {
             presence: Topic::new(PRESENCE.into()),
@@ -120,7 +120,8 @@ impl Topics {
         self.subscribed.read(conn_id, Clone::clone)
     }
 
-    /// Publishes an event on a topic that isn't reserved. `data` is JSON. Returns for how many subscribers it was enqueued.
+    /// Publishes an event on a topic that isn't reserved. `data` is JSON.  Returns the number of
+    /// subscribers it was enqueued for.
     pub(crate) fn publish(&self, name: &str, data: &str) -> usize {
         let topic = self.custom.lock(name).get(name).cloned();
         self.published.add(1);
@@ -189,11 +190,11 @@ impl Topic {
         !self.state.lock().subscribers.is_empty()
     }
 
-    /// Numbers an event and enqueues it for all subscribers; returns what [`enqueue_all`] does.
+    /// Numbers an event and enqueues it for all subscribers. Returns the result of [`enqueue_all`].
     fn publish(&self, data: &str) -> (usize, PendingFlush) {
         let mut state = self.state.lock();
         if state.subscribers.is_empty() {
-            // The last one has just unsubscribed: no number is used up.
+            // The last subscriber has just left: the event gets no number.
             return Default::default();
         }
         state.seq += 1;

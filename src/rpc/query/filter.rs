@@ -11,7 +11,7 @@ use std::time::Duration;
 /// The longest duration in a filter: 100 years.
 const MAX_SECONDS: f64 = 3_153_600_000.0;
 
-/// Conditions that a client must all meet. A condition that is `None` is met by all clients.
+/// Conditions, all of which a client must meet. Every client meets a `None`.
 #[derive(Default)]
 pub(crate) struct Filter {
     role: Option<Role>,
@@ -38,13 +38,13 @@ impl Filter {
         })
     }
 
-    /// Takes the members of a filter for closed connections: also `reason`.
+    /// Takes the members of a filter for closed connections, including `reason`.
     pub(crate) fn take_closed(params: &mut Params<'_>) -> Result<Self, RpcError> {
         let reason = params.checked("reason", "a close reason, such as normal or pong_timeout", CloseReason::parse)?;
         Ok(Filter { reason, ..Self::take(params)? })
     }
 
-    /// Takes `presence_key` or `role`: exactly one of them if it is required, otherwise none, since `conn_id` is given.
+    /// Takes `presence_key` or `role`: exactly one if `is_required`, otherwise neither, because `conn_id` is given.
     pub(crate) fn take_target(params: &mut Params<'_>, is_required: bool) -> Result<Self, RpcError> {
         let presence_key = params.text("presence_key")?.map(|key| key.into());
         let role = params.text("role")?.map(|role| Role::from(&*role));
@@ -64,8 +64,8 @@ impl Filter {
     /// Returns whether the filter has no condition.
     pub(crate) fn is_empty(&self) -> bool {
         let Filter { role, presence_key, address, min_idle, min_connected, health, reason } = self;
-        let any_identity = role.is_none() && presence_key.is_none() && address.is_none();
-        any_identity && min_idle.is_none() && min_connected.is_none() && health.is_none() && reason.is_none()
+        let no_identity = role.is_none() && presence_key.is_none() && address.is_none();
+        no_identity && min_idle.is_none() && min_connected.is_none() && health.is_none() && reason.is_none()
     }
 
     /// The presence key that a client must have.

@@ -13,7 +13,7 @@ use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-/// Entries on a page if the caller gives no limit.
+/// The default number of entries on a page.
 const DEFAULT_LIMIT: usize = 100;
 const MAX_LIMIT: usize = 1000;
 
@@ -54,7 +54,7 @@ impl Sort {
 /// A client's position in an order: unique, and constant while the client is connected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Position<'a> {
-    /// The time of the connect, in nanoseconds since the process began to measure it.
+    /// When the client connected: [`Timestamp::nanos`](crate::clock::Timestamp::nanos).
     nanos: u64,
     presence_key: Cow<'a, str>,
     conn_id: ConnId,
@@ -87,13 +87,13 @@ impl<'a> Position<'a> {
     }
 }
 
-/// Collects one page of a list of clients: those that can still be on it, and the one after them.
+/// Collects the clients on one page of a list, and the first one after it.
 pub(crate) struct Page {
     sort: Sort,
     after: Option<Position<'static>>,
     limit: usize,
-    /// The first `limit + 1` clients visited so far, unordered, except that once there are as many, the last one of the order
-    /// is at the end.
+    /// The visited clients that come first in the page's order, at most `limit + 1`. Unsorted, but if there are that many,
+    /// the last in order is at the end.
     clients: Vec<Arc<GatewayClient>>,
 }
 
@@ -113,7 +113,7 @@ struct Clients<'a> {
 }
 
 impl Visitor for Page {
-    /// Whether the client can be on this page.
+    /// Whether the client comes after the cursor and, if the page is full, ahead of its last client.
     fn matches(&self, client: &GatewayClient) -> bool {
         let position = Position::of(client);
         let last = self.clients.get(self.limit).map(|client| Position::of(client));

@@ -1,4 +1,4 @@
-//! A scan of all clients: shard by shard of the registry, within the caller's budget.
+//! Scans all clients, one shard of the registry after the other, within the task's coop budget.
 
 use super::filter::Filter;
 use crate::budget;
@@ -10,23 +10,24 @@ use std::mem::take;
 use std::sync::Arc;
 use tokio::task::coop;
 
-/// Clients that are visited, rounded up to a whole shard, before the budget is charged.
-const VISITS_PER_BATCH: usize = 1000;
+/// Clients visited between two charges to the budget, rounded up to whole shards.
+const VISITS_PER_CHARGE: usize = 1000;
 
 /// Collects the clients that a scan finds.
 pub trait Visitor: Send + 'static {
     /// Whether a client is to be visited. Called under a shard's lock: it must be fast and take no other lock.
     fn matches(&self, client: &GatewayClient) -> bool;
 
-    /// Called any number of times, with each client once.
+    /// Visits clients. Called any number of times, each time with other clients.
     fn visit(&mut self, clients: Vec<Arc<GatewayClient>>);
 
     /// The method's result as JSON, after the last visit.
     fn result(self) -> String;
 }
 
-/// Visits the client with this ID, those of the filter's presence key, or else all clients, if the filter matches them. The
-/// order is undefined; a client that connects or disconnects meanwhile may be visited or not.
+/// Visits the clients that match `filter`: the one with `conn_id` if that is given, else those with the filter's presence
+/// key if it has one, else all. The order is undefined; a client that connects or disconnects meanwhile may be visited or
+/// not.
 pub fn scan<'a>(
     context: &Context<'a>,
     conn_id: Option<ConnId>,
@@ -59,7 +60,7 @@ impl<V: Visitor> Scan<V> {
             let Some(shard) = state.registry.shard(index) else { break };
             found.extend(shard.filter(|client| self.matches(client)));
             visits += shard.len();
-            if visits >= VISITS_PER_BATCH {
+            if visits >= VISITS_PER_CHARGE {
                 self.visit(take(&mut found));
                 budget::charge(take(&mut visits));
                 coop::consume_budget().await;
@@ -80,7 +81,7 @@ impl<V: Visitor> Scan<V> {
     }
 }
 
-/// Collects all clients for an action at the end: it is done with all of them, or, if the call is cancelled before, with none.
+/// Collects the clients for an action at the end of the scan: on all of them, or on none if the call is cancelled first.
 pub struct Collect<F> {
     clients: Vec<Arc<GatewayClient>>,
     action: F,

@@ -65,7 +65,7 @@ impl<'a> ClientView<'a> {
             connected_at: rfc_3339(client.connected_at.to_system_time()),
             connected_seconds: client.connected_at.elapsed().as_secs(),
             idle_seconds: client.idle().as_secs(),
-            health: client.health(),
+            health: Health::of(&outbox, client.is_active()),
             round_trip_microseconds: client.round_trip().map(micros),
             messages: InOut { r#in: received.messages, out: outbox.messages_out },
             bytes: InOut { r#in: received.bytes, out: outbox.bytes_out },

@@ -19,11 +19,11 @@ fn router() -> Router {
     Router::new(&config, Arc::default(), presence.into(), heartbeat.into())
 }
 
-/// The response to a message, if there is one. Outside a task no budget is ever spent, so that nothing yields.
+/// The response to a message, if there is one. Outside a task the budget is unlimited, so nothing yields.
 fn response_of(router: &Router, text: &str) -> Option<String> {
     let client = client();
     if let Some(future) = router.on_message(&client, Message::Text(text.into())) {
-        assert!(poll_once(pin!(future)).is_ready(), "{text} waits for something");
+        assert!(poll_once(pin!(future)).is_ready(), "{text} isn't finished by one poll");
     }
     let mut sent = client.outbox.queued();
     assert!(sent.len() <= 1, "{sent:?}");
@@ -198,7 +198,7 @@ fn batch_response_is_bounded_and_large_results_are_replaced_by_errors() {
     let reasons: Vec<_> = mixed.as_array().unwrap().iter().map(reason).collect();
     assert_eq!(reasons.iter().flatten().collect::<Vec<_>>(), ["answer_too_large"], "{reasons:?}");
     assert_eq!(reasons[2].as_deref(), Some("answer_too_large"));
-    // Where the errors don't fit either, one error answers the whole batch.
+    // If the errors don't fit either, one error answers the whole batch.
     let overflowed = run(5000, vec![ping.to_owned(); 1000]);
     assert_eq!((&overflowed["id"], reason(&overflowed).as_deref()), (&Value::Null, Some("answer_too_large")));
     assert_eq!(overflowed["error"]["data"]["most"], 5000);
@@ -214,7 +214,7 @@ async fn batch_yields_when_the_budget_is_spent_and_is_answered_once() {
     assert_eq!(client.outbox.queued().len(), 1);
 }
 
-/// Polls a future to its end, each time with the budget of a task that begins; returns how often it yielded.
+/// Polls a future to its end, each time with a full budget. Returns how often it yielded.
 async fn count_yields<F: Future + ?Sized>(mut future: Pin<&mut F>, after_yield: impl Fn()) -> usize {
     let mut yields = 0;
     loop {
@@ -227,7 +227,7 @@ async fn count_yields<F: Future + ?Sized>(mut future: Pin<&mut F>, after_yield: 
     }
 }
 
-/// A batch of calls of a node, with IDs from `first_id`.
+/// A batch of `count` calls to a node, with IDs from `first_id`.
 fn invoke_batch(first_id: u32, count: u32) -> Message {
     let call = |id| {
         let params = r#"{"target":"node:n","method":"x","timeout":3600}"#;
@@ -259,7 +259,7 @@ fn only_one_batch_of_a_client_waits_for_nodes() {
     }
     let done: Value = serde_json::from_str(&text_of(&caller.outbox.queued()[1])).unwrap();
     assert_eq!((&done[0]["result"], &done[1]["result"], done.as_array().unwrap().len()), (&json!(7), &json!(7), 2));
-    // The next may wait again.
+    // Now the next batch may wait.
     run(invoke_batch(4, 1));
     assert_eq!((caller.outbox.queued().len(), node.outbox.queued().len()), (2, 3));
 }

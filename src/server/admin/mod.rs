@@ -28,7 +28,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use tokio::time::{Instant, timeout};
 
-/// A request that has a route.
+/// A request with its route.
 pub struct AdminRequest {
     pub route: Route,
     pub headers: HeaderMap,
@@ -45,16 +45,16 @@ pub async fn serve(server: &ServerState, router: &Router, http: &HttpState, requ
         if has_body && !route.has_body {
             return Err(HttpError::bad_request("this request takes no body: use the query for its parameters"));
         }
-        let body = if route.has_body { read_in_time(server, body).await? } else { Vec::new() };
+        let body = if route.has_body { read_body_in_time(server, body).await? } else { Vec::new() };
         Ok((auth, body))
     };
     let call = match authenticated.await {
         Ok((auth, body)) => call(router, &auth, &route, &body),
-        // The rest of the body isn't read, so the connection can't be kept.
+        // The rest of the body isn't read, so the connection must close.
         Err(error) if has_body => return with_close(error.into_response()),
         Err(error) => Err(error),
     };
-    // Don't keep the request's memory while the call waits for a node.
+    // Frees memory while the call waits for a node.
     drop((route, headers));
     let call = match call {
         Ok(call) => call,
@@ -73,7 +73,7 @@ fn call(router: &Router, auth: &Arc<AuthInfo>, route: &Route, body: &[u8]) -> Re
     Ok(router.call(auth, route.method, &params))
 }
 
-/// Authenticates a request by the same credentials and the same rules for origins as a client's handshake.
+/// Authenticates a request as a handshake would. Also rejects DNS rebinding without `Origin`, and repeated failures.
 fn authenticate(
     server: &ServerState,
     headers: &HeaderMap,
@@ -81,13 +81,13 @@ fn authenticate(
 ) -> Result<Arc<AuthInfo>, HttpError> {
     server.admin.requests.add(1);
     let config = &server.config;
-    let (host, is_open) = (single(headers, HOST)?.unwrap_or_default(), config.auth.allows_anonymous());
+    let (host, anonymous) = (single(headers, HOST)?.unwrap_or_default(), config.auth.allows_anonymous());
     match single(headers, ORIGIN)? {
-        Some(page) if !origin::is_allowed(page, host, &config.handshake.allowed_origins, is_open) => {
+        Some(page) if !origin::is_allowed(page, host, &config.handshake.allowed_origins, anonymous) => {
             return Err(HttpError::origin_not_allowed());
         }
         // Web pages can't reach a Unix socket.
-        None if remote_addr != RemoteAddr::Unix && !origin::is_rebinding_safe(host, is_open) => {
+        None if remote_addr != RemoteAddr::Unix && !origin::is_rebinding_safe(host, anonymous) => {
             return Err(HttpError::host_not_allowed());
         }
         _ => {}
@@ -99,7 +99,7 @@ fn authenticate(
     let credentials = RequestCredentials::from_headers(headers)?;
     config.auth.authenticate(&credentials.as_credentials()).ok_or_else(|| {
         server.admin.unauthorized.add(1);
-        // Only a wrong credential counts as a failure: a request without one is no guess.
+        // A request without a credential isn't a guess, so it doesn't count as a failure.
         if !matches!(credentials, RequestCredentials::Nothing) {
             debug!("admin request refused remote_addr={remote_addr} cause=unauthorized");
             server.auth_limiter.record_failure(remote_addr);
@@ -111,7 +111,7 @@ fn authenticate(
     })
 }
 
-async fn read_in_time(server: &ServerState, body: Incoming) -> Result<Vec<u8>, HttpError> {
+async fn read_body_in_time(server: &ServerState, body: Incoming) -> Result<Vec<u8>, HttpError> {
     let read = read(body, server.config.limits.max_message_bytes);
     timeout(server.config.handshake.timeout, read).await.unwrap_or_else(|_| Err(HttpError::body_timeout()))
 }

@@ -1,19 +1,19 @@
 //! The routes of the admin API: which JSON-RPC method a request calls, and with which params.
 //!
-//! Knows nothing of connections, credentials or responses.
+//! Independent of connections, credentials and responses.
 
 use hyper::Method;
 use serde_json::Value;
 use std::borrow::Cow;
 
-/// The call that a request stands for.
+/// The JSON-RPC call for a request.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Route {
     /// The JSON-RPC method.
     pub method: &'static str,
     /// Params from the path and the query: names, and values as JSON.
     params: Vec<(&'static str, String)>,
-    /// Whether the request's body has the other params.
+    /// Whether the other params are in the request's body.
     pub has_body: bool,
 }
 
@@ -22,18 +22,18 @@ pub struct Route {
 pub enum RouteError {
     /// No route has this path.
     NotFound,
-    /// The path has no endpoint for this HTTP method; the methods that it has, as the header `Allow` lists them.
-    NotAllowed(&'static str),
-    /// The path or the query is malformed, or the query has an unknown name.
+    /// The path doesn't allow this HTTP method; the value of the header `Allow`.
+    MethodNotAllowed(&'static str),
+    /// The path or the query is malformed, or a query parameter is unknown.
     Malformed(Cow<'static, str>),
 }
 
 /// A path with at most one parameter, and its endpoints.
 struct RoutePattern {
-    start: &'static str,
-    /// The name of the parameter between `start` and `end`; empty if there is none.
+    prefix: &'static str,
+    /// The name of the parameter between `prefix` and `suffix`; empty if there is none.
     param: &'static str,
-    end: &'static str,
+    suffix: &'static str,
     endpoints: &'static [Endpoint],
     allow: &'static str,
 }
@@ -42,7 +42,7 @@ struct RoutePattern {
 struct Endpoint {
     http: &'static str,
     method: &'static str,
-    /// The names that the query may have, in groups.
+    /// The allowed query parameters, in groups.
     query: &'static [&'static [&'static str]],
     has_body: bool,
 }
@@ -54,10 +54,10 @@ const REASON: &[&str] = &["reason"];
 const CONFIRM: &[&str] = &["confirm"];
 const KEY: &[&str] = &["presence_key"];
 
-/// The names whose values are numbers; all others are strings.
+/// The query parameters whose values are numbers; all others are strings.
 const NUMBERS: &[&str] = &["min_idle_seconds", "min_connected_seconds", "limit"];
 
-/// The routes; the first that matches is taken.
+/// The routes; the first match wins.
 const ROUTES: &[RoutePattern] = &[
     RoutePattern::exact(
         "/clients",
@@ -74,30 +74,30 @@ const ROUTES: &[RoutePattern] = &[
     ),
     RoutePattern::exact("/nodes", &[Endpoint::query("GET", "node.list", &[KEY, PAGE])], "GET, HEAD"),
     RoutePattern {
-        start: "/clients/",
+        prefix: "/clients/",
         param: "conn_id",
-        end: "/messages",
+        suffix: "/messages",
         endpoints: &[Endpoint::command("clients.send")],
         allow: "POST",
     },
     RoutePattern {
-        start: "/topics/",
+        prefix: "/topics/",
         param: "topic",
-        end: "/messages",
+        suffix: "/messages",
         endpoints: &[Endpoint::command("gateway.publish")],
         allow: "POST",
     },
     RoutePattern {
-        start: "/nodes/",
+        prefix: "/nodes/",
         param: "target",
-        end: "/invoke",
+        suffix: "/invoke",
         endpoints: &[Endpoint::command("node.invoke")],
         allow: "POST",
     },
     RoutePattern {
-        start: "/clients/",
+        prefix: "/clients/",
         param: "conn_id",
-        end: "",
+        suffix: "",
         endpoints: &[
             Endpoint::query("GET", "clients.get", &[]),
             Endpoint::query("DELETE", "clients.disconnect", &[REASON]),
@@ -108,12 +108,12 @@ const ROUTES: &[RoutePattern] = &[
 
 impl RoutePattern {
     const fn exact(path: &'static str, endpoints: &'static [Endpoint], allow: &'static str) -> Self {
-        RoutePattern { start: path, param: "", end: "", endpoints, allow }
+        RoutePattern { prefix: path, param: "", suffix: "", endpoints, allow }
     }
 
-    /// The parameter's value if `path` matches; empty for a route without one.
+    /// The parameter's value if `path` matches; empty if the route has no parameter.
     fn matches<'a>(&self, path: &'a str) -> Option<&'a str> {
-        let value = path.strip_prefix(self.start)?.strip_suffix(self.end)?;
+        let value = path.strip_prefix(self.prefix)?.strip_suffix(self.suffix)?;
         (value.is_empty() == self.param.is_empty()).then_some(value)
     }
 }
@@ -130,13 +130,13 @@ impl Endpoint {
     }
 }
 
-/// Finds the call that a request stands for.
+/// Finds the JSON-RPC call for a request.
 pub fn route(http: &Method, path: &str, query: &str) -> Result<Route, RouteError> {
     let found = ROUTES.iter().find_map(|known| Some((known, known.matches(path)?)));
     let (known, value) = found.ok_or(RouteError::NotFound)?;
     let http = if http == Method::HEAD { "GET" } else { http.as_str() };
     let endpoint = known.endpoints.iter().find(|endpoint| endpoint.http == http);
-    let endpoint = endpoint.ok_or(RouteError::NotAllowed(known.allow))?;
+    let endpoint = endpoint.ok_or(RouteError::MethodNotAllowed(known.allow))?;
     let mut params = Vec::new();
     if !known.param.is_empty() {
         let value = decode(value, false).ok_or(RouteError::Malformed("the path isn't percent-encoded UTF-8".into()))?;
@@ -148,9 +148,9 @@ pub fn route(http: &Method, path: &str, query: &str) -> Result<Route, RouteError
         let malformed = RouteError::Malformed("the query isn't percent-encoded UTF-8".into());
         let (name, value) = decode(name, true).zip(decode(value, true)).ok_or(malformed)?;
         let mut names = endpoint.query.iter().flat_map(|names| names.iter());
-        let name = names.find(|known| **known == name).ok_or_else(|| unknown(&name))?;
+        let name = names.find(|known| **known == name).ok_or_else(|| unknown_parameter(&name))?;
         match (*name, &*value) {
-            // The method rejects duplicates of the other names.
+            // The method itself rejects duplicates of other parameters.
             ("confirm", "true" | "false") if confirm.is_none() => confirm = Some(value == "true"),
             ("confirm", _) => return Err(RouteError::Malformed("confirm must be true or false, once".into())),
             (name, value) => params.push((name, to_json(name, value))),
@@ -162,12 +162,10 @@ pub fn route(http: &Method, path: &str, query: &str) -> Result<Route, RouteError
     Ok(Route { method: endpoint.method, params, has_body: endpoint.has_body })
 }
 
-fn unknown(name: &str) -> RouteError {
-    /// Bytes of the name that the message repeats.
+fn unknown_parameter(name: &str) -> RouteError {
+    /// Maximum bytes of the name in the message.
     const MAX_ECHOED: usize = 64;
-    RouteError::Malformed(
-        format!("{}: unknown name in the query", &name[..name.floor_char_boundary(MAX_ECHOED)]).into(),
-    )
+    RouteError::Malformed(format!("unknown query parameter {}", &name[..name.floor_char_boundary(MAX_ECHOED)]).into())
 }
 
 impl Route {
@@ -195,7 +193,7 @@ fn to_json(name: &str, value: &str) -> String {
     }
 }
 
-/// Decodes percent-encoding (RFC 3986, section 2.1), and in a query `+` for a space (HTML forms).
+/// Decodes percent-encoding (RFC 3986, section 2.1); in a query also `+` as a space, as HTML forms send it.
 fn decode(text: &str, is_query: bool) -> Option<Cow<'_, str>> {
     if !text.contains(['%', '+']) {
         return Some(text.into());
@@ -249,14 +247,14 @@ mod tests {
     }
 
     #[test]
-    fn request_without_a_route_gets_the_reason() {
+    fn request_without_a_route_is_rejected_with_the_cause() {
         let get = |path, query| route(&Method::GET, path, query).unwrap_err();
         for path in ["/", "/client", "/clients/", "/topics//messages", "/nodes/", "/nodes/x", "/topics/x", "/clientsx"]
         {
             assert_eq!(get(path, ""), RouteError::NotFound, "{path}");
         }
-        assert_eq!(get("/topics/x/messages", ""), RouteError::NotAllowed("POST"));
-        assert_eq!(route(&Method::POST, "/clients", ""), Err(RouteError::NotAllowed("GET, HEAD, DELETE")));
+        assert_eq!(get("/topics/x/messages", ""), RouteError::MethodNotAllowed("POST"));
+        assert_eq!(route(&Method::POST, "/clients", ""), Err(RouteError::MethodNotAllowed("GET, HEAD, DELETE")));
         for query in ["x=1", "confirm=true", "confirm=yes", "role=%", "role=%4", "role=%zz", "role=%ff", "conn_id=1"] {
             assert!(matches!(get("/clients", query), RouteError::Malformed(_)), "{query}");
         }

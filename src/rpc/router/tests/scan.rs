@@ -1,4 +1,4 @@
-//! Scans of many clients: lists, and what is done with many.
+//! Scans of many clients: lists, and actions on many clients.
 
 use super::*;
 use crate::registry::Registration;
@@ -22,12 +22,12 @@ fn success(result: CallResult<'_>) -> Value {
     serde_json::from_str(&result).unwrap()
 }
 
-/// Calls a method outside a task, where no budget is ever spent.
+/// Calls a method outside a task, where the budget is unlimited.
 fn call(router: &Router, method: &str, value: Value) -> Value {
     let call = router.call(&Arc::new(AuthInfo::anonymous()), method, &params(value));
     match poll_once(pin!(call.result)) {
         Poll::Ready(result) => success(result),
-        Poll::Pending => panic!("{method} waits for something"),
+        Poll::Pending => panic!("{method} isn't finished by one poll"),
     }
 }
 
@@ -83,7 +83,7 @@ fn disconnect_spares_a_client_that_the_filter_does_not_match() {
     assert_eq!(closing["clients"][0]["conn_id"], conn_id);
 }
 
-/// More clients than one budget visits.
+/// More clients than are visited within one budget.
 const MANY: usize = 10_000;
 
 #[tokio::test]
@@ -107,11 +107,11 @@ async fn list_of_many_clients_yields_and_is_answered_once() {
 }
 
 #[tokio::test]
-async fn cancelled_call_over_http_has_no_effect_and_a_finished_one_has_all() {
+async fn call_over_http_affects_all_clients_or_none_if_cancelled() {
     let router = router();
     let mut clients = register_clients(&router, MANY);
     let auth = Arc::new(AuthInfo::anonymous());
-    // Polls a call once: it has begun, and not finished.
+    // Starts a call by one poll, which doesn't finish it.
     let begin = async |method: &str, value: Value| {
         yield_now().await;
         let mut call = router.call(&auth, method, &params(value));

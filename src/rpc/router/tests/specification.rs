@@ -1,9 +1,9 @@
-//! The examples of the JSON-RPC 2.0 specification, section 7, each answered as it is printed there.
+//! The examples of the JSON-RPC 2.0 specification, section 7: each request gets the response printed there.
 
 use super::*;
 use crate::rpc::method::ready;
 
-/// What the examples call.
+/// The methods that the examples call.
 const EXAMPLES: &[Method] = &[
     Method::new("get_data", None, |_| ready(&json!(["hello", 5]))),
     Method::new("notify_hello", None, |_| ready(&json!(true))),
@@ -26,7 +26,7 @@ fn subtract<'a>(context: Context<'a>) -> MethodResult<'a> {
     ready(&(take("minuend")? - take("subtrahend")?))
 }
 
-/// What is sent, and what is printed behind the arrow; nothing where the specification has nothing.
+/// Each request and its response; empty if the specification shows none.
 const PRINTED: &[(&str, &str)] = &[
     (
         r#"{"jsonrpc": "2.0", "method": "subtract", "params": [42, 23], "id": 1}"#,
