@@ -64,7 +64,7 @@ install:
 	install -d $(DESTDIR)$(unitdir) $(DESTDIR)$(dir $(config))
 	for file in $(DOCS); do install -D -m 644 $$file $(DESTDIR)$(docdir)/$$file || exit 1; done
 	sed -e 's#/usr/local/bin/#$(bindir)/#' -e 's#/usr/local/share/doc/aisopod-gateway/#$(docdir)/#' \
-		-e 's#/etc/aisopod-gateway/config.toml#$(config)#' \
+		-e 's#/etc/aisopod-gateway/#$(dir $(config))#' \
 		systemd/aisopod-gateway.service > $(DESTDIR)$(unitdir)/aisopod-gateway.service
 	chmod 644 $(DESTDIR)$(unitdir)/aisopod-gateway.service
 	test -e $(DESTDIR)$(config) || install -m 644 systemd/config.toml $(DESTDIR)$(config)

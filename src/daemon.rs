@@ -84,7 +84,7 @@ async fn serve(config: Config) -> io::Result<()> {
     let gateway = Gateway::new(config);
     let (stop, shutdown) = watch::channel(Shutdown::No);
     tokio::spawn(stop_on_signals(signals, stop));
-    let notifier = tokio::spawn(notify_systemd(gateway.clone()));
+    let notifier = tokio::spawn(notify_systemd(gateway.clone(), shutdown.clone()));
     let drained = gateway.run(listeners, shutdown).await;
     notifier.abort();
     info!("stopped closed={} aborted={}", drained.closed, drained.aborted);
@@ -149,11 +149,11 @@ fn credential_warnings(credential: &Credential) -> Vec<String> {
     warnings
 }
 
-/// Notifies systemd that the gateway is ready, and of the client counts whenever they have changed; never returns.
-async fn notify_systemd(gateway: Gateway) {
+/// Notifies systemd that the gateway is ready, and of the client counts whenever they have changed, until shutdown.
+async fn notify_systemd(gateway: Gateway, shutdown: watch::Receiver<Shutdown>) {
     systemd::ready();
     let mut shown = None;
-    loop {
+    while *shutdown.borrow() == Shutdown::No {
         let counts = gateway.registry().health_snapshot();
         if shown.replace(counts) != Some(counts) {
             let (total, operators, nodes) = (counts.total_connections, counts.operators, counts.nodes);
@@ -170,9 +170,9 @@ async fn stop_on_signals([mut terminate, mut interrupt]: [Signal; 2], stop: watc
             _ = terminate.recv() => "TERM",
             _ = interrupt.recv() => "INT",
         };
-        systemd::stopping();
         info!("stopping signal={signal} mode={mode}");
         stop.send_replace(shutdown);
+        systemd::stopping();
     }
     // Keeps the channel open while the shutdown continues.
     std::future::pending().await

@@ -9,14 +9,16 @@ use crate::metrics::Counter;
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use simple_logger::SimpleLogger;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 /// Maximum lines in the queue.
 const QUEUE_LINES: usize = 4096;
 /// How long the exiting program waits for queued lines to be written.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(3);
+/// The time between two attempts to request a flush while the queue is full.
+const FLUSH_RETRY: Duration = Duration::from_millis(10);
 /// The writer thread's name.
 const THREAD_NAME: &str = "log";
 
@@ -103,11 +105,17 @@ impl Log for QueueLogger {
         DROPPED.add(u64::from(self.queue.try_send(line).is_err()));
     }
 
-    /// Waits up to [`FLUSH_TIMEOUT`] until all lines queued earlier are written; not at all if the queue is full.
+    /// Waits up to [`FLUSH_TIMEOUT`] until all lines queued earlier are written.
     fn flush(&self) {
+        let deadline = Instant::now() + FLUSH_TIMEOUT;
         let (done, written) = sync_channel(1);
-        if self.queue.try_send(QueueItem::Flush(done)).is_ok() {
-            let _ = written.recv_timeout(FLUSH_TIMEOUT);
+        // A full queue has no room for the request until the writer has caught up.
+        while let Err(TrySendError::Full(_)) = self.queue.try_send(QueueItem::Flush(done.clone())) {
+            if Instant::now() >= deadline {
+                return;
+            }
+            thread::sleep(FLUSH_RETRY);
         }
+        let _ = written.recv_timeout(deadline.saturating_duration_since(Instant::now()));
     }
 }

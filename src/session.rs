@@ -161,6 +161,7 @@ impl Session {
         } else if self.timer.take().is_some() {
             // The peer has caught up. Reading may have been paused, so count this as activity.
             self.client.mark_active();
+            self.client.activity.set_busy(false);
         }
         let result = self.poll_read_messages(cx, budget);
         self.forward_replies();
@@ -173,7 +174,11 @@ impl Session {
         loop {
             match self.client.outbox.read_state() {
                 ReadState::Open => {}
-                ReadState::Paused => return Poll::Pending,
+                ReadState::Paused => {
+                    // Its pongs aren't read either. `write_timeout` closes a client that stays blocked.
+                    self.client.activity.set_busy(true);
+                    return Poll::Pending;
+                }
                 ReadState::Closing => return Poll::Ready(State::Open),
             }
             if *budget == 0 {

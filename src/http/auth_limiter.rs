@@ -29,17 +29,17 @@ pub struct AuthLimiter {
 
 impl AuthLimiter {
     /// Allows each address `max_per_minute` failures in a minute, which must be at least 1.
-    pub(crate) fn new(max_per_minute: usize) -> Self {
+    pub fn new(max_per_minute: usize) -> Self {
         AuthLimiter { emission_interval: MINUTE_NANOS / max_per_minute.max(1) as u64, tat: Mutex::default() }
     }
 
     /// How long an address must wait before its next attempt; `None` if it needn't. A Unix socket is never limited.
-    pub(crate) fn retry_after(&self, remote_addr: RemoteAddr) -> Option<Duration> {
+    pub fn retry_after(&self, remote_addr: RemoteAddr) -> Option<Duration> {
         self.retry_after_at(remote_addr, Timestamp::now().nanos())
     }
 
     /// Records a failed authentication.
-    pub(crate) fn record_failure(&self, remote_addr: RemoteAddr) {
+    pub fn record_failure(&self, remote_addr: RemoteAddr) {
         self.record_failure_at(remote_addr, Timestamp::now().nanos());
     }
 

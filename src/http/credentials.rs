@@ -7,13 +7,13 @@ use data_encoding::BASE64;
 use hyper::header::{AUTHORIZATION, HeaderMap, SEC_WEBSOCKET_PROTOCOL};
 
 /// The subprotocol of the gateway. A browser must offer it together with its token.
-pub(crate) const PROTOCOL: &str = "aisopod.v1";
+pub const PROTOCOL: &str = "aisopod.v1";
 
 /// The prefix of a token that is sent as a subprotocol, since a browser can't set headers of a handshake.
-pub(crate) const BEARER_PROTOCOL: &str = "bearer.";
+pub const BEARER_PROTOCOL: &str = "bearer.";
 
 /// Owned credentials of a request. It has no `Debug`, because it holds secrets.
-pub(crate) enum RequestCredentials {
+pub enum RequestCredentials {
     Nothing,
     Token(Vec<u8>),
     Password { name: String, password: Vec<u8> },
@@ -24,7 +24,7 @@ impl RequestCredentials {
     ///
     /// # Errors
     /// 400 if there are several credentials, or one is malformed.
-    pub(crate) fn from_headers(headers: &HeaderMap) -> Result<Self, HttpError> {
+    pub fn from_headers(headers: &HeaderMap) -> Result<Self, HttpError> {
         let mut bearers =
             list_items(headers, SEC_WEBSOCKET_PROTOCOL).filter_map(|item| item.strip_prefix(BEARER_PROTOCOL));
         let mut authorizations = headers.get_all(AUTHORIZATION).iter();
@@ -58,7 +58,7 @@ impl RequestCredentials {
     }
 
     /// Borrows them for [`crate::auth::Authenticator::authenticate`].
-    pub(crate) fn as_credentials(&self) -> Credentials<'_> {
+    pub fn as_credentials(&self) -> Credentials<'_> {
         match self {
             RequestCredentials::Nothing => Credentials::Nothing,
             RequestCredentials::Token(token) => Credentials::Token(token),

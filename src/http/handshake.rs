@@ -20,18 +20,18 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 const X_CONN_ID: HeaderName = HeaderName::from_static("x-conn-id");
 
 /// The result of a valid handshake: what a session starts with.
-pub(crate) struct AcceptedHandshake {
-    pub(crate) conn_id: ConnId,
-    pub(crate) auth: Arc<AuthInfo>,
+pub struct AcceptedHandshake {
+    pub conn_id: ConnId,
+    pub auth: Arc<AuthInfo>,
     /// Holds the presence key until the client is registered, if its role's policy is `reject`.
-    pub(crate) reservation: Reservation,
+    pub reservation: Reservation,
 }
 
 /// Checks and authenticates an upgrade request, and reserves its presence key. Returns these with the 101 response.
 ///
 /// # Errors
 /// The HTTP error of the first check that fails.
-pub(crate) fn accept(
+pub fn accept(
     request: &Parts,
     config: &Config,
     presence: &Arc<Presence>,
@@ -51,7 +51,7 @@ pub(crate) fn accept(
 }
 
 /// Requires `Host` in HTTP/1.1 (RFC 9112, section 3.2), and rejects a token in the query, since URLs are logged.
-pub(crate) fn check_target(request: &Parts) -> Result<(), HttpError> {
+pub fn check_target(request: &Parts) -> Result<(), HttpError> {
     if single(&request.headers, HOST)?.is_none() && request.version == Version::HTTP_11 {
         return Err(HttpError::bad_request("Host is missing"));
     }

@@ -5,7 +5,7 @@ use hyper::header::{HeaderMap, HeaderName};
 
 /// The items of a comma-separated list, which may be split over several header lines (RFC 9110, section 5.6.1). Lines
 /// that aren't visible ASCII are skipped.
-pub(crate) fn list_items(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
+pub fn list_items(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
     let lines = headers.get_all(name).into_iter().filter_map(|line| line.to_str().ok());
     lines.flat_map(|line| line.split(',')).map(str::trim_ascii).filter(|item| !item.is_empty())
 }
@@ -14,7 +14,7 @@ pub(crate) fn list_items(headers: &HeaderMap, name: HeaderName) -> impl Iterator
 ///
 /// # Errors
 /// 400 if it appears again, or isn't visible ASCII.
-pub(crate) fn single(headers: &HeaderMap, name: HeaderName) -> Result<Option<&str>, HttpError> {
+pub fn single(headers: &HeaderMap, name: HeaderName) -> Result<Option<&str>, HttpError> {
     let mut values = headers.get_all(&name).into_iter();
     let Some(value) = values.next() else { return Ok(None) };
     if values.next().is_some() {

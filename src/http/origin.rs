@@ -8,7 +8,7 @@ use std::net::IpAddr;
 ///
 /// Pages of an `allowed` origin may connect, and pages of the same host and port if the host [is safe from DNS
 /// rebinding](is_rebinding_safe). `anonymous` means that clients need no credentials.
-pub(crate) fn is_allowed(origin: &str, host: &str, allowed: &[String], anonymous: bool) -> bool {
+pub fn is_allowed(origin: &str, host: &str, allowed: &[String], anonymous: bool) -> bool {
     let listed = allowed.iter().any(|entry| entry == "*" || entry.eq_ignore_ascii_case(origin));
     listed || (is_same_host(origin, host) && is_rebinding_safe(host, anonymous))
 }
@@ -16,7 +16,7 @@ pub(crate) fn is_allowed(origin: &str, host: &str, allowed: &[String], anonymous
 /// Whether `host` is safe from DNS rebinding: if clients are `anonymous`, only IP addresses and `localhost` are, since
 /// an attacker can make any other name point to this machine. An empty host is that of a request without `Host`, which
 /// no browser sends.
-pub(crate) fn is_rebinding_safe(host: &str, anonymous: bool) -> bool {
+pub fn is_rebinding_safe(host: &str, anonymous: bool) -> bool {
     host.is_empty() || !anonymous || !is_domain_name(split_port(host).0)
 }
 

@@ -4,7 +4,7 @@ use hyper::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue};
 use hyper::{Response, StatusCode};
 
 /// A response that is never cached, with a JSON body and a final newline for terminals.
-pub(crate) fn json(status: StatusCode, mut body: String) -> Response<String> {
+pub fn json(status: StatusCode, mut body: String) -> Response<String> {
     body.push('\n');
     let mut response = Response::new(body);
     *response.status_mut() = status;
@@ -15,7 +15,7 @@ pub(crate) fn json(status: StatusCode, mut body: String) -> Response<String> {
 }
 
 /// Adds `Connection: close`, for the last response on a connection.
-pub(crate) fn with_close(mut response: Response<String>) -> Response<String> {
+pub fn with_close(mut response: Response<String>) -> Response<String> {
     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     response
 }

@@ -25,7 +25,7 @@ use std::time::Duration;
 
 /// The caller to which a call is charged (`calls.max_per_caller`).
 #[derive(Clone)]
-pub(crate) enum Caller {
+pub enum Caller {
     Client(ConnId),
     /// All HTTP requests with one credential, identified by its presence key.
     Credential(Arc<str>),
@@ -33,7 +33,7 @@ pub(crate) enum Caller {
 
 /// Identifies a call.
 #[derive(Clone, Copy)]
-pub(crate) struct NodeCallId {
+pub struct NodeCallId {
     node: ConnId,
     /// The ID of the request to the node, unique in this process.
     id: u64,
@@ -48,17 +48,17 @@ struct PendingCall {
 }
 
 /// A request to a node.
-pub(crate) struct NodeRequest<'a> {
+pub struct NodeRequest<'a> {
     /// The method, as a JSON string with its quotes.
-    pub(crate) method: &'a str,
+    pub method: &'a str,
     /// The params, as JSON.
-    pub(crate) params: Option<&'a str>,
-    pub(crate) timeout: Duration,
+    pub params: Option<&'a str>,
+    pub timeout: Duration,
 }
 
 /// The pending calls of one client.
 #[derive(Serialize)]
-pub(crate) struct ClientCalls {
+pub struct ClientCalls {
     /// Calls to this client.
     to_answer: usize,
     /// Calls by this client.
@@ -66,7 +66,7 @@ pub(crate) struct ClientCalls {
 }
 
 /// All pending calls.
-pub(crate) struct NodeCalls {
+pub struct NodeCalls {
     heartbeat: Arc<Heartbeat>,
     limits: config::CallLimits,
     last_id: AtomicU64,
@@ -77,12 +77,12 @@ pub(crate) struct NodeCalls {
     by_caller: ClientTable<HashMap<u64, ConnId>>,
     /// The number of calls by each credential over HTTP, by presence key.
     by_credential: ShardedMap<usize>,
-    pub(crate) counts: CallCounts,
+    pub counts: CallCounts,
 }
 
 impl NodeCalls {
     /// Empty tables. Timeouts run on the heartbeat's wheel.
-    pub(crate) fn new(limits: config::CallLimits, heartbeat: Arc<Heartbeat>) -> Arc<Self> {
+    pub fn new(limits: config::CallLimits, heartbeat: Arc<Heartbeat>) -> Arc<Self> {
         Arc::new(NodeCalls {
             heartbeat,
             limits,
@@ -96,17 +96,17 @@ impl NodeCalls {
     }
 
     /// The timeout of a call whose caller sets none.
-    pub(crate) fn default_timeout(&self) -> Duration {
+    pub fn default_timeout(&self) -> Duration {
         self.limits.timeout
     }
 
     /// Fails with `draining` during a drain, so that a node that the drain has closed isn't reported as not found.
-    pub(crate) fn check_open(&self) -> Result<(), RpcError> {
+    pub fn check_open(&self) -> Result<(), RpcError> {
         if self.is_draining.load(Ordering::SeqCst) { Err(RpcError::draining()) } else { Ok(()) }
     }
 
     /// Sends a request to a node. The result, or the reason for a failure, goes to `responder`.
-    pub(crate) fn start(
+    pub fn start(
         self: &Arc<Self>,
         node: &Arc<GatewayClient>,
         request: &NodeRequest<'_>,
@@ -211,7 +211,7 @@ impl NodeCalls {
 
     /// Handles a client's response: ends the call that it answers; without one, counts and ignores the response. Returns
     /// false if it answers no call and has neither result nor error: it may be a request without a method.
-    pub(crate) fn on_response(&self, node: ConnId, id: Option<u64>, response: Response<'_>) -> bool {
+    pub fn on_response(&self, node: ConnId, id: Option<u64>, response: Response<'_>) -> bool {
         let call_id = id.map(|id| NodeCallId { node, id });
         let Some((call_id, call)) = call_id.and_then(|call_id| Some((call_id, self.take(call_id)?))) else {
             let is_response = response != Response::Neither;
@@ -231,14 +231,14 @@ impl NodeCalls {
     }
 
     /// Called when a client is closing. Fails the calls to it, since its responses are no longer read.
-    pub(crate) fn fail_node(&self, conn_id: ConnId) {
+    pub fn fail_node(&self, conn_id: ConnId) {
         for (id, call) in self.by_node.take(conn_id) {
             self.fail(NodeCallId { node: conn_id, id }, call, CallEnd::NodeDisconnected);
         }
     }
 
     /// Called when a client has disconnected. Fails the calls to it, and cancels the calls by it.
-    pub(crate) fn remove_client(&self, conn_id: ConnId) {
+    pub fn remove_client(&self, conn_id: ConnId) {
         self.fail_node(conn_id);
         for (id, node) in self.by_caller.take(conn_id) {
             self.cancel(NodeCallId { node, id });
@@ -246,14 +246,14 @@ impl NodeCalls {
     }
 
     /// Ends a call without a response, because its caller has disconnected.
-    pub(crate) fn cancel(&self, call_id: NodeCallId) {
+    pub fn cancel(&self, call_id: NodeCallId) {
         if let Some(call) = self.take(call_id) {
             self.finish(call_id, call, CallEnd::Cancelled).cancel();
         }
     }
 
     /// Fails all calls, and from here on every new one.
-    pub(crate) fn drain(&self) {
+    pub fn drain(&self) {
         self.is_draining.store(true, Ordering::SeqCst);
         for (node, calls) in self.by_node.take_all() {
             for (id, call) in calls {
@@ -263,7 +263,7 @@ impl NodeCalls {
     }
 
     /// The numbers of pending calls to and from this client.
-    pub(crate) fn client_calls(&self, conn_id: ConnId) -> ClientCalls {
+    pub fn client_calls(&self, conn_id: ConnId) -> ClientCalls {
         ClientCalls {
             to_answer: self.by_node.read(conn_id, HashMap::len),
             made: self.by_caller.read(conn_id, HashMap::len),
@@ -322,7 +322,7 @@ impl NodeCalls {
 
     /// Whether all tables are empty.
     #[cfg(test)]
-    pub(crate) fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.by_node.len() == 0
             && self.by_caller.len() == 0
             && self.by_credential.lock_each().all(|shard| shard.is_empty())

@@ -78,9 +78,9 @@ impl Router {
     /// Runs a request that isn't in a batch. If its method returns a future, returns one that awaits it and responds.
     fn run_request(&self, client: &Arc<GatewayClient>, request: &Request<'_>) -> Option<BoxFuture<'static, ()>> {
         let Dispatched { id, result } = self.dispatch(client, request, None)?;
-        match result {
-            Ok(Outcome::Ready(result)) => send(client, self.response(id?, &result)),
-            Ok(Outcome::Deferred(..)) => {}
+        let response = match result {
+            Ok(Outcome::Ready(result)) => id.map(|id| self.response(id, &result)),
+            Ok(Outcome::Deferred(..)) => None,
             Ok(Outcome::Future(future)) => {
                 let (router, client, id) = (self.clone(), client.clone(), id.map(str::to_owned));
                 return Some(Box::pin(async move {
@@ -90,7 +90,10 @@ impl Router {
                     }
                 }));
             }
-            Err(error) => send(client, error.to_response(id?)),
+            Err(error) => id.map(|id| error.to_response(id)),
+        };
+        if let Some(response) = response {
+            send(client, response);
         }
         None
     }
@@ -114,18 +117,20 @@ impl Router {
 
     async fn run_in_batch(&self, batch: &Arc<Batch>, request: &Request<'_>) {
         let Some(Dispatched { id, result }) = self.dispatch(batch.client(), request, Some(batch)) else { return };
-        let response = match result {
-            Ok(Outcome::Ready(result)) => id.map(|id| success_response(id, &result)),
-            Ok(Outcome::Deferred(..)) => None,
-            Ok(Outcome::Future(future)) => {
-                let result = future.await;
-                id.map(|id| success_response(id, &result))
-            }
-            Err(error) => id.map(|id| error.to_response(id)),
+        let result = match result {
+            Ok(Outcome::Ready(result)) => Ok(result),
+            Ok(Outcome::Future(future)) => Ok(future.await.into()),
+            Ok(Outcome::Deferred(..)) => return,
+            Err(error) => Err(error),
         };
-        if let Some((id, response)) = id.zip(response) {
-            batch.add(id, response);
-        }
+        let Some(id) = id else { return };
+        batch.add(
+            id,
+            match result {
+                Ok(result) => success_response(id, &result),
+                Err(error) => error.to_response(id),
+            },
+        );
     }
 
     /// Calls the method of a request. `None` if the message is a response: it gets none itself.

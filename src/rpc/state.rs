@@ -13,17 +13,17 @@ use serde::Serialize;
 use std::sync::Arc;
 
 /// The clients, their subscriptions and their calls, as methods see them.
-pub(crate) struct RpcState {
-    pub(crate) registry: Arc<ClientRegistry>,
-    pub(crate) presence: Arc<Presence>,
-    pub(crate) closed: CloseHistory,
-    pub(crate) topics: Arc<Topics>,
-    pub(crate) calls: Arc<NodeCalls>,
+pub struct RpcState {
+    pub registry: Arc<ClientRegistry>,
+    pub presence: Arc<Presence>,
+    pub closed: CloseHistory,
+    pub topics: Arc<Topics>,
+    pub calls: Arc<NodeCalls>,
     /// The capabilities that nodes have announced, as JSON.
-    pub(crate) capabilities: ClientTable<Option<Arc<str>>>,
-    pub(crate) health_events: Arc<HealthEvents>,
+    pub capabilities: ClientTable<Option<Arc<str>>>,
+    pub health_events: Arc<HealthEvents>,
     /// The clients that have a batch waiting for nodes.
-    pub(crate) waiting_batches: Arc<WaitingBatches>,
+    pub waiting_batches: Arc<WaitingBatches>,
 }
 
 /// An event on the topic `presence`.
@@ -36,7 +36,7 @@ struct PresenceEvent<'a> {
 }
 
 impl RpcState {
-    pub(crate) fn new(
+    pub fn new(
         config: &Config,
         registry: Arc<ClientRegistry>,
         presence: Arc<Presence>,
@@ -56,7 +56,7 @@ impl RpcState {
     }
 
     /// Publishes the event `joined` or `left` of a client's presence key. Called with the key's shard locked.
-    pub(crate) fn publish_presence(&self, client: &GatewayClient, event: &'static str) {
+    pub fn publish_presence(&self, client: &GatewayClient, event: &'static str) {
         if !self.topics.has_subscribers(PRESENCE) {
             return;
         }
@@ -67,7 +67,7 @@ impl RpcState {
     }
 
     /// Removes all state of a client that has disconnected.
-    pub(crate) fn remove_client(&self, conn_id: ConnId, record: CloseRecord) {
+    pub fn remove_client(&self, conn_id: ConnId, record: CloseRecord) {
         // First: a caller whose call fails below may look for the record at once.
         self.closed.push(record);
         self.topics.remove_client(conn_id);

@@ -17,22 +17,23 @@ const MAX_BACKOFF: Duration = Duration::from_secs(1);
 const WARN_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Accepts connections and spawns a task for each, until this future is dropped.
-pub(crate) async fn accept_loop(server: Arc<ServerState>, listener: Listener) {
+pub async fn accept_loop(server: Arc<ServerState>, listener: Listener) {
     let (mut backoff, mut limit_warning) = (AcceptBackoff::default(), LogThrottle::default());
     loop {
         match listener.accept().await {
             Ok((stream, remote_addr)) => {
                 backoff.reset();
                 server.handshakes.accepted.add(1);
-                let Some(slot) = server.connections.try_acquire(listener.role) else {
-                    refuse(&server, stream, remote_addr);
-                    continue;
-                };
-                if !slot.may_upgrade && limit_warning.should_log() {
+                let slot = server.connections.try_acquire(listener.role);
+                let may_upgrade = slot.as_ref().is_some_and(|slot| slot.may_upgrade);
+                if !may_upgrade && limit_warning.should_log() {
                     let limit = server.config.limits.max_connections;
                     warn!("connection limit reached, refusing clients max_connections={limit}");
                 }
-                tokio::spawn(Connection::new(server.clone(), stream, remote_addr, slot));
+                match slot {
+                    Some(slot) => drop(tokio::spawn(Connection::new(server.clone(), stream, remote_addr, slot))),
+                    None => refuse(&server, stream, remote_addr),
+                }
             }
             // The peer disconnected before it was accepted.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}

@@ -5,7 +5,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// What a listener serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ListenerRole {
+pub enum ListenerRole {
     /// All paths.
     All,
     /// `/ws` and the health checks; the admin API has a listener of its own.
@@ -15,11 +15,11 @@ pub(crate) enum ListenerRole {
 }
 
 impl ListenerRole {
-    pub(crate) fn serves_clients(self) -> bool {
+    pub fn serves_clients(self) -> bool {
         self != ListenerRole::Admin
     }
 
-    pub(crate) fn serves_admin(self) -> bool {
+    pub fn serves_admin(self) -> bool {
         self != ListenerRole::Clients
     }
 }
@@ -41,24 +41,24 @@ pub struct ConnectionLimits {
 }
 
 /// A connection's slot. Dropping it frees the slot.
-pub(crate) struct Slot {
+pub struct Slot {
     permit: OwnedSemaphorePermit,
     /// Whether the connection may become a client: false for the overflow.
-    pub(crate) may_upgrade: bool,
+    pub may_upgrade: bool,
     /// The role of the listener that accepted the connection.
-    pub(crate) role: ListenerRole,
+    pub role: ListenerRole,
 }
 
 impl Slot {
     /// The permit alone, which is all that a client needs.
-    pub(crate) fn into_permit(self) -> OwnedSemaphorePermit {
+    pub fn into_permit(self) -> OwnedSemaphorePermit {
         self.permit
     }
 }
 
 impl ConnectionLimits {
     /// Limits with all slots free. `max_connections` is capped at `u32::MAX`.
-    pub(crate) fn new(max_connections: usize) -> Self {
+    pub fn new(max_connections: usize) -> Self {
         let max_connections = u32::try_from(max_connections).unwrap_or(u32::MAX);
         let keep_alive = MAX_KEEP_ALIVE.min(max_connections as usize / KEEP_ALIVE_DIVISOR).max(1);
         ConnectionLimits {
@@ -70,7 +70,7 @@ impl ConnectionLimits {
     }
 
     /// Takes a slot for a new connection; `None` if even the overflow is full.
-    pub(crate) fn try_acquire(&self, role: ListenerRole) -> Option<Slot> {
+    pub fn try_acquire(&self, role: ListenerRole) -> Option<Slot> {
         let slot = |semaphore: &Arc<Semaphore>, may_upgrade| {
             let permit = semaphore.clone().try_acquire_owned().ok()?;
             Some(Slot { permit, may_upgrade, role })
@@ -79,12 +79,12 @@ impl ConnectionLimits {
     }
 
     /// Takes a permit to keep a connection alive; `None` if none is left.
-    pub(crate) fn try_keep_alive(&self) -> Option<OwnedSemaphorePermit> {
+    pub fn try_keep_alive(&self) -> Option<OwnedSemaphorePermit> {
         self.keep_alive.clone().try_acquire_owned().ok()
     }
 
     /// Waits until no connection is open.
-    pub(crate) async fn wait_empty(&self) {
+    pub async fn wait_empty(&self) {
         // The semaphores are never closed, so neither call fails.
         let _ = self.slots.acquire_many(self.max_connections).await;
         let _ = self.overflow.acquire_many(OVERFLOW as u32).await;

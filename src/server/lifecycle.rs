@@ -6,7 +6,7 @@ use tokio::sync::futures::Notified;
 
 /// A phase of a gateway. Phases only advance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Phase {
+pub enum Phase {
     /// New clients are accepted.
     Running,
     /// No new clients are accepted; those connected are being closed.
@@ -17,7 +17,7 @@ pub(crate) enum Phase {
 
 /// The current phase of a gateway. Every connection in its handshake waits for a change; waiting on a [`Notify`] takes
 /// half as much memory as on a watch channel.
-pub(crate) struct Lifecycle {
+pub struct Lifecycle {
     phase: AtomicU8,
     changed: Notify,
 }
@@ -26,28 +26,28 @@ impl Lifecycle {
     const ALL: [Phase; 3] = [Phase::Running, Phase::Draining, Phase::Aborting];
 
     /// A lifecycle in [`Phase::Running`].
-    pub(crate) fn new() -> Self {
+    pub fn new() -> Self {
         Lifecycle { phase: AtomicU8::new(Phase::Running as u8), changed: Notify::new() }
     }
 
     /// Enters a phase, and wakes everything that waits for a change.
-    pub(crate) fn set(&self, phase: Phase) {
+    pub fn set(&self, phase: Phase) {
         self.phase.store(phase as u8, Ordering::SeqCst);
         self.changed.notify_waiters();
     }
 
     /// The current phase.
-    pub(crate) fn phase(&self) -> Phase {
+    pub fn phase(&self) -> Phase {
         Self::ALL[usize::from(self.phase.load(Ordering::SeqCst))]
     }
 
     /// Completes at the next phase change after this call.
-    pub(crate) fn changed(&self) -> Notified<'_> {
+    pub fn changed(&self) -> Notified<'_> {
         self.changed.notified()
     }
 
     /// Waits until the gateway is in a later phase than this one.
-    pub(crate) async fn wait_past(&self, phase: Phase) {
+    pub async fn wait_past(&self, phase: Phase) {
         loop {
             // Created before the phase is read, so that no change in between is missed.
             let changed = self.changed();

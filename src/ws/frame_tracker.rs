@@ -7,7 +7,7 @@ const MAX_HEADER: usize = 14;
 
 /// The position in a client's byte stream: which part of a frame the next byte belongs to.
 #[derive(Debug, Default)]
-pub(crate) struct FrameTracker {
+pub struct FrameTracker {
     /// The current frame's header while it is incomplete: its first `header_len` bytes.
     header: [u8; MAX_HEADER],
     header_len: usize,
@@ -19,7 +19,7 @@ pub(crate) struct FrameTracker {
 
 impl FrameTracker {
     /// Moves over `bytes`, at most to the end of the current frame. Returns the number of bytes moved over.
-    pub(crate) fn advance(&mut self, bytes: &[u8]) -> usize {
+    pub fn advance(&mut self, bytes: &[u8]) -> usize {
         let mut taken = 0;
         while self.payload_left == 0 && taken < bytes.len() {
             let n = (header_length(&self.header[..self.header_len]) - self.header_len).min(bytes.len() - taken);
@@ -40,7 +40,7 @@ impl FrameTracker {
     }
 
     /// Whether the position is after the last frame of a message.
-    pub(crate) fn is_between_messages(&self) -> bool {
+    pub fn is_between_messages(&self) -> bool {
         self.header_len == 0 && self.payload_left == 0 && !self.fragmented
     }
 }

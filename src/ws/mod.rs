@@ -7,7 +7,7 @@ mod stream;
 mod writer;
 
 pub use message::Message;
-pub(crate) use reader::{MessageReader, codec_config};
+pub use reader::{MessageReader, codec_config};
 pub use stream::Stream;
 pub use writer::QueueLimits;
-pub(crate) use writer::{WriteBuffer, Written};
+pub use writer::{WriteBuffer, Written};

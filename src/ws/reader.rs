@@ -30,7 +30,7 @@ thread_local! {
 }
 
 /// The codec's settings for messages of up to `max_message_bytes` bytes.
-pub(crate) fn codec_config(max_message_bytes: usize) -> WebSocketConfig {
+pub fn codec_config(max_message_bytes: usize) -> WebSocketConfig {
     WebSocketConfig::default()
         .read_buffer_size(CODEC_READ_BYTES)
         .write_buffer_size(0)
@@ -41,20 +41,20 @@ pub(crate) fn codec_config(max_message_bytes: usize) -> WebSocketConfig {
 
 /// Reads the messages of one connection during a poll of its session, and longer while a message is incomplete or being
 /// handled.
-pub(crate) struct MessageReader {
+pub struct MessageReader {
     codec: WebSocketContext,
     /// The codec has read a message over [`MAX_REUSED_MESSAGE`].
     has_large_buffer: bool,
     /// The codec has failed or closed, so it is of no use to another connection.
     finished: bool,
     /// The handler's future for the last message. It finishes before the next message is read.
-    pub(crate) in_flight: Option<BoxFuture<'static, ()>>,
+    pub in_flight: Option<BoxFuture<'static, ()>>,
     input: Input,
 }
 
 impl MessageReader {
     /// A reader that has read nothing: this thread's cached one, or a new one.
-    pub(crate) fn acquire(config: WebSocketConfig) -> Box<Self> {
+    pub fn acquire(config: WebSocketConfig) -> Box<Self> {
         if let Some(mut reader) = CACHED_READER.take() {
             // Gateways of different configurations may share the thread.
             reader.codec.set_config(|old| *old = config);
@@ -66,7 +66,7 @@ impl MessageReader {
     }
 
     /// A reader whose first bytes, `early`, were received with the opening handshake.
-    pub(crate) fn with_early(early: &[u8], config: WebSocketConfig) -> Box<Self> {
+    pub fn with_early(early: &[u8], config: WebSocketConfig) -> Box<Self> {
         let mut reader = Self::acquire(config);
         reader.input.buffer = early.to_vec();
         reader.input.end = early.len();
@@ -74,7 +74,7 @@ impl MessageReader {
     }
 
     /// Ends a poll of the session. Returns the reader if the connection has to keep it; otherwise it is cached.
-    pub(crate) fn release(mut self: Box<Self>) -> Option<Box<Self>> {
+    pub fn release(mut self: Box<Self>) -> Option<Box<Self>> {
         self.input.release_buffer();
         self.input.reads_left = READS_PER_POLL;
         if self.finished || self.in_flight.is_some() || !self.input.is_between_messages() {
@@ -87,7 +87,7 @@ impl MessageReader {
     }
 
     /// Polls for the next message. After [`READS_PER_POLL`] reads it wakes the task and returns `Pending`.
-    pub(crate) fn poll_message(&mut self, cx: &mut Context<'_>, stream: &Stream) -> Poll<Result<Message, Error>> {
+    pub fn poll_message(&mut self, cx: &mut Context<'_>, stream: &Stream) -> Poll<Result<Message, Error>> {
         // Fast path: usually nothing more has arrived, and a read that would block is cheaper than asking the codec. A
         // finished codec answers without reading.
         if self.input.is_empty() && !self.finished {
@@ -117,25 +117,25 @@ impl MessageReader {
     }
 
     /// Writes our close frame, or our answer to the peer's, to [`replies`](Self::replies).
-    pub(crate) fn close(&mut self, frame: Option<CloseFrame>) {
+    pub fn close(&mut self, frame: Option<CloseFrame>) {
         self.finished = true;
         // Writing to a Vec can't fail; `ConnectionClosed` only means that the peer has closed first.
         let _ = self.codec.close(&mut ReplySink(&mut self.input.replies), frame);
     }
 
     /// The control frames that the codec has written: pongs and close frames.
-    pub(crate) fn replies(&mut self) -> &mut Vec<u8> {
+    pub fn replies(&mut self) -> &mut Vec<u8> {
         &mut self.input.replies
     }
 
     /// Takes the number of bytes read from the socket since the last call.
-    pub(crate) fn take_bytes(&mut self) -> u64 {
+    pub fn take_bytes(&mut self) -> u64 {
         std::mem::take(&mut self.input.bytes)
     }
 
     /// Reads and drops messages until the peer's close frame or the end of the stream. Returns whether the close frame
     /// was received.
-    pub(crate) fn poll_close(&mut self, cx: &mut Context<'_>, stream: &Stream) -> Poll<bool> {
+    pub fn poll_close(&mut self, cx: &mut Context<'_>, stream: &Stream) -> Poll<bool> {
         loop {
             match ready!(self.poll_message(cx, stream)) {
                 Ok(Message::Close(_)) => return Poll::Ready(true),
@@ -146,7 +146,7 @@ impl MessageReader {
     }
 
     /// Reads and drops bytes until the end of the stream.
-    pub(crate) fn poll_discard(&mut self, cx: &mut Context<'_>, stream: &Stream) -> Poll<()> {
+    pub fn poll_discard(&mut self, cx: &mut Context<'_>, stream: &Stream) -> Poll<()> {
         loop {
             match ready!(self.input.poll_fill(cx, stream)) {
                 Ok(0) | Err(_) => return Poll::Ready(()),

@@ -31,7 +31,7 @@ macro_rules! on_socket {
 
 impl Stream {
     /// Waits until the peer has sent a byte or closed, and consumes nothing. Returns whether there is a byte.
-    pub(crate) fn poll_first_byte(&self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+    pub fn poll_first_byte(&self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
         let mut byte = [MaybeUninit::uninit()];
         loop {
             ready!(on_socket!(self, socket => socket.poll_read_ready(cx)))?;
@@ -44,7 +44,7 @@ impl Stream {
     }
 
     /// Writes as much as the socket accepts without blocking, and drops the remainder and any error.
-    pub(crate) fn write_best_effort(&self, bytes: &[u8]) {
+    pub fn write_best_effort(&self, bytes: &[u8]) {
         // The connection is closed next, whether or not the peer receives this.
         let _ = self.try_write(bytes, &[]);
     }
@@ -54,7 +54,7 @@ impl Stream {
     /// A short read clears the readiness, as in tokio's own streams, which saves the system call that would return
     /// `WouldBlock`. More could be readable only after urgent data or passed descriptors, which no WebSocket client
     /// sends.
-    pub(crate) fn poll_read_once(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+    pub fn poll_read_once(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         loop {
             ready!(on_socket!(self, socket => socket.poll_read_ready(cx)))?;
             match self.try_read(buffer) {
@@ -82,7 +82,7 @@ impl Stream {
     ///
     /// # Errors
     /// `WouldBlock` when the socket accepts nothing; any other error means that the transport is broken.
-    pub(crate) fn try_write(&self, first: &[u8], second: &[u8]) -> io::Result<usize> {
+    pub fn try_write(&self, first: &[u8], second: &[u8]) -> io::Result<usize> {
         if second.is_empty() {
             return on_socket!(self, socket => socket.try_write(first));
         }
@@ -90,12 +90,12 @@ impl Stream {
     }
 
     /// Waits until the socket accepts data again.
-    pub(crate) fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         on_socket!(self, socket => socket.poll_write_ready(cx))
     }
 
     /// Shuts down the write half: the peer reads the end of the stream.
-    pub(crate) fn shutdown_write(&self) -> io::Result<()> {
+    pub fn shutdown_write(&self) -> io::Result<()> {
         on_socket!(self, socket => SockRef::from(socket).shutdown(Shutdown::Write))
     }
 }

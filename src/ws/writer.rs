@@ -35,7 +35,7 @@ pub struct QueueLimits {
 
 /// Messages and control frames that the socket has not accepted yet.
 #[derive(Debug, Default)]
-pub(crate) struct WriteBuffer {
+pub struct WriteBuffer {
     /// The messages, the oldest first. A message stays until the socket has accepted its whole frame.
     messages: VecDeque<Message>,
     /// Payload bytes of `messages`.
@@ -46,81 +46,81 @@ pub(crate) struct WriteBuffer {
     /// remainder of a partly written one.
     control: Vec<u8>,
     /// Detail text for the close frame, which is sent once everything else is written.
-    pub(crate) detail: Option<Box<str>>,
+    pub detail: Option<Box<str>>,
 }
 
 /// What the socket has accepted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Written {
+pub struct Written {
     /// Bytes, frame headers included.
-    pub(crate) bytes: u64,
+    pub bytes: u64,
     /// Messages whose last byte was accepted.
-    pub(crate) messages: u64,
+    pub messages: u64,
     /// Payload bytes of those messages.
-    pub(crate) message_bytes: u64,
+    pub message_bytes: u64,
 }
 
 impl WriteBuffer {
     /// An empty buffer: this thread's cached one, or a new one.
-    pub(crate) fn acquire() -> Box<Self> {
+    pub fn acquire() -> Box<Self> {
         CACHED_BUFFER.take().unwrap_or_default()
     }
 
     /// Caches an empty buffer for the next connection that this thread writes to.
-    pub(crate) fn release(mut self: Box<Self>) {
+    pub fn release(mut self: Box<Self>) {
         debug_assert!(self.is_empty() && self.detail.is_none());
         self.shrink();
         CACHED_BUFFER.set(Some(self));
     }
 
     /// Queues a message. The caller has checked that it [has room](Self::has_room).
-    pub(crate) fn push(&mut self, message: Message) {
+    pub fn push(&mut self, message: Message) {
         self.message_bytes += message.payload().len();
         self.messages.push_back(message);
     }
 
     /// Queues whole control frames, ahead of the messages.
-    pub(crate) fn push_control(&mut self, frames: &[u8]) {
+    pub fn push_control(&mut self, frames: &[u8]) {
         self.control.extend_from_slice(frames);
     }
 
     /// Whether one more message of `bytes` payload bytes is within `limits`.
-    pub(crate) fn has_room(&self, bytes: usize, limits: &QueueLimits) -> bool {
+    pub fn has_room(&self, bytes: usize, limits: &QueueLimits) -> bool {
         self.messages.len() < limits.messages && self.message_bytes + bytes <= limits.bytes
     }
 
     /// Whether more than half of either limit is in use.
-    pub(crate) fn is_half_full(&self, limits: &QueueLimits) -> bool {
+    pub fn is_half_full(&self, limits: &QueueLimits) -> bool {
         self.messages.len() > limits.messages / 2 || self.message_bytes > limits.bytes / 2
     }
 
     /// Number of messages.
-    pub(crate) fn messages(&self) -> usize {
+    pub fn messages(&self) -> usize {
         self.messages.len()
     }
 
     /// Payload bytes of the messages.
-    pub(crate) fn message_bytes(&self) -> usize {
+    pub fn message_bytes(&self) -> usize {
         self.message_bytes
     }
 
     /// Bytes of control frames.
-    pub(crate) fn control_bytes(&self) -> usize {
+    pub fn control_bytes(&self) -> usize {
         self.control.len()
     }
 
     /// Whether nothing is left to write.
-    pub(crate) fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.messages.is_empty() && self.control.is_empty()
     }
 
     /// Whether the frames are worth a write of their own.
-    pub(crate) fn should_flush(&self) -> bool {
+    pub fn should_flush(&self) -> bool {
         self.message_bytes + self.control.len() >= FLUSH_BYTES
     }
 
     /// Drops all messages except a partial one, whose frame has to be completed. Returns the payload bytes dropped.
-    pub(crate) fn discard_unsent(&mut self) -> usize {
+    pub fn discard_unsent(&mut self) -> usize {
         let before = self.message_bytes;
         self.messages.truncate(usize::from(self.partial > 0));
         self.message_bytes = self.messages.front().map_or(0, |message| message.payload().len());
@@ -137,7 +137,7 @@ impl WriteBuffer {
     /// Calls `write` until it has accepted everything or fails, and adds what it accepted to `written`.
     ///
     /// `write` gets two consecutive slices and returns how many bytes of them it has accepted.
-    pub(crate) fn write(
+    pub fn write(
         &mut self,
         written: &mut Written,
         mut write: impl FnMut(&[u8], &[u8]) -> io::Result<usize>,
@@ -225,7 +225,7 @@ fn header_bytes(message: &Message) -> ([u8; MAX_HEADER], usize) {
 #[cfg(test)]
 impl WriteBuffer {
     /// The queued messages, the oldest first.
-    pub(crate) fn queued(&self) -> Vec<Message> {
+    pub fn queued(&self) -> Vec<Message> {
         self.messages.iter().cloned().collect()
     }
 }

@@ -40,8 +40,11 @@ fn main() {
     loop {
         let closed = serve(&url, token.trim());
         eprintln!("closed: {closed:?}");
-        if matches!(closed, Ok(4000..4100)) {
-            break;
+        let is_refused = |status: u16| status == 401 || status == 403;
+        match &closed {
+            Ok(4000..4100) => break,
+            Err(tungstenite::Error::Http(response)) if is_refused(response.status().as_u16()) => break,
+            _ => {}
         }
         thread::sleep(Duration::from_secs(pause));
         pause = if closed.is_ok() { 1 } else { 60.min(pause * 2) };

@@ -18,7 +18,7 @@ use serde_json::value::RawValue;
 use std::sync::Arc;
 
 /// A page of the clients that match a filter.
-pub(crate) fn list<'a>(context: Context<'a>) -> MethodResult<'a> {
+pub fn list<'a>(context: Context<'a>) -> MethodResult<'a> {
     let mut params = context.params()?;
     let (filter, page) = (Filter::take(&mut params)?, Page::take(&mut params)?);
     params.finish()?;
@@ -26,7 +26,7 @@ pub(crate) fn list<'a>(context: Context<'a>) -> MethodResult<'a> {
 }
 
 /// Everything that is known about one client.
-pub(crate) fn get<'a>(context: Context<'a>) -> MethodResult<'a> {
+pub fn get<'a>(context: Context<'a>) -> MethodResult<'a> {
     let mut params = context.params()?;
     let conn_id = required(params.conn_id("conn_id")?, "conn_id")?;
     params.finish()?;
@@ -47,7 +47,7 @@ struct ClosedClients<'a> {
 }
 
 /// A page of the closed connections, the latest first.
-pub(crate) fn closed<'a>(context: Context<'a>) -> MethodResult<'a> {
+pub fn closed<'a>(context: Context<'a>) -> MethodResult<'a> {
     let mut params = context.params()?;
     let (filter, limit) = (Filter::take_closed(&mut params)?, take_limit(&mut params)?);
     let cursor = params.cursor(|text| text.parse::<u64>().ok())?;
@@ -60,7 +60,7 @@ pub(crate) fn closed<'a>(context: Context<'a>) -> MethodResult<'a> {
 }
 
 /// Sends a notification to one client, or to all clients of a presence key or of a role.
-pub(crate) fn send<'a>(context: Context<'a>) -> MethodResult<'a> {
+pub fn send<'a>(context: Context<'a>) -> MethodResult<'a> {
     let mut params = context.params()?;
     let conn_id = params.conn_id("conn_id")?;
     let filter = Filter::take_target(&mut params, conn_id.is_none())?;
@@ -83,7 +83,7 @@ struct Disconnected {
 }
 
 /// Disconnects the clients that match a filter, except the caller, whose response would be lost.
-pub(crate) fn disconnect<'a>(context: Context<'a>) -> MethodResult<'a> {
+pub fn disconnect<'a>(context: Context<'a>) -> MethodResult<'a> {
     let mut params = context.params()?;
     let (conn_id, filter) = (params.conn_id("conn_id")?, Filter::take(&mut params)?);
     let dry_run = params.optional::<bool>("dry_run", "true or false")?.unwrap_or(false);
@@ -120,7 +120,7 @@ fn is_detail(text: &str) -> bool {
 }
 
 /// Takes the name of a method, other than one of the gateway's own, as the caller's JSON text.
-pub(crate) fn take_method<'a>(params: &mut Params<'a>) -> Result<&'a str, RpcError> {
+pub fn take_method<'a>(params: &mut Params<'a>) -> Result<&'a str, RpcError> {
     const EXPECTED: &str = "a string of 1 to 128 bytes that doesn't begin with gateway. or rpc.";
     let raw = required(params.raw("method"), "method")?.get();
     let is_allowed =
@@ -132,7 +132,7 @@ pub(crate) fn take_method<'a>(params: &mut Params<'a>) -> Result<&'a str, RpcErr
 }
 
 /// Takes the params of a request to a client, an object or an array, as the caller's JSON text.
-pub(crate) fn take_params<'a>(params: &mut Params<'a>) -> Result<Option<&'a str>, RpcError> {
+pub fn take_params<'a>(params: &mut Params<'a>) -> Result<Option<&'a str>, RpcError> {
     match params.raw("params").map(RawValue::get) {
         Some(text) if !text.starts_with(['{', '[']) => Err(RpcError::invalid_member("params", "an object or an array")),
         text => Ok(text),

@@ -11,24 +11,24 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Returns its params.
-pub(crate) fn echo<'a>(context: Context<'a>) -> MethodResult<'a> {
+pub fn echo<'a>(context: Context<'a>) -> MethodResult<'a> {
     Ok(Outcome::Ready(context.params.map_or("null", RawValue::get).into()))
 }
 
 /// The counts of clients.
-pub(crate) fn health<'a>(context: Context<'a>) -> MethodResult<'a> {
+pub fn health<'a>(context: Context<'a>) -> MethodResult<'a> {
     context.no_params()?;
     ready(&context.state.registry.health_snapshot())
 }
 
 /// The names of all methods.
-pub(crate) fn list_methods<'a>(context: Context<'a>) -> MethodResult<'a> {
+pub fn list_methods<'a>(context: Context<'a>) -> MethodResult<'a> {
     context.no_params()?;
     ready(&context.methods.iter().map(|method| method.name).collect::<Vec<_>>())
 }
 
 /// Shows that the gateway responds.
-pub(crate) fn ping<'a>(context: Context<'a>) -> MethodResult<'a> {
+pub fn ping<'a>(context: Context<'a>) -> MethodResult<'a> {
     context.no_params()?;
     Ok(Outcome::Ready(r#""pong""#.into()))
 }
@@ -44,7 +44,7 @@ struct WhoAmI<'a> {
 }
 
 /// The caller's identity, as the gateway sees it.
-pub(crate) fn whoami<'a>(context: Context<'a>) -> MethodResult<'a> {
+pub fn whoami<'a>(context: Context<'a>) -> MethodResult<'a> {
     context.no_params()?;
     let client = context.client()?;
     ready(&WhoAmI {
@@ -63,7 +63,7 @@ struct Subscribed<'a> {
 }
 
 /// Subscribes the caller to topics. Returns all its subscriptions.
-pub(crate) fn subscribe<'a>(context: Context<'a>) -> MethodResult<'a> {
+pub fn subscribe<'a>(context: Context<'a>) -> MethodResult<'a> {
     let (client, topics) = (context.client()?, take_topics(&context)?);
     if topics.iter().any(|topic| topics::is_reserved(topic)) {
         context.check_scope(scope::READ)?;
@@ -73,7 +73,7 @@ pub(crate) fn subscribe<'a>(context: Context<'a>) -> MethodResult<'a> {
 }
 
 /// Unsubscribes the caller from topics. Returns its remaining subscriptions.
-pub(crate) fn unsubscribe<'a>(context: Context<'a>) -> MethodResult<'a> {
+pub fn unsubscribe<'a>(context: Context<'a>) -> MethodResult<'a> {
     let (client, topics) = (context.client()?, take_topics(&context)?);
     context.state.topics.unsubscribe(client.conn_id, &topics);
     subscriptions(&context)
@@ -96,12 +96,12 @@ fn take_topics(context: &Context<'_>) -> Result<BTreeSet<Arc<str>>, RpcError> {
 }
 
 #[derive(Serialize)]
-pub(crate) struct Queued {
-    pub(crate) queued: usize,
+pub struct Queued {
+    pub queued: usize,
 }
 
 /// Publishes an event. Returns the number of subscribers for which it was queued.
-pub(crate) fn publish<'a>(context: Context<'a>) -> MethodResult<'a> {
+pub fn publish<'a>(context: Context<'a>) -> MethodResult<'a> {
     let mut params = context.params()?;
     let topic = params.checked("topic", TOPIC_SYNTAX, |text| is_topic(text).then(|| text.to_owned()))?;
     let topic = required(topic, "topic")?;

@@ -8,7 +8,7 @@ use super::method::Method;
 use crate::rpc::method::scope::{INVOKE, PUBLISH, READ, WRITE};
 
 /// All methods, by name.
-pub(crate) const METHODS: &[Method] = &[
+pub const METHODS: &[Method] = &[
     Method::new("clients.closed", Some(READ), clients::closed),
     Method::new("clients.disconnect", Some(WRITE), clients::disconnect),
     Method::new("clients.get", Some(READ), clients::get),

@@ -76,10 +76,11 @@ impl Batch {
             return;
         }
         let used = responses.text.len() + 2;
-        let response = if used + response.len() <= self.max_bytes / 4 * 3 {
+        let max_results = self.max_bytes / 4 * 3;
+        let response = if used + response.len() <= max_results {
             response
         } else {
-            RpcError::answer_too_large(self.max_bytes).to_response(id)
+            RpcError::answer_too_large(max_results).to_response(id)
         };
         if used + response.len() > self.max_bytes {
             responses.overflowed = true;

@@ -10,14 +10,14 @@ use std::borrow::Cow;
 use std::fmt;
 
 /// A request from the gateway to a node. `method` is a JSON string with its quotes.
-pub(crate) fn request(id: u64, method: &str, params: Option<&str>) -> String {
+pub fn request(id: u64, method: &str, params: Option<&str>) -> String {
     let mut request = format!(r#"{{"jsonrpc":"2.0","id":{id},"#);
     push_method(&mut request, method, params);
     request
 }
 
 /// A notification. `method` is a JSON string with its quotes.
-pub(crate) fn notification(method: &str, params: Option<&str>) -> String {
+pub fn notification(method: &str, params: Option<&str>) -> String {
     let mut notification = String::from(r#"{"jsonrpc":"2.0","#);
     push_method(&mut notification, method, params);
     notification
@@ -36,16 +36,16 @@ fn push_method(text: &mut String, method: &str, params: Option<&str>) {
 
 /// The members of a received message: a request, a notification or a response.
 #[derive(Deserialize)]
-pub(crate) struct Request<'a> {
+pub struct Request<'a> {
     #[serde(borrow, default)]
     jsonrpc: Option<&'a RawValue>,
     /// Absent in a notification; `null` is an ID like any other.
     #[serde(borrow, default, deserialize_with = "present")]
-    pub(crate) id: Option<&'a RawValue>,
+    pub id: Option<&'a RawValue>,
     #[serde(borrow, default)]
     method: Option<&'a RawValue>,
     #[serde(borrow, default, deserialize_with = "present")]
-    pub(crate) params: Option<&'a RawValue>,
+    pub params: Option<&'a RawValue>,
     /// In responses only, as is `error`.
     #[serde(borrow, default, deserialize_with = "present")]
     result: Option<&'a RawValue>,
@@ -55,11 +55,11 @@ pub(crate) struct Request<'a> {
 
 /// A string that is borrowed unless it has escapes.
 #[derive(Deserialize)]
-pub(crate) struct CowStr<'a>(#[serde(borrow)] pub(crate) Cow<'a, str>);
+pub struct CowStr<'a>(#[serde(borrow)] pub Cow<'a, str>);
 
 /// A client's response to a request of the gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Response<'a> {
+pub enum Response<'a> {
     Result(&'a str),
     Error(&'a str),
     /// Both members, or an error that isn't an error object.
@@ -84,7 +84,7 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de Raw
 
 impl<'a> Request<'a> {
     /// Reads the message as a response; `None` if it is none. Its ID is `None` if the gateway can't have sent that.
-    pub(crate) fn as_response(&self) -> Option<(Option<u64>, Response<'a>)> {
+    pub fn as_response(&self) -> Option<(Option<u64>, Response<'a>)> {
         let response = match (self.result, self.error) {
             _ if self.method.is_some() || self.id.is_none() && self.result.is_none() && self.error.is_none() => {
                 return None;
@@ -100,7 +100,7 @@ impl<'a> Request<'a> {
     }
 
     /// The method's name, if this is a valid request.
-    pub(crate) fn validate(&self) -> Result<Cow<'a, str>, RpcError> {
+    pub fn validate(&self) -> Result<Cow<'a, str>, RpcError> {
         if self.jsonrpc.map(RawValue::get) != Some(VERSION) {
             return Err(RpcError::invalid_request(r#""jsonrpc" must be "2.0""#));
         }
@@ -117,7 +117,7 @@ impl<'a> Request<'a> {
     }
 
     /// The ID for an error response: the request's, or `null` if that is invalid.
-    pub(crate) fn id_or_null(&self) -> &'a str {
+    pub fn id_or_null(&self) -> &'a str {
         self.id.filter(|id| is_id(id)).map_or(NULL_ID, RawValue::get)
     }
 }
@@ -138,12 +138,12 @@ fn first_byte(value: &RawValue) -> u8 {
 }
 
 /// Whether a message begins like a batch.
-pub(crate) fn is_batch(text: &str) -> bool {
+pub fn is_batch(text: &str) -> bool {
     text.trim_ascii_start().starts_with('[')
 }
 
 /// Splits a batch into its elements. Each is parsed separately, so that an invalid one doesn't affect the others.
-pub(crate) fn parse_batch(text: &str, max_requests: usize) -> Result<Vec<&RawValue>, RpcError> {
+pub fn parse_batch(text: &str, max_requests: usize) -> Result<Vec<&RawValue>, RpcError> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let requests = deserializer.deserialize_seq(BatchVisitor { max_requests });
     match requests.and_then(|requests| deserializer.end().map(|()| requests)) {
@@ -183,7 +183,7 @@ impl<'de> Visitor<'de> for BatchVisitor {
 }
 
 /// Parses a request.
-pub(crate) fn parse_request(text: &str) -> Result<Request<'_>, RpcError> {
+pub fn parse_request(text: &str) -> Result<Request<'_>, RpcError> {
     // serde would read a struct from an array too.
     let is_object = text.trim_ascii_start().starts_with('{');
     match serde_json::from_str(text) {

@@ -3,20 +3,20 @@
 use serde::Serialize;
 
 /// The ID of a response to a request whose ID can't be read.
-pub(crate) const NULL_ID: &str = "null";
+pub const NULL_ID: &str = "null";
 
 /// A value as JSON.
-pub(crate) fn to_json(value: &impl Serialize) -> String {
+pub fn to_json(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("every serialized type has string keys")
 }
 
 /// The response with a result. Both arguments are JSON.
-pub(crate) fn success_response(id: &str, result: &str) -> String {
+pub fn success_response(id: &str, result: &str) -> String {
     join(r#"{"jsonrpc":"2.0","result":"#, result, id)
 }
 
 /// The response with an error object. Both arguments are JSON.
-pub(crate) fn error_response(id: &str, error: &str) -> String {
+pub fn error_response(id: &str, error: &str) -> String {
     join(r#"{"jsonrpc":"2.0","error":"#, error, id)
 }
 

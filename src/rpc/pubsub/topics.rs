@@ -15,25 +15,25 @@ use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 /// The topic of events about presence keys: the first client of a key has joined, or its last one has left.
-pub(crate) const PRESENCE: &str = "presence";
+pub const PRESENCE: &str = "presence";
 /// The topic of events with the counts of clients.
-pub(crate) const HEALTH: &str = "health";
+pub const HEALTH: &str = "health";
 
 /// The syntax of a topic's name, for error messages.
-pub(crate) const TOPIC_SYNTAX: &str = "1 to 128 letters, digits and . _ @ - : /";
+pub const TOPIC_SYNTAX: &str = "1 to 128 letters, digits and . _ @ - : /";
 
 /// Returns whether a text is a valid topic name. Valid names need no escaping in JSON and in paths.
-pub(crate) fn is_topic(text: &str) -> bool {
+pub fn is_topic(text: &str) -> bool {
     (1..=128).contains(&text.len()) && text.bytes().all(|c| c.is_ascii_alphanumeric() || b"._@-:/".contains(&c))
 }
 
 /// Returns whether a topic is reserved: only the gateway publishes on it.
-pub(crate) fn is_reserved(topic: &str) -> bool {
+pub fn is_reserved(topic: &str) -> bool {
     topic == PRESENCE || topic == HEALTH
 }
 
 /// All topics, and the subscriptions of each client.
-pub(crate) struct Topics {
+pub struct Topics {
     presence: Arc<Topic>,
     health: Arc<Topic>,
     /// The other topics. A topic exists while it has a subscriber.
@@ -42,9 +42,9 @@ pub(crate) struct Topics {
     subscribed: ClientTable<BTreeSet<Arc<str>>>,
     max_subscriptions: usize,
     /// Published events.
-    pub(crate) published: Counter,
+    pub published: Counter,
     /// Events enqueued, counted once for each subscriber.
-    pub(crate) queued: Counter,
+    pub queued: Counter,
 }
 
 /// One topic.
@@ -62,7 +62,7 @@ struct TopicState {
 
 impl Topics {
     /// No topics yet. Each client may subscribe to at most `max_subscriptions`.
-    pub(crate) fn new(max_subscriptions: usize) -> Self {
+    pub fn new(max_subscriptions: usize) -> Self {
         Topics {
             presence: Topic::new(PRESENCE.into()),
             health: Topic::new(HEALTH.into()),
@@ -79,7 +79,7 @@ impl Topics {
     /// # Errors
     /// [`ErrorKind::TooManySubscriptions`] if the client would have more than `limits.max_subscriptions`; it is then
     /// subscribed to none of them.
-    pub(crate) fn subscribe(&self, client: &Arc<GatewayClient>, topics: &BTreeSet<Arc<str>>) -> Result<(), RpcError> {
+    pub fn subscribe(&self, client: &Arc<GatewayClient>, topics: &BTreeSet<Arc<str>>) -> Result<(), RpcError> {
         let current = self.subscriptions(client.conn_id);
         let all: BTreeSet<_> = current.union(topics).cloned().collect();
         if all.len() > self.max_subscriptions {
@@ -104,25 +104,25 @@ impl Topics {
     }
 
     /// Unsubscribes a client from these topics. Topics to which it isn't subscribed are ignored.
-    pub(crate) fn unsubscribe(&self, conn_id: ConnId, topics: &BTreeSet<Arc<str>>) {
+    pub fn unsubscribe(&self, conn_id: ConnId, topics: &BTreeSet<Arc<str>>) {
         let ended: Vec<_> = self.subscriptions(conn_id).intersection(topics).cloned().collect();
         self.subscribed.update(conn_id, |subscribed| subscribed.retain(|name| !topics.contains(name)));
         ended.iter().for_each(|name| self.remove_subscriber(conn_id, name));
     }
 
     /// Ends all subscriptions of a disconnected client.
-    pub(crate) fn remove_client(&self, conn_id: ConnId) {
+    pub fn remove_client(&self, conn_id: ConnId) {
         self.subscribed.take(conn_id).iter().for_each(|name| self.remove_subscriber(conn_id, name));
     }
 
     /// The topics to which a client is subscribed.
-    pub(crate) fn subscriptions(&self, conn_id: ConnId) -> BTreeSet<Arc<str>> {
+    pub fn subscriptions(&self, conn_id: ConnId) -> BTreeSet<Arc<str>> {
         self.subscribed.read(conn_id, Clone::clone)
     }
 
     /// Publishes an event on a topic that isn't reserved. `data` is JSON.  Returns the number of
     /// subscribers it was enqueued for.
-    pub(crate) fn publish(&self, name: &str, data: &str) -> usize {
+    pub fn publish(&self, name: &str, data: &str) -> usize {
         let topic = self.custom.lock(name).get(name).cloned();
         self.published.add(1);
         let Some(topic) = topic else { return 0 };
@@ -133,7 +133,7 @@ impl Topics {
     }
 
     /// Publishes an event on a reserved topic. Other tasks write it, so the caller may hold an ordering lock.
-    pub(crate) fn publish_reserved(&self, name: &str, data: &str) {
+    pub fn publish_reserved(&self, name: &str, data: &str) {
         let Some(topic) = self.reserved(name).filter(|topic| topic.has_subscribers()) else { return };
         let (queued, pending) = topic.publish(data);
         self.published.add(1);
@@ -142,7 +142,7 @@ impl Topics {
     }
 
     /// Returns whether a reserved topic has a subscriber.
-    pub(crate) fn has_subscribers(&self, name: &str) -> bool {
+    pub fn has_subscribers(&self, name: &str) -> bool {
         self.reserved(name).is_some_and(|topic| topic.has_subscribers())
     }
 

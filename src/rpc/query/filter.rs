@@ -13,7 +13,7 @@ const MAX_SECONDS: f64 = 3_153_600_000.0;
 
 /// Conditions, all of which a client must meet. Every client meets a `None`.
 #[derive(Default)]
-pub(crate) struct Filter {
+pub struct Filter {
     role: Option<Role>,
     presence_key: Option<Box<str>>,
     address: Option<AddressFilter>,
@@ -26,7 +26,7 @@ pub(crate) struct Filter {
 
 impl Filter {
     /// Takes a filter's members from params.
-    pub(crate) fn take(params: &mut Params<'_>) -> Result<Self, RpcError> {
+    pub fn take(params: &mut Params<'_>) -> Result<Self, RpcError> {
         Ok(Filter {
             role: params.text("role")?.map(|role| Role::from(&*role)),
             presence_key: params.text("presence_key")?.map(|key| key.into()),
@@ -39,13 +39,13 @@ impl Filter {
     }
 
     /// Takes the members of a filter for closed connections, including `reason`.
-    pub(crate) fn take_closed(params: &mut Params<'_>) -> Result<Self, RpcError> {
+    pub fn take_closed(params: &mut Params<'_>) -> Result<Self, RpcError> {
         let reason = params.checked("reason", "a close reason, such as normal or pong_timeout", CloseReason::parse)?;
         Ok(Filter { reason, ..Self::take(params)? })
     }
 
     /// Takes `presence_key` or `role`: exactly one if `is_required`, otherwise neither, because `conn_id` is given.
-    pub(crate) fn take_target(params: &mut Params<'_>, is_required: bool) -> Result<Self, RpcError> {
+    pub fn take_target(params: &mut Params<'_>, is_required: bool) -> Result<Self, RpcError> {
         let presence_key = params.text("presence_key")?.map(|key| key.into());
         let role = params.text("role")?.map(|role| Role::from(&*role));
         let conflict =
@@ -62,19 +62,19 @@ impl Filter {
     }
 
     /// Returns whether the filter has no condition.
-    pub(crate) fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         let Filter { role, presence_key, address, min_idle, min_connected, health, reason } = self;
         let no_identity = role.is_none() && presence_key.is_none() && address.is_none();
         no_identity && min_idle.is_none() && min_connected.is_none() && health.is_none() && reason.is_none()
     }
 
     /// The presence key that a client must have.
-    pub(crate) fn presence_key(&self) -> Option<&str> {
+    pub fn presence_key(&self) -> Option<&str> {
         self.presence_key.as_deref()
     }
 
     /// Returns whether a client meets all conditions but the one on its health. It takes no lock.
-    pub(crate) fn matches(&self, client: &GatewayClient) -> bool {
+    pub fn matches(&self, client: &GatewayClient) -> bool {
         let auth = &client.auth;
         self.matches_identity(&auth.role, &auth.presence_key, client.remote_addr)
             && self.min_idle.is_none_or(|min| client.idle() >= min)
@@ -82,12 +82,12 @@ impl Filter {
     }
 
     /// Returns whether a client meets the condition on its health. It locks the client's outbox.
-    pub(crate) fn matches_health(&self, client: &GatewayClient) -> bool {
+    pub fn matches_health(&self, client: &GatewayClient) -> bool {
         self.health.is_none_or(|health| client.health() == health)
     }
 
     /// Returns whether a closed connection met all conditions when it closed.
-    pub(crate) fn matches_closed(&self, closed: &CloseRecord) -> bool {
+    pub fn matches_closed(&self, closed: &CloseRecord) -> bool {
         self.matches_identity(&closed.auth.role, &closed.auth.presence_key, closed.remote_addr)
             && self.min_idle.is_none_or(|min| closed.idle >= min)
             && self.min_connected.is_none_or(|min| closed.connected >= min)

@@ -18,14 +18,14 @@ const DEFAULT_LIMIT: usize = 100;
 const MAX_LIMIT: usize = 1000;
 
 /// Takes the number of entries on a page.
-pub(crate) fn take_limit(params: &mut Params<'_>) -> Result<usize, RpcError> {
+pub fn take_limit(params: &mut Params<'_>) -> Result<usize, RpcError> {
     let expected = format!("a whole number, 1 to {MAX_LIMIT}");
     let limit = params.optional::<usize>("limit", &expected)?.unwrap_or(DEFAULT_LIMIT);
     (1..=MAX_LIMIT).contains(&limit).then_some(limit).ok_or_else(|| RpcError::invalid_member("limit", &expected))
 }
 
 /// Truncates a list to a page. Returns whether it was longer.
-pub(crate) fn truncate<T>(list: &mut Vec<T>, limit: usize) -> bool {
+pub fn truncate<T>(list: &mut Vec<T>, limit: usize) -> bool {
     let has_more = list.len() > limit;
     list.truncate(limit);
     has_more
@@ -88,7 +88,7 @@ impl<'a> Position<'a> {
 }
 
 /// Collects the clients on one page of a list, and the first one after it.
-pub(crate) struct Page {
+pub struct Page {
     sort: Sort,
     after: Option<Position<'static>>,
     limit: usize,
@@ -99,7 +99,7 @@ pub(crate) struct Page {
 
 impl Page {
     /// Takes the params `sort`, `cursor` and `limit`.
-    pub(crate) fn take(params: &mut Params<'_>) -> Result<Self, RpcError> {
+    pub fn take(params: &mut Params<'_>) -> Result<Self, RpcError> {
         let sort = params.checked("sort", "oldest, newest or presence_key", Sort::parse)?.unwrap_or(Sort::Oldest);
         let after = params.cursor(|cursor| Position::parse(cursor, sort))?;
         Ok(Page { sort, after, limit: take_limit(params)?, clients: Vec::new() })

@@ -31,7 +31,7 @@ impl<'a> Identity<'a> {
 
 /// A client as `clients.list` shows it. Durations are in whole seconds. Bytes include frame headers, except in the outbox.
 #[derive(Serialize)]
-pub(crate) struct ClientView<'a> {
+pub struct ClientView<'a> {
     #[serde(flatten)]
     identity: Identity<'a>,
     connected_at: String,
@@ -58,7 +58,7 @@ struct OutboxView {
 }
 
 impl<'a> ClientView<'a> {
-    pub(crate) fn of(client: &'a GatewayClient) -> Self {
+    pub fn of(client: &'a GatewayClient) -> Self {
         let (outbox, received) = (client.outbox.snapshot(), client.received());
         ClientView {
             identity: Identity::of(client.conn_id, &client.auth, client.remote_addr),
@@ -80,17 +80,17 @@ impl<'a> ClientView<'a> {
 
 /// A client as `clients.get` shows it.
 #[derive(Serialize)]
-pub(crate) struct ClientDetails<'a> {
+pub struct ClientDetails<'a> {
     #[serde(flatten)]
-    pub(crate) client: ClientView<'a>,
-    pub(crate) scopes: &'a [Box<str>],
-    pub(crate) subscriptions: Vec<&'a str>,
-    pub(crate) calls: ClientCalls,
+    pub client: ClientView<'a>,
+    pub scopes: &'a [Box<str>],
+    pub subscriptions: Vec<&'a str>,
+    pub calls: ClientCalls,
 }
 
 /// A closed connection as `clients.closed` shows it.
 #[derive(Serialize)]
-pub(crate) struct ClosedView<'a> {
+pub struct ClosedView<'a> {
     #[serde(flatten)]
     identity: Identity<'a>,
     closed_at: String,
@@ -105,7 +105,7 @@ pub(crate) struct ClosedView<'a> {
 }
 
 impl<'a> ClosedView<'a> {
-    pub(crate) fn of(closed: &'a CloseRecord) -> Self {
+    pub fn of(closed: &'a CloseRecord) -> Self {
         ClosedView {
             identity: Identity::of(closed.conn_id, &closed.auth, closed.remote_addr),
             closed_at: rfc_3339(closed.at),
