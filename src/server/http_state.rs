@@ -64,8 +64,8 @@ impl HttpState {
         deadline: Instant,
         try_keep_alive: impl FnOnce() -> Option<OwnedSemaphorePermit>,
     ) -> bool {
-        self.on_admin_request(deadline);
         let mut state = self.state.lock();
+        state.set_plain(deadline);
         state.keep_alive = state.keep_alive.take().or_else(try_keep_alive);
         state.keep_alive.is_some()
     }
@@ -73,8 +73,7 @@ impl HttpState {
     /// Records a request to the admin API. Its body and response must be complete by `deadline`, which
     /// [`extend_deadline`](Self::extend_deadline) can move.
     pub fn on_admin_request(&self, deadline: Instant) {
-        let mut state = self.state.lock();
-        (state.phase, state.deadline, state.in_progress) = (HttpPhase::Plain, deadline, None);
+        self.state.lock().set_plain(deadline);
     }
 
     /// Moves the deadline of the response.
@@ -112,5 +111,11 @@ impl HttpState {
                 None
             }
         }
+    }
+}
+
+impl State {
+    fn set_plain(&mut self, deadline: Instant) {
+        (self.phase, self.deadline, self.in_progress) = (HttpPhase::Plain, deadline, None);
     }
 }
