@@ -9,28 +9,28 @@ use std::process::Command;
 use tempfile::TempDir;
 
 /// A server under callgrind.
-pub struct SimulatedServer {
+pub struct CallgrindServer {
     pub server: Server,
     dir: TempDir,
     /// The instructions of one snapshot.
     snapshot_cost: f64,
 }
 
-impl SimulatedServer {
+impl CallgrindServer {
     /// Starts a server, if valgrind is installed.
-    pub fn start() -> Option<SimulatedServer> {
+    pub fn start() -> Option<CallgrindServer> {
         let valgrind = require("valgrind")?;
         let dir = tempfile::tempdir().expect("a temporary directory");
         let mut command = Command::new(valgrind);
         command.arg("--tool=callgrind").arg(format!("--callgrind-out-file={}", dir.path().join("out").display()));
-        // Writes a file for each snapshot with the instructions since the previous one.
+        // At each snapshot, callgrind writes a file with the instructions since the previous one.
         command.arg(format!("--dump-before={SNAPSHOT_FUNCTION}"));
-        let mut simulated = SimulatedServer { server: Server::start_under(command, None), dir, snapshot_cost: 0.0 };
-        let server = &mut simulated.server;
+        let mut profiled = CallgrindServer { server: Server::start_under(command, None), dir, snapshot_cost: 0.0 };
+        let server = &mut profiled.server;
         // The first snapshots cost more than later ones.
         let [_, _, from, to] = [server.snapshot(), server.snapshot(), server.snapshot(), server.snapshot()];
-        simulated.snapshot_cost = simulated.between(&from, &to);
-        Some(simulated)
+        profiled.snapshot_cost = profiled.between(&from, &to);
+        Some(profiled)
     }
 
     /// The instructions between two snapshots, without the cost of the snapshots.

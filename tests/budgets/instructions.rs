@@ -1,8 +1,8 @@
-//! Instructions in user space. A new compiler or library may change them by a few percent; the bounds are recorded again
-//! then. They include the heartbeat's ticks, 4,800 each, of which a busy machine has more.
+//! Instructions in user space. A new compiler or library may change the counts by a few percent; then record the bounds
+//! again. The counts include the heartbeat's timer: 4,800 instructions per tick, and more ticks on a slow machine.
 
 use crate::bound::assert_at_most;
-use crate::callgrind::SimulatedServer;
+use crate::callgrind::CallgrindServer;
 use crate::clients::{broadcast, connect, connect_all, echo};
 
 /// Recorded: 36,500 to 37,300, depending on how the tables of clients grow.
@@ -19,12 +19,12 @@ fn handshake_echo_and_delivery_stay_within_their_instructions() {
     const BROADCASTS: usize = 20;
     /// Clients that connect after the first echoes.
     const OTHERS: usize = 900;
-    /// How many times more an echo may cost with these clients. On a busy machine 40 more ticks of the heartbeat are 2 %;
-    /// one step for each client would be 20 %.
+    /// The factor by which these clients may raise the cost of an echo. 40 more timer ticks on a busy machine are 2 %;
+    /// work proportional to the number of clients would be 20 %.
     const GROWTH: f64 = 1.05;
-    let Some(mut simulated) = SimulatedServer::start() else { return };
-    let server = &mut simulated.server;
-    // Costs that occur once, and the first growth of the tables.
+    let Some(mut profiled) = CallgrindServer::start() else { return };
+    let server = &mut profiled.server;
+    // Warm-up: one-time costs, and the first growth of the client tables.
     drop(connect_all(server, CLIENTS));
     let empty = server.snapshot_when("/clients/total_connections", 0);
     let mut clients = connect_all(server, CLIENTS);
@@ -41,14 +41,14 @@ fn handshake_echo_and_delivery_stay_within_their_instructions() {
     echo(&mut clients[..1], 64, ECHOES);
     let echoed_among_many = server.snapshot();
 
-    let handshake = simulated.between(&empty, &connected) / CLIENTS as f64;
+    let handshake = profiled.between(&empty, &connected) / CLIENTS as f64;
     assert_at_most(HANDSHAKE, "instructions for a handshake", handshake);
-    let echo_among_few = simulated.between(&warm, &echoed) / ECHOES as f64;
+    let echo_among_few = profiled.between(&warm, &echoed) / ECHOES as f64;
     assert_at_most(ECHO, "instructions for an echo", echo_among_few);
     let deliveries = (CLIENTS * BROADCASTS) as f64;
-    let delivery = simulated.between(&echoed, &delivered) / deliveries;
+    let delivery = profiled.between(&echoed, &delivered) / deliveries;
     assert_at_most(DELIVERY, "instructions for a delivery", delivery);
-    let echo_among_many = simulated.between(&connected_all, &echoed_among_many) / ECHOES as f64;
+    let echo_among_many = profiled.between(&connected_all, &echoed_among_many) / ECHOES as f64;
     assert_at_most(GROWTH * echo_among_few, "instructions for an echo with 1,000 clients", echo_among_many);
-    simulated.server.stop();
+    profiled.server.stop();
 }

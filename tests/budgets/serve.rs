@@ -72,7 +72,7 @@ pub enum Protocol {
     Rpc,
 }
 
-/// Runs this program as the server, under a command that runs its arguments if there is one.
+/// The command that runs this program as the server, under `wrapper` (such as strace) if there is one.
 pub fn command(wrapper: Option<Command>, heartbeat: Option<Duration>, protocol: Protocol) -> Command {
     let program = env::current_exe().expect("a program has a path");
     let mut command = match wrapper {
@@ -149,8 +149,8 @@ impl Handler for Echo {
     }
 }
 
-/// Counts on the worker, after a yield: the runtime has then released what it kept for closed sockets, which it does when
-/// it polls for events.
+/// Takes the counts on the worker thread, after a yield: by then the runtime has polled for events, and released what
+/// it kept for closed sockets.
 fn snapshot(number: usize, runtime: &Runtime, gateway: &Gateway) -> String {
     let heap = runtime.spawn(async {
         tokio::task::yield_now().await;

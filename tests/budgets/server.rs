@@ -25,7 +25,7 @@ impl Server {
         Self::start_with(None, None, Protocol::Rpc)
     }
 
-    /// Starts an echo server under a command that runs its arguments. Without a heartbeat it sends no pings.
+    /// Starts an echo server under `wrapper`, such as strace. Without a heartbeat it sends no pings.
     pub fn start_under(wrapper: Command, heartbeat: Option<Duration>) -> Server {
         Self::start_with(Some(wrapper), heartbeat, Protocol::Echo)
     }

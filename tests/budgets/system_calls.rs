@@ -78,7 +78,7 @@ fn ping_and_pong_take_one_call_of_each_kind() {
     let after = server.snapshot();
     let trace = traced.stop();
 
-    // One more of each may be on its way at a snapshot.
+    // At a snapshot one more ping and pong may have passed the socket without being counted yet.
     let count = |what: &str| (heartbeats(&after, what) - heartbeats(&before, what) + 1) as usize;
     let (pings, pongs) = (count("pings_sent"), count("pongs_received"));
     let max = MaxCalls { sends: pings, receives: pongs, waits: pongs };

@@ -15,14 +15,13 @@ pub fn run(dir: &Path, args: &[&str]) -> Output {
     command.current_dir(dir).env_remove("CREDENTIALS_DIRECTORY").output().expect("a shell")
 }
 
-/// Checks a configuration and expects exactly these problems, each as `line: message`. No problem means that it is
-/// valid.
+/// Checks a configuration and expects exactly these problems, each as `line: message`; with none it must be valid.
 pub fn assert_problems(dir: &Path, text: &str, problems: &[impl AsRef<str>]) {
     std::fs::write(dir.join("config.toml"), text).unwrap();
     assert_output(&run(dir, &["--check", "--config", "config.toml"]), text, problems);
 }
 
-/// The same for the output of an earlier run.
+/// The same for the output of a finished run.
 pub fn assert_output(output: &Output, what: &str, problems: &[impl AsRef<str>]) {
     let stderr = String::from_utf8(output.stderr.clone()).expect("UTF-8");
     let expected: String = problems.iter().map(|problem| format!("config.toml:{}\n", problem.as_ref())).collect();
@@ -34,7 +33,7 @@ pub fn assert_output(output: &Output, what: &str, problems: &[impl AsRef<str>]) 
     assert!(stdout.strip_suffix(end).is_some_and(|start| start.lines().all(is_warning)), "{what}: {stdout}");
 }
 
-/// Replaces a short name at the end of a problem, such as `; TIME`, with its text.
+/// Replaces a placeholder at the end of a problem, such as `; TIME`, with the text it stands for.
 pub fn expand(problem: &str, texts: &[(&str, &str)]) -> String {
     let long = texts.iter().find_map(|(name, text)| {
         let start = problem.strip_suffix(name)?.strip_suffix("; ")?;

@@ -7,7 +7,7 @@ use std::process::Command;
 /// A token made by `aisopod-gateway token`.
 pub struct Credential {
     pub token: String,
-    /// `[auth]` with this credential alone. Further tables may follow.
+    /// The `[auth]` section with only this credential. Other sections may be appended.
     pub settings: String,
 }
 

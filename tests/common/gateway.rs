@@ -48,7 +48,7 @@ impl Gateway {
         }
         file.push_str(settings);
         if !settings.contains("[heartbeat]") {
-            // Pings are as rare as they can be. The first one still comes at any time within the interval.
+            // The longest allowed interval. The first ping still comes at a random time within it.
             file.push_str("\n[heartbeat]\ninterval = \"1h\"\ntimeout = \"1h\"\n");
         }
         let path = dir.path().join("config.toml");
@@ -92,15 +92,15 @@ impl Gateway {
         self.log.wait_for(what, matches)
     }
 
-    /// Waits for `count` log lines about clients that have disconnected.
-    pub fn disconnect_lines(&self, count: usize) -> Vec<String> {
+    /// Waits until at least `count` disconnects are in the log. Returns their lines.
+    pub fn wait_for_disconnects(&self, count: usize) -> Vec<String> {
         wait_for("disconnects in the log", || {
             let lines = self.log().into_iter().filter(|line| line.contains(" disconnected conn_id="));
             Some(lines.collect::<Vec<_>>()).filter(|lines| lines.len() >= count)
         })
     }
 
-    /// Reads `/status` over the Unix socket, which is available without a network.
+    /// Reads `/status` over the Unix socket, which also works across network namespaces.
     pub fn status(&self) -> Value {
         let mut stream = UnixStream::connect(self.unix_path()).expect("the Unix socket");
         let (head, body) = exchange(&mut stream, "GET /status HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");

@@ -1,4 +1,4 @@
-//! HTTP as bytes: requests exactly as a test writes them, responses read to their end and no further.
+//! HTTP without a library: requests are sent byte for byte as written, and exactly one response is read at a time.
 
 use super::Gateway;
 use serde_json::Value;

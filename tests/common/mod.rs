@@ -1,4 +1,4 @@
-//! A real gateway on a free port and clients for it. [`test_support`] has what doesn't know the gateway.
+//! A real gateway on a free port and clients for it. What doesn't depend on the gateway is in [`test_support`].
 
 pub mod client;
 pub mod config_check;

@@ -8,7 +8,7 @@ use test_support::frames::{CLOSE, FIN, PING, parse_server_frame};
 /// A connection after the handshake. It answers nothing on its own, not even pings.
 pub struct RawClient {
     pub stream: TcpStream,
-    /// Received bytes that no frame was parsed from yet.
+    /// Received bytes that aren't parsed yet.
     buffer: Vec<u8>,
 }
 

@@ -9,7 +9,7 @@ use std::fmt::Write;
 use std::ops::{Deref, DerefMut};
 use tungstenite::handshake::client::Response;
 
-/// A gateway that knows some names, each with a token.
+/// A gateway with a token for each of several client names.
 pub struct TestGateway(Gateway);
 
 impl TestGateway {
@@ -75,7 +75,7 @@ impl DerefMut for TestGateway {
     }
 }
 
-/// The token of a name. It only has to differ from the others.
+/// The token for a client name.
 fn token(name: &str) -> String {
     format!("token-of-{name}")
 }

@@ -1,4 +1,4 @@
-//! A gateway with another handler than JSON-RPC: it echoes each message and sends a message that starts with `!` to all
+//! A gateway whose handler isn't JSON-RPC: it echoes each message, except that one that starts with `!` goes to all
 //! clients. The benchmark compares it with other servers that do the same.
 //!
 //! Prints one line, `listening ADDRESS`, once it accepts connections, and exits on SIGTERM.
@@ -40,7 +40,7 @@ impl Handler for Echo {
         if message.payload().first() == Some(&BROADCAST) {
             broadcast(self.registry.list(), message);
         } else {
-            // A client that can't be sent to is closed by its session.
+            // If this fails, the session closes the client.
             let _ = client.send(message);
         }
         None
@@ -67,7 +67,7 @@ fn main() -> ExitCode {
 fn config() -> Result<Config, lexopt::Error> {
     let (mut listen, mut parser) = (None, lexopt::Parser::from_env());
     let mut config = Config::new(descriptor_limit());
-    // An hour: in practice no ping during a benchmark.
+    // An hour: (nearly) no ping during a benchmark.
     (config.heartbeat.interval, config.heartbeat.timeout) = (Duration::from_secs(3600), Duration::from_secs(3600));
     while let Some(argument) = parser.next()? {
         match argument {

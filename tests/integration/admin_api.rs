@@ -1,8 +1,8 @@
 //! The admin API: operators' HTTP requests for clients, topics and nodes.
 
+use crate::common::Gateway;
 use crate::common::http::{HttpConnection, Response, fetch, request};
 use crate::common::test_gateway::TestGateway;
-use crate::common::{Gateway, wait_until};
 use serde_json::{Value, json};
 use std::io::BufReader;
 use std::net::TcpStream;
@@ -214,7 +214,7 @@ fn page_of_another_origin_is_rejected() {
 }
 
 #[test]
-fn http_calls_are_limited_for_each_credential() {
+fn http_calls_are_limited_per_credential() {
     let gateway = TestGateway::start(CREDENTIALS, "[calls]\nmax_per_caller = 2");
     let mut node = gateway.connect("kitchen-pi");
     thread::scope(|scope| {
@@ -224,11 +224,10 @@ fn http_calls_are_limited_for_each_credential() {
         requests.iter().for_each(|request| node.respond(request, json!(1)));
         assert!(callers.into_iter().all(|caller| caller.join().unwrap() == (200, json!(1))));
     });
-    wait_until("ended calls", || {
-        thread::scope(|scope| {
-            let caller = scope.spawn(|| gateway.http("alice", INVOKE, r#"{"method":"x"}"#));
-            node.respond_next(json!(2));
-            caller.join().unwrap() == (200, json!(2))
-        })
+    gateway.wait_for_calls();
+    thread::scope(|scope| {
+        let caller = scope.spawn(|| gateway.http("alice", INVOKE, r#"{"method":"x"}"#));
+        node.respond_next(json!(2));
+        assert_eq!(caller.join().unwrap(), (200, json!(2)));
     });
 }

@@ -156,7 +156,7 @@ fn client_has_name_and_role_of_its_credential() {
     assert_eq!(gateway.wait_for_clients(1)["clients"]["nodes"], 1);
 }
 
-/// Even next to a valid header.
+/// Even if the request also has a valid `Authorization` header.
 #[test]
 fn token_in_query_is_rejected_and_not_logged() {
     let gateway = Gateway::start(&settings("token", TOKEN));
@@ -172,7 +172,7 @@ fn token_in_query_is_rejected_and_not_logged() {
     assert_no_secret_logged(gateway);
 }
 
-/// Replaces `TOKEN` except in parameter names.
+/// Replaces `TOKEN` where it is a parameter's value or a parameter of its own, not inside a parameter's name.
 fn fill_query(query: &str) -> String {
     query.replace("=TOKEN", &format!("={TOKEN}")).replace("&TOKEN", &format!("&{TOKEN}"))
 }

@@ -48,7 +48,7 @@ fn list_returns_clients_that_match_every_filter() {
     }
 }
 
-/// Methods, invalid params, and the invalid member.
+/// A method, params that it rejects, and the member that the error must name.
 #[rustfmt::skip]
 fn invalid_params() -> Vec<(&'static str, Value, &'static str)> {
     vec![
@@ -95,7 +95,7 @@ fn invalid_params() -> Vec<(&'static str, Value, &'static str)> {
 }
 
 #[test]
-fn invalid_params_are_rejected_with_the_member() {
+fn error_for_invalid_params_names_the_member() {
     let gateway = TestGateway::start(CREDENTIALS, "");
     let mut alice = gateway.connect("alice");
     for (method, params, member) in invalid_params() {
@@ -219,7 +219,7 @@ fn closed_clients_are_listed_up_to_the_configured_number() {
             client.client.close();
         }
         // Keeps the order of the list.
-        gateway.disconnect_lines(count + 1);
+        gateway.wait_for_disconnects(count + 1);
         gateway.wait_for_clients(1);
     }
     let closed = alice.call("clients.closed", json!({}));
@@ -258,7 +258,7 @@ fn client_that_reads_nothing_is_blocked() {
 fn client_that_answers_no_ping_is_silent_and_then_closed() {
     let gateway = TestGateway::start(CREDENTIALS, "[heartbeat]\ninterval = \"5s\"\ntimeout = \"5s\"");
     let mut alice = gateway.connect("alice");
-    // It isn't read from, so it answers nothing.
+    // The test doesn't read from it, so it answers no ping.
     let _silent = gateway.connect("one");
     wait_until("a silent client", || keys(&alice.call("clients.list", json!({"health": "silent"}))) == ["sensor:one"]);
     wait_until("its close", || {

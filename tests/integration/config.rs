@@ -1,4 +1,4 @@
-//! Problems of a configuration file and of flags, word for word: the line, the setting, what is expected.
+//! The exact error messages for a configuration file and for flags: line, setting, allowed values.
 
 use crate::common::Gateway;
 use crate::common::config_check::{self, EX_CONFIG, EX_USAGE, assert_output, assert_problems, run};
@@ -174,8 +174,8 @@ fn unreadable_file_is_named() {
     }
 }
 
-/// Arguments that follow `--config config.toml`, a file with an invalid log level in its second line, and the exit code
-/// and the standard error.
+/// Arguments, and the expected exit code and standard error. Ahead of them is `--config config.toml`; that file's
+/// second line sets an invalid log level.
 #[rustfmt::skip]
 const FLAGS: &[(&[&str], i32, &str)] = &[
     (&["--foo"],             EX_USAGE, "aisopod-gateway: invalid option '--foo'; see --help\n"),

@@ -13,8 +13,8 @@ const ROLE: &str = "allowed: operator, node, or another word: 1 to 64 letters, d
 const SCOPE: &str = "allowed: 1 to 64 printable characters without white space, quotes and backslashes";
 const DIGEST: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
 
-/// `[auth]` and its problems. `NAME`, `ROLE`, `SCOPE` and `DIGEST` are replaced by the texts above, `CREDENTIAL` by a
-/// valid one in five lines.
+/// The content of `[auth]` and its problems. `NAME`, `ROLE`, `SCOPE` and `DIGEST` stand for the texts above,
+/// `CREDENTIAL` for a valid credential of five lines.
 #[rustfmt::skip]
 const INVALID: &[(&str, &[&str])] = &[
     ("mode = \"tokens\"",                 &["2: auth.mode = \"tokens\"; allowed: \"none\", \"token\", \"password\""]),
@@ -68,7 +68,7 @@ fn problems_of_credentials_have_their_line_and_the_expected_values() {
     }
 }
 
-/// The value may be the secret itself.
+/// Somebody may have written the secret itself instead of its digest.
 #[test]
 fn invalid_digest_is_not_printed() {
     let dir = tempfile::tempdir().unwrap();

@@ -42,7 +42,7 @@ fn drain_aborts_unresponsive_clients_at_its_timeout() {
     assert_eq!(responsive.wait_for_close().0, 1012);
     assert_eq!(gateway.wait().code(), Some(0));
     assert_stopped(&gateway, 1, 3);
-    let lines = gateway.disconnect_lines(4);
+    let lines = gateway.wait_for_disconnects(4);
     assert!(lines.len() == 4 && lines.iter().all(|line| line.contains(" reason=draining code=1012 ")), "{lines:?}");
 }
 
@@ -61,7 +61,7 @@ fn second_signal_aborts_the_drain() {
         gateway.wait_for_clients(1);
         gateway.signal("INT");
         gateway.wait_for_line("the drain", |line| line.ends_with(" mode=drain"));
-        // The close frame was received but isn't answered.
+        // The client receives the close frame and doesn't answer it.
         assert_eq!(silent.receive().unwrap().1[..2], 1012_u16.to_be_bytes());
         gateway.signal(second);
         assert_eq!(gateway.wait().code(), Some(0));

@@ -1,4 +1,4 @@
-//! The library in the test's own process, with other handlers than JSON-RPC.
+//! The library in the test's own process, with handlers of the tests instead of JSON-RPC.
 
 use crate::common::raw_client::RawClient;
 use crate::common::{TIMEOUT, wait_until};
@@ -18,9 +18,9 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 /// A handler that calls a function for each message.
-struct Call<F>(F);
+struct MessageFn<F>(F);
 
-impl<F: Fn(&Arc<GatewayClient>, &str) + Send + Sync + 'static> Handler for Call<F> {
+impl<F: Fn(&Arc<GatewayClient>, &str) + Send + Sync + 'static> Handler for MessageFn<F> {
     fn on_message(&self, client: &Arc<GatewayClient>, message: Message) -> Option<BoxFuture<'static, ()>> {
         let Message::Text(text) = message else { panic!("no test sends a binary message here") };
         (self.0)(client, &text);
@@ -65,7 +65,7 @@ impl Embedded {
         change: impl FnOnce(&mut Config),
         on_message: impl Fn(&Arc<GatewayClient>, &str) + Send + Sync + 'static,
     ) -> Embedded {
-        Self::start_on(2, change, Call(on_message))
+        Self::start_on(2, change, MessageFn(on_message))
     }
 
     fn start_on(workers: usize, change: impl FnOnce(&mut Config), handler: impl Handler) -> Embedded {
@@ -124,8 +124,8 @@ fn panic_in_handler_closes_only_its_client() {
     assert_logged_once(conn_id, "internal_error");
 }
 
-/// A handler whose `work` message takes many steps, until it receives `stop` or the deadline is over. Other messages are
-/// echoed.
+/// A handler that spends many steps on a `work` message, until it receives `stop` or the deadline has passed. It echoes
+/// other messages.
 #[derive(Default)]
 struct Worker(Arc<Work>);
 
@@ -159,7 +159,7 @@ async fn work(work: Arc<Work>, client: Arc<GatewayClient>) {
 }
 
 #[test]
-fn binary_and_text_messages_are_echoed_as_what_they_are() {
+fn echoed_messages_keep_their_type() {
     let embedded = Embedded::start_on(1, |_| {}, Worker::default());
     let mut client = embedded.connect();
     for opcode in [TEXT, BINARY] {
@@ -180,8 +180,8 @@ fn client_whose_message_is_being_handled_counts_as_active() {
     );
     let (mut waiting, silent) = (embedded.connect(), embedded.connect());
     waiting.send(&client_frame(FIN | TEXT, b"wait"));
-    // Neither client answers a ping. Only the one whose message isn't being handled is closed for that, and the other
-    // one has had more pings than it by then.
+    // Neither client answers pings. The silent one is closed for that. The one whose message is being handled stays
+    // connected, although further pings stay unanswered.
     wait_until("the close of the silent client", || embedded.status()["closed_total"]["pong_timeout"] == 1);
     let pings = || embedded.status()["heartbeat"]["pings_sent"].as_u64().unwrap();
     let before = pings();
@@ -243,23 +243,6 @@ fn cancelled_sessions_leave_the_registry() {
 }
 
 #[test]
-fn messages_from_another_thread_are_delivered_in_order() {
-    let embedded = Embedded::start(|config| config.limits.outbox_max_messages = 20_000, |_, _| {});
-    let mut raw = embedded.connect();
-    embedded.wait_for_clients(1);
-    let client = embedded.gateway.registry().list().remove(0);
-    let sender = std::thread::spawn(move || {
-        for index in 0..20_000 {
-            client.send(format!("{index}")).unwrap();
-        }
-    });
-    for index in 0..20_000 {
-        assert_eq!(raw.receive().unwrap().1, index.to_string().as_bytes());
-    }
-    sender.join().unwrap();
-}
-
-#[test]
 fn close_request_interrupts_a_blocked_write() {
     let embedded = Embedded::start(
         |config| config.limits.close_timeout = std::time::Duration::from_millis(200),
@@ -310,7 +293,7 @@ fn gateway_ends_when_the_shutdown_sender_is_dropped() {
 
 #[test]
 fn broadcast_reaches_all_clients_ahead_of_later_messages() {
-    // More clients than one task writes to.
+    // More clients than one task of a broadcast writes to.
     const CLIENTS: usize = 300;
     let embedded = Embedded::start(|_| {}, |_, _| {});
     let mut clients: Vec<_> = (0..CLIENTS).map(|_| embedded.connect()).collect();
@@ -328,6 +311,6 @@ fn broadcast_reaches_all_clients_ahead_of_later_messages() {
             assert_eq!(client.receive(), Some((FIN | TEXT, text.as_bytes().to_vec())));
         }
     }
-    // The counter may follow the delivery.
+    // The counter may be updated only after the client has received the message.
     wait_until("empty outboxes", || embedded.status()["outbox"]["bytes_queued"] == 0);
 }

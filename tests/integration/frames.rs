@@ -4,7 +4,7 @@ use crate::common::Gateway;
 use crate::common::raw_client::RawClient;
 use test_support::frames::*;
 
-/// Sends bytes and returns the close code and reason, with which `/status` and the log must agree.
+/// Sends bytes and returns the close code and reason. Checks that `/status` and the log have the same reason.
 fn close_code(bytes: &[u8]) -> (u16, String) {
     let gateway = Gateway::start("[limits]\nmax_message_bytes = 1000\nclose_timeout = \"300ms\"");
     let mut raw = RawClient::connect(&gateway);
@@ -13,7 +13,7 @@ fn close_code(bytes: &[u8]) -> (u16, String) {
     drop(raw);
     let status = gateway.wait_for_clients(0);
     assert_eq!(status["closed_total"][&reason], 1, "{status}");
-    let lines = gateway.disconnect_lines(1);
+    let lines = gateway.wait_for_disconnects(1);
     assert!(lines.len() == 1 && lines[0].contains(&format!("reason={reason} code={code} ")), "{lines:?}");
     (code, reason)
 }
@@ -103,7 +103,7 @@ fn close_frame_of_the_client_is_answered_with_its_code() {
         assert_eq!(raw.receive(), None, "the server ends the stream first");
         let status = gateway.wait_for_clients(0);
         assert_eq!(status["closed_total"][reason], 1, "{status}");
-        assert!(gateway.disconnect_lines(1)[0].contains(" clean=true "));
+        assert!(gateway.wait_for_disconnects(1)[0].contains(" clean=true "));
     }
 }
 
@@ -143,7 +143,7 @@ fn pong_goes_to_the_client_that_sent_the_ping() {
     let gateway = Gateway::start("");
     let (mut busy, mut other) = (RawClient::connect(&gateway), RawClient::connect(&gateway));
     gateway.wait_for_clients(2);
-    // As many as a session handles in one tick.
+    // As many as a session handles in one poll (MESSAGES_PER_POLL).
     let pings: Vec<u8> = (0..=255).flat_map(|number: u8| client_frame(FIN | PING, &[number])).collect();
     for _ in 0..10 {
         busy.send(&pings);
@@ -196,7 +196,7 @@ fn requests_after_a_binary_message_are_ignored() {
 }
 
 #[test]
-fn flood_of_pings_is_answered_at_least_up_to_the_last() {
+fn last_ping_of_a_flood_is_answered() {
     let gateway = Gateway::start("");
     let mut raw = RawClient::connect(&gateway);
     let pings: Vec<u8> = (0..1_000).flat_map(|index| client_frame(FIN | PING, format!("{index}").as_bytes())).collect();

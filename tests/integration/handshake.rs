@@ -14,7 +14,7 @@ type Case = (&'static str, &'static str, &'static str, u16, &'static str, &'stat
 const KEY: &str = "Sec-WebSocket-Key";
 const VERSION: &str = "Sec-WebSocket-Version";
 const UPGRADE: &str = "upgrade: websocket";
-const SPEAKS_13: &str = "sec-websocket-version: 13";
+const VERSION_13: &str = "sec-websocket-version: 13";
 const ALLOW: &str = "allow: GET, HEAD";
 
 #[rustfmt::skip]
@@ -35,9 +35,10 @@ const VALID: &[(&str, &str, &str)] = &[
     (GET_WS, "", "Cookie: a=b|User-Agent: test|Pragma: no-cache|Accept-Encoding: gzip, br"),
 ];
 
-/// The example of RFC 6455, section 4.1: the last character has bits set that belong to no byte.
+/// The example key of RFC 6455, section 4.1: the unused low bits of its last base64 character aren't zero, which strict
+/// decoders reject.
 #[test]
-fn key_with_unused_bits_set_is_accepted() {
+fn key_with_nonzero_trailing_bits_is_accepted() {
     let gateway = Gateway::start("");
     let response = fetch(&gateway, handshake_request(GET_WS, KEY, "Sec-WebSocket-Key: AQIDBAUGBwgJCgsMDQ4PEC=="));
     assert_eq!(response.status, 101, "{response:?}");
@@ -60,12 +61,12 @@ const INVALID: &[Case] = &[
     (GET_WS, VERSION,                "",                                        400, "bad_request", ""),
     (GET_WS, "",                     "Sec-WebSocket-Version: 13",               400, "bad_request", ""),
     (GET_WS, "",                     "Sec-WebSocket-Version: 8",                400, "bad_request", ""),
-    (GET_WS, VERSION,                "Sec-WebSocket-Version: 8",                426, "version_not_supported", SPEAKS_13),
-    (GET_WS, VERSION,                "Sec-WebSocket-Version: 12",               426, "version_not_supported", SPEAKS_13),
-    (GET_WS, VERSION,                "Sec-WebSocket-Version: 14",               426, "version_not_supported", SPEAKS_13),
-    (GET_WS, VERSION,                "Sec-WebSocket-Version: 13, 8",            426, "version_not_supported", SPEAKS_13),
-    (GET_WS, VERSION,                "Sec-WebSocket-Version: 013",              426, "version_not_supported", SPEAKS_13),
-    (GET_WS, VERSION,                "Sec-WebSocket-Version:",                  426, "version_not_supported", SPEAKS_13),
+    (GET_WS, VERSION,                "Sec-WebSocket-Version: 8",                426, "version_not_supported", VERSION_13),
+    (GET_WS, VERSION,                "Sec-WebSocket-Version: 12",               426, "version_not_supported", VERSION_13),
+    (GET_WS, VERSION,                "Sec-WebSocket-Version: 14",               426, "version_not_supported", VERSION_13),
+    (GET_WS, VERSION,                "Sec-WebSocket-Version: 13, 8",            426, "version_not_supported", VERSION_13),
+    (GET_WS, VERSION,                "Sec-WebSocket-Version: 013",              426, "version_not_supported", VERSION_13),
+    (GET_WS, VERSION,                "Sec-WebSocket-Version:",                  426, "version_not_supported", VERSION_13),
     (GET_WS, KEY,                    "",                                        400, "bad_request", ""),
     (GET_WS, KEY,                    "Sec-WebSocket-Key:",                      400, "bad_request", ""),
     (GET_WS, "",                     "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==", 400, "bad_request", ""),
@@ -84,7 +85,7 @@ const INVALID: &[Case] = &[
     (GET_WS, "",                     "Origin: http://gw.example|Origin: http://gw.example", 400, "bad_request", ""),
     ("GET /ws?token=x HTTP/1.1", "", "",                                    400, "token_in_query", ""),
     ("GET /ws/ HTTP/1.1", "",    "",                                        404, "not_found", ""),
-    ("GET /GET_WS HTTP/1.1", "",     "",                                        404, "not_found", ""),
+    ("GET /WS HTTP/1.1", "",     "",                                        404, "not_found", ""),
     ("GET / HTTP/1.1", "",       "",                                        404, "not_found", ""),
     ("GET /%77s HTTP/1.1", "",   "",                                        404, "not_found", ""),
 ];
@@ -190,7 +191,7 @@ fn assert_header_limit(limit: usize) {
     gateway.wait_for_status("all counted", |status| status["handshakes"]["failed"]["header_too_large"] == 3);
 }
 
-/// hyper's read buffer grows beyond limits that aren't a power of two; the limit holds all the same.
+/// For a limit that isn't a power of two hyper's read buffer grows beyond it; the limit must hold all the same.
 #[test]
 fn header_above_the_limit_is_rejected() {
     for limit in [8_192, 10_000, 16_384, 40_000, 65_536] {

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 use test_support::frames::{FIN, TEXT, client_frame};
 
-/// As fast as a client can follow on a busy machine.
+/// The shortest interval that a client keeps up with on a busy machine.
 const HEARTBEAT: &str = "[heartbeat]\ninterval = \"3s\"\ntimeout = \"3s\"\n";
 
 fn count(status: &Value, counter: &str) -> u64 {
@@ -31,7 +31,7 @@ fn healthy_client_outlives_many_heartbeats_and_the_handshake_timeout() {
     let status = gateway.wait_for_status("two pongs", |status| count(status, "pongs_received") >= 2);
     assert_none_closed(&status, 1);
     assert!(status["heartbeat"]["round_trip_p50_microseconds"].is_u64(), "{status}");
-    assert!(gateway.disconnect_lines(0).is_empty(), "{:#?}", gateway.log());
+    assert!(gateway.wait_for_disconnects(0).is_empty(), "{:#?}", gateway.log());
     gateway.signal("TERM");
     assert_eq!(reader.join().unwrap().0, 1012);
 }
@@ -69,7 +69,7 @@ fn client_that_reads_a_large_message_slowly_is_not_closed() {
     assert_none_closed(&gateway.status(), 1);
 }
 
-/// After SIGCONT most pong deadlines have passed.
+/// By the time of SIGCONT most pong deadlines have passed.
 #[test]
 fn stopped_and_continued_gateway_closes_no_client() {
     let gateway = Gateway::start(HEARTBEAT);

@@ -20,7 +20,6 @@ mod heartbeat;
 mod http;
 mod interop;
 mod node_calls;
-mod node_calls_concurrent;
 mod presence;
 mod resource_failures;
 mod reuse_port;

@@ -1,6 +1,6 @@
 //! `node.invoke`: what passes between caller and node, and how calls end.
 
-use crate::common::test_gateway::{RpcClient, TestGateway};
+use crate::common::test_gateway::{RpcClient, TestGateway, error_reason};
 use serde_json::{Value, json};
 use std::io::Write;
 use test_support::frames::{FIN, TEXT, client_frame};
@@ -189,7 +189,7 @@ fn calls_of_a_disconnected_caller_are_cancelled() {
 }
 
 #[test]
-fn batch_with_node_calls_is_answered_at_once() {
+fn batch_with_node_calls_gets_one_response() {
     let gateway = TestGateway::start(CREDENTIALS, "");
     let (mut alice, mut node) = (gateway.connect("alice"), gateway.connect("kitchen-pi"));
     let call = |id: Option<u64>| {
@@ -226,7 +226,7 @@ fn batch_that_waits_for_nodes_is_bounded_and_the_only_one_of_its_client() {
     alice.client.send(&call(&"x".repeat(300)).to_string());
     let refused: Value = serde_json::from_str(&alice.client.receive()).unwrap();
     assert_eq!(refused["error"]["data"]["member"], "id");
-    // Results fill three quarters of half an outbox: two of them fit, and errors replace the others.
+    // The responses to a batch may take three quarters of half an outbox: two results fit, errors replace the others.
     alice.client.send(&json!(["1", "2", "3", "4"].map(call)).to_string());
     let text = "x".repeat(60_000);
     for _ in 0..4 {
@@ -245,7 +245,7 @@ fn batch_that_waits_for_nodes_is_bounded_and_the_only_one_of_its_client() {
     alice.client.send(&json!([call("3"), ping]).to_string());
     let second = responses(&mut alice);
     assert_eq!((reason(&second[0]).as_deref(), &second[1]["result"]), (Some("caller_busy"), &json!("pong")));
-    // Calls outside of a batch are made, too.
+    // A call outside a batch is still made.
     alice.invoke(json!({}));
     node.respond_next(json!(2));
     assert_eq!(serde_json::from_str::<Value>(&alice.client.receive()).unwrap()["result"], 2);
@@ -282,4 +282,30 @@ fn node_may_answer_in_a_batch() {
     let text = json!(answers).to_string();
     node.client.socket.get_mut().write_all(&client_frame(FIN | TEXT, text.as_bytes())).unwrap();
     assert!(ids.into_iter().all(|id| alice.response(id)["result"] == 5));
+}
+
+#[test]
+fn node_that_stops_reading_does_not_affect_other_nodes() {
+    let gateway = TestGateway::start(
+        CREDENTIALS,
+        "[limits]\nwrite_timeout = \"1h\"\noutbox_max_messages = 5000\n[calls]\ntimeout = \"1h\"",
+    );
+    let (mut alice, stalled) = (gateway.connect("alice"), gateway.connect("kitchen-pi"));
+    let (mut bob, mut node) = (gateway.connect("bob"), gateway.connect("hall-pi"));
+    let padding = "x".repeat(20_000);
+    let ids: Vec<_> = (0..1_000).map(|_| alice.invoke(json!({"params": [padding]}))).collect();
+    for _ in 0..50 {
+        let id = bob.request("node.invoke", json!({"target": "node:hall-pi", "method": "x"}));
+        node.respond_next(json!(1));
+        assert_eq!(bob.response(id)["result"], 1);
+    }
+    // Calls that fit into the socket buffers and the outbox wait until the node is closed; the others fail at once.
+    let done = alice.call("clients.disconnect", json!({"presence_key": "node:kitchen-pi"}));
+    assert_eq!(done["disconnected"], 1);
+    let answers: Vec<_> = ids.into_iter().map(|id| alice.response(id)).collect();
+    let count = |wanted: &str| answers.iter().filter(|answer| error_reason(answer).1 == wanted).count();
+    let [waited, rejected] = ["node_disconnected", "node_outbox_full"].map(count);
+    assert!(waited > 100 && waited + rejected == 1_000, "{waited} {rejected}");
+    assert_eq!(alice.call("gateway.ping", json!({})), "pong");
+    drop(stalled);
 }

@@ -17,7 +17,7 @@ fn next_event(client: &mut RpcClient) -> (u64, String, String) {
 }
 
 #[test]
-fn first_client_joins_last_leaves_and_replacement_is_no_event() {
+fn first_client_of_a_key_joins_and_last_leaves_and_a_replacement_is_no_event() {
     let gateway = TestGateway::start(CREDENTIALS, "");
     let mut alice = gateway.connect("alice");
     alice.call("gateway.subscribe", json!({"topics": ["presence"]}));

@@ -1,4 +1,4 @@
-//! Resources that run out, fail or could leak: descriptors, memory, the reader of the log, the network.
+//! Resources that run out, fail or could leak: descriptors, memory, the log pipe, the network.
 
 use crate::common::http::exchange;
 use crate::common::raw_client::RawClient;
@@ -29,7 +29,7 @@ fn exhausted_descriptors_pause_accepting_and_leave_clients_alone() {
         let status = Command::new(&prlimit).args(["--pid", &gateway.pid().to_string(), &limit]).status();
         assert!(status.unwrap().success());
     };
-    // The count includes the connection that read it, so one less leaves none to accept.
+    // The count includes the connection over which it was read, so with this limit not even one can be accepted.
     set_limit(open - 1);
     let is_warning = |line: &str| line.contains("WARN") && line.contains("accept");
     let waiting: Vec<_> = (0..5).map(|_| TcpStream::connect(gateway.addr()).unwrap()).collect();
@@ -81,7 +81,7 @@ fn memory_of_large_messages_is_returned() {
 }
 
 #[test]
-fn requests_of_a_client_that_reads_late_pause_reading_and_are_all_answered() {
+fn gateway_stops_reading_from_a_client_that_does_not_read_and_answers_everything_later() {
     const REQUESTS: usize = 20_000;
     let gateway = Gateway::start("[limits]\noutbox_max_messages = 10");
     let stream = gateway.tcp();
@@ -109,7 +109,7 @@ fn requests_of_a_client_that_reads_late_pause_reading_and_are_all_answered() {
     assert_eq!(gateway.status()["clients"]["total_connections"], 1);
 }
 
-/// A gateway whose standard error the test reads or doesn't read.
+/// A gateway whose standard error is left to the test, which may read, ignore or close it.
 struct LoggingGateway {
     child: Child,
     port: u16,
@@ -205,12 +205,12 @@ impl Namespace {
 
 impl Drop for Namespace {
     fn drop(&mut self) {
-        // A failure leaves only a name behind.
+        // If this fails, an empty namespace is left over.
         let _ = Command::new("ip").args(["netns", "delete", &self.0]).status();
     }
 }
 
-/// As if the cable was pulled: both ends are alive, and no packet arrives, not even a FIN.
+/// As if the cable were pulled: both ends are alive, and no packet arrives, not even a FIN.
 #[test]
 fn peer_without_a_network_ends_as_pong_timeout() {
     let (Some(ip), Some(websocat)) = (require("ip"), require("websocat")) else { return };
@@ -237,7 +237,7 @@ fn peer_without_a_network_ends_as_pong_timeout() {
         status["clients"]["total_connections"] == 0 && status["process"]["open_descriptors"] == descriptors
     });
     assert_eq!(status["closed_total"]["pong_timeout"], 1, "{status}");
-    let lines = gateway.disconnect_lines(1);
+    let lines = gateway.wait_for_disconnects(1);
     assert!(lines.len() == 1 && lines[0].contains(" reason=pong_timeout code=4100 clean=false "), "{lines:?}");
     assert!(client.try_wait().unwrap().is_none(), "the client has noticed the loss");
     client.kill().unwrap();

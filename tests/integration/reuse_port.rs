@@ -19,7 +19,7 @@ fn gateways_with_a_shared_port_both_get_connections() {
     let at_one = one.status()["clients"]["total_connections"].as_u64().unwrap();
     assert!((1..CLIENTS).contains(&at_one), "{at_one} of {CLIENTS}");
     drop(clients);
-    assert_eq!(other.disconnect_lines((CLIENTS - at_one) as usize).len() as u64, CLIENTS - at_one);
+    assert_eq!(other.wait_for_disconnects((CLIENTS - at_one) as usize).len() as u64, CLIENTS - at_one);
 }
 
 /// Starts a gateway whose address is in use. Returns its standard error.

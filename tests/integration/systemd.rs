@@ -184,7 +184,7 @@ fn real_systemd_starts_and_stops_the_unit() {
     let config = "listen = [\"unix:/run/aisopod-gateway/gateway.sock\"]\n[auth]\nmode = \"token\"\n\
                   [[auth.credentials]]\nname = \"alice\"\nrole = \"operator\"\ntoken_file = \"alice\"\n";
     fs::write(dir.path().join("config.toml"), config).unwrap();
-    // All processes of the namespace end with its first one, which ends with unshare.
+    // Killing unshare kills systemd, the namespace's init (--kill-child), and with it all processes of the namespace.
     let mut systemd = Command::new(unshare)
         .args(["--pid", "--fork", "--mount", "--cgroup", "--uts", "--ipc", "--net", "--mount-proc", "--kill-child"])
         .arg("bash")

@@ -1,4 +1,4 @@
-//! Timeouts of a connection that isn't a client yet: the step that took too long, and connections that may stay.
+//! Timeouts of a connection that isn't a client yet: which stage timed out, and which connections must not time out.
 
 use crate::common::http::{GET_WS, HttpConnection, handshake_request};
 use crate::common::{Gateway, wait_until};
@@ -20,8 +20,8 @@ fn wait_for_close(mut stream: TcpStream) {
     }
 }
 
-fn timed_out(status: &Value, step: &str) -> u64 {
-    status["handshakes"]["timed_out"][step].as_u64().expect("a count")
+fn timed_out(status: &Value, stage: &str) -> u64 {
+    status["handshakes"]["timed_out"][stage].as_u64().expect("a count")
 }
 
 /// A gateway and the number of its open descriptors.
@@ -38,18 +38,18 @@ fn wait_for_descriptors(gateway: &Gateway, descriptors: &Value) {
     });
 }
 
-/// Checks that the timeout of one peer is counted and logged once, at its step only.
-fn assert_timed_out(gateway: &Gateway, step: &str, peer: SocketAddr) {
-    gateway.wait_for_status(step, |status| timed_out(status, step) == 1);
-    gateway.wait_for_line(step, |line| line.ends_with(&format!(" stage={step}")));
+/// Checks that one peer's timeout is counted and logged exactly once, for this stage only.
+fn assert_timed_out(gateway: &Gateway, stage: &str, peer: SocketAddr) {
+    gateway.wait_for_status(stage, |status| timed_out(status, stage) == 1);
+    gateway.wait_for_line(stage, |line| line.ends_with(&format!(" stage={stage}")));
     let status = gateway.wait_for_status("no handshake", |status| status["handshakes"]["in_progress"] == 0);
     let total: u64 =
-        ["nothing_sent", "header_unfinished", "response_not_read"].map(|step| timed_out(&status, step)).iter().sum();
+        ["nothing_sent", "header_unfinished", "response_not_read"].map(|stage| timed_out(&status, stage)).iter().sum();
     assert_eq!(total, 1, "{status:#}");
     assert_eq!(status["handshakes"]["completed"], 0, "{status:#}");
     let lines: Vec<String> = gateway.log().into_iter().filter(|line| line.contains("timed out")).collect();
     assert_eq!(lines.len(), 1, "{lines:#?}");
-    assert!(lines[0].ends_with(&format!("handshake timed out remote_addr={peer} stage={step}")), "{lines:#?}");
+    assert!(lines[0].ends_with(&format!("handshake timed out remote_addr={peer} stage={stage}")), "{lines:#?}");
 }
 
 #[test]
@@ -94,11 +94,12 @@ fn peer_that_sends_its_header_byte_by_byte_times_out() {
     sender.join().unwrap();
 }
 
-/// A Unix socket holds a fixed number of unread responses. Each connection has one more of them ahead of the 101 than
-/// the connection opened before it: some receive the 101, some block earlier, and one has exactly the 101 unread.
+/// A Unix socket buffers a fixed number of unread responses. Connection number N asks for N plain responses and then
+/// for the upgrade: with few of them the 101 still fits, with many the gateway blocks earlier, and for some N exactly
+/// the 101 doesn't fit.
 #[test]
 fn peer_that_never_reads_its_101_times_out() {
-    const STEP: &str = "response_not_read";
+    const STAGE: &str = "response_not_read";
     let (gateway, descriptors) = start_counted(&format!("{SETTINGS}idle_timeout = \"1m\"\n"));
     let plain = "GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n";
     let mut peers = Vec::new();
@@ -107,11 +108,11 @@ fn peer_that_never_reads_its_101_times_out() {
         peer.write_all((plain.repeat(count) + &handshake_request(GET_WS, "", "")).as_bytes()).unwrap();
         peers.push(peer);
     }
-    let status = gateway.wait_for_status("an unread 101", |status| timed_out(status, STEP) > 0);
+    let status = gateway.wait_for_status("an unread 101", |status| timed_out(status, STAGE) > 0);
     assert!(status["handshakes"]["completed"].as_u64().is_some_and(|completed| completed > 0), "{status:#}");
     let logged = || gateway.log().into_iter().filter(|line| line.contains("timed out")).collect::<Vec<_>>();
-    wait_until("one log line for each", || logged().len() as u64 == timed_out(&gateway.status(), STEP));
-    let end = format!("handshake timed out remote_addr=unix stage={STEP}");
+    wait_until("one log line for each", || logged().len() as u64 == timed_out(&gateway.status(), STAGE));
+    let end = format!("handshake timed out remote_addr=unix stage={STAGE}");
     assert!(logged().iter().all(|line| line.ends_with(&end)), "{:#?}", logged());
     let status = gateway.status();
     assert_eq!((timed_out(&status, "nothing_sent"), timed_out(&status, "header_unfinished")), (0, 0), "{status:#}");

@@ -1,11 +1,11 @@
 #!/bin/bash
 # Boots systemd as the first process of new namespaces, with the installed unit and the probe.
-# The systemd test calls it as: unshare <all but user> bash boot.sh DIR. DIR has the unit, the binary, the configuration
-# and probe.sh; probe.log and gateway.log are written to it. Nothing else is left when it ends.
+# The systemd test runs it as: unshare (all namespaces but user) bash boot.sh DIR. DIR contains the unit, the binary,
+# the configuration and probe.sh. It writes probe.log and gateway.log to DIR and leaves nothing else behind.
 set -eu
 dir=$1
 mount --make-rprivate /
-# As outside a container: systemd mounts credentials in one namespace for another.
+# As on a real machine: a mount that systemd makes for credentials must reach the service's own mount namespace.
 mount --make-rshared /
 mount -t tmpfs tmpfs /run
 if mountpoint -q /sys/fs/cgroup; then umount -R /sys/fs/cgroup; fi

@@ -7,7 +7,6 @@
 mod affinity;
 mod gateway;
 mod gateway_only;
-mod growth;
 mod load;
 mod number;
 mod plan;
@@ -64,8 +63,7 @@ fn measure(plan: &Plan, words: &[String], programs: &Programs, report: &mut Repo
         rounds::run(workload, programs, report);
     }
     type Measure = fn(&Plan, &Programs, &mut Report) -> Result<(), String>;
-    let others: [(&str, Measure); 3] =
-        [("heartbeat", gateway_only::heartbeat), ("stalled node", stalled_node::run), ("growth", growth::run)];
+    let others: [(&str, Measure); 2] = [("heartbeat", gateway_only::heartbeat), ("stalled node", stalled_node::run)];
     for (name, run) in others.into_iter().filter(|(name, _)| is_selected(name)) {
         run(plan, programs, report).unwrap_or_else(|error| report.fail(format!("{name}: {error}")));
     }

@@ -13,8 +13,8 @@ pub struct Plan {
     pub starts: usize,
     /// Rounds of timed workloads. Memory varies little, and is measured once.
     pub rounds: usize,
-    /// Rounds of the workloads that are compared closely with the floor. The cost of a message depends by a third on where
-    /// a process's memory happens to be, and each round starts new processes.
+    /// Rounds of the workloads with a bound close to the floor's figure. The cost of a message differs by up to a third
+    /// between two processes of one program, depending on their memory layout; each round starts new processes.
     pub floor_rounds: usize,
     /// Length of a timed measurement in seconds.
     pub seconds: f64,
@@ -24,8 +24,6 @@ pub struct Plan {
     pub held: usize,
     /// Connections that are opened at once.
     pub at_once: usize,
-    /// Connections that have a large message echoed.
-    pub large_messages: usize,
     /// Clients that receive a broadcast.
     pub receivers: usize,
     /// Broadcasts in a round.
@@ -34,8 +32,6 @@ pub struct Plan {
     pub event_burst: usize,
     /// How long pings are counted.
     pub ping_time: Duration,
-    /// Numbers of connections between which growth is measured.
-    pub growth: Vec<usize>,
 }
 
 impl Plan {
@@ -43,15 +39,11 @@ impl Plan {
     pub fn new(quick: bool, descriptors: u64) -> Self {
         let plan = if quick { Self::quick() } else { Self::full() };
         let limit = usize::try_from(descriptors).unwrap_or(usize::MAX).saturating_sub(OTHER_DESCRIPTORS).max(1);
-        let mut growth: Vec<usize> = plan.growth.into_iter().map(|count| count.min(limit)).collect();
-        growth.dedup();
         Plan {
             held: plan.held.min(limit),
             at_once: plan.at_once.min(limit),
-            large_messages: plan.large_messages.min(limit),
             receivers: plan.receivers.min(limit),
             event_burst: plan.event_burst.min(limit),
-            growth,
             ..plan
         }
     }
@@ -66,16 +58,14 @@ impl Plan {
             warmup: 0.5,
             held: 19_000,
             at_once: 15_000,
-            large_messages: 5000,
             receivers: 10_000,
             broadcasts: 20,
             event_burst: 1000,
             ping_time: Duration::from_secs(12),
-            growth: vec![1000, 5000, 19_000],
         }
     }
 
-    /// Enough connections that memory taken once is negligible for each, and enough rounds for a median.
+    /// Enough connections that one-time memory hardly matters, and enough rounds for a median.
     fn quick() -> Self {
         Plan {
             quick: true,
@@ -86,12 +76,10 @@ impl Plan {
             warmup: 0.2,
             held: 10_000,
             at_once: 10_000,
-            large_messages: 5000,
             receivers: 4000,
             broadcasts: 12,
             event_burst: 300,
             ping_time: Duration::from_secs(6),
-            growth: vec![2000, 10_000],
         }
     }
 }

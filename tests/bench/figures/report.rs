@@ -40,12 +40,12 @@ impl Bound {
     }
 }
 
-/// What the gateway is compared with in a row.
+/// Whether a row is the gateway's own or compares the gateway with another server.
 #[derive(Clone, Copy)]
 pub enum Baseline {
-    /// Nothing: the row is the gateway's own.
+    /// The row is the gateway's own.
     None,
-    /// The row's server: the gateway's figure divided by this server's. `None` if no round has both.
+    /// The row is another server's: the gateway's figure divided by it; `None` if no round has both.
     Ratio(Option<f64>),
 }
 

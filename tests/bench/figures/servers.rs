@@ -34,7 +34,7 @@ pub enum Kind {
 pub enum Protocol {
     /// JSON-RPC, as the daemon implements it.
     Rpc,
-    /// Texts that are echoed or broadcast: the gateway is its library then.
+    /// Texts that are echoed or broadcast. The gateway is then its library with a small handler.
     Echo,
 }
 

@@ -1,5 +1,5 @@
-//! What a node that reads nothing costs another client while it is called: that client's round trips meanwhile, compared
-//! with its round trips during as many calls of a node that isn't connected, which fail at once.
+//! How much calls to a node that reads nothing slow down another client: that client's round trips during such calls,
+//! compared with its round trips during as many calls to a node that isn't connected, which fail at once.
 
 use crate::gateway::{self, Gateway, NODE, NODE_TOKEN, TOKEN};
 use crate::plan::Plan;
@@ -55,7 +55,7 @@ pub fn run(plan: &Plan, _: &Programs, report: &mut Report) -> Result<(), String>
 
 /// Calls without a pause on one connection, and returns the 99th percentile of another one's round trips in microseconds.
 fn round_trip_p99(addr: SocketAddr, time: Duration, node: Node) -> Result<f64, String> {
-    // Never read again; as an operator it isn't the node that is called.
+    // Nothing is read from it. With the operator's token it isn't a node, so the called node is absent.
     let _node = Client::connect(addr, if node == Node::Stalled { NODE_TOKEN } else { TOKEN })?;
     let (mut caller, mut other) = (Client::connect(addr, TOKEN)?, Client::connect(addr, TOKEN)?);
     let is_over = AtomicBool::new(false);

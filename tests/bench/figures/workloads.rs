@@ -36,15 +36,15 @@ pub struct Figure {
     pub unit: &'static str,
     /// Where it is, as a JSON pointer (RFC 6901).
     pub pointer: &'static str,
-    /// The number is the microseconds that one takes; the figure is how many a second has.
-    pub is_inverse: bool,
+    /// The report has microseconds per operation, the figure is operations per second.
+    pub is_rate: bool,
     /// Bounds: on the gateway's own figure, or on its ratio to another server's.
     pub bounds: Vec<(Kind, Bound)>,
 }
 
 impl Figure {
     fn new(name: &'static str, unit: &'static str, pointer: &'static str) -> Self {
-        Figure { name, unit, pointer, is_inverse: false, bounds: Vec::new() }
+        Figure { name, unit, pointer, is_rate: false, bounds: Vec::new() }
     }
 
     fn bound(mut self, kind: Kind, bound: Bound) -> Self {
@@ -55,7 +55,7 @@ impl Figure {
     /// Its value in a report.
     pub fn value(&self, report: &Value) -> Option<f64> {
         let number = report.pointer(self.pointer)?.as_f64()?;
-        let value = if self.is_inverse { 1e6 / number } else { number };
+        let value = if self.is_rate { 1e6 / number } else { number };
         value.is_finite().then_some(value)
     }
 
@@ -67,7 +67,7 @@ impl Figure {
 
 /// All workloads, in the order in which they run.
 pub fn all(plan: &Plan) -> Vec<Workload> {
-    let mut workloads = vec![idle(plan), at_once(plan), large_messages(plan), silent(plan)];
+    let mut workloads = vec![idle(plan), at_once(plan)];
     workloads.extend([100, 1000].map(|connections| echo(plan, connections)));
     workloads.extend([rpc_echo(plan), pipelined_echo(plan), fanout(plan)]);
     workloads.extend([events(plan, plan.receivers, 1), events(plan, plan.event_burst, plan.event_burst)]);
@@ -80,7 +80,7 @@ pub fn all(plan: &Plan) -> Vec<Workload> {
     workloads
 }
 
-/// The floor's share of the gateway's throughput that authentication, limits and bookkeeping may not take.
+/// The gateway's throughput relative to the floor's: authentication, limits and bookkeeping may cost 5 %.
 const ECHO_BOUND: Bound = AtLeast(0.95);
 /// The gateway's CPU time for each delivery, relative to the floor's.
 const FANOUT_BOUND: Bound = AtMost(1.15);
@@ -115,7 +115,7 @@ fn idle(plan: &Plan) -> Workload {
         .bound(Gateway, AtMost(1500.0))
         .bound(Nats, IDLE_BOUND)
         .bound(Nchan, IDLE_BOUND);
-    let kept = Figure::new("kept for each after closing", "bytes", "/resident_bytes_per_connection_after_closing");
+    let kept = Figure::new("resident after closing", "bytes", "/resident_bytes_per_connection_after_closing");
     let workload = held(format!("{} idle connections", plan.held), Rpc, plan.held, "", servers);
     Workload { figures: vec![resident, kept], ..workload }
 }
@@ -133,20 +133,6 @@ fn at_once(plan: &Plan) -> Workload {
     Workload { figures: vec![resident, opened], ..workload }
 }
 
-fn large_messages(plan: &Plan) -> Workload {
-    let name = format!("{} connections after an echo of 256 KiB on each", plan.large_messages);
-    let resident = Figure::new("resident for each", "bytes", RESIDENT).bound(Gateway, AtMost(2000.0));
-    let workload = held(name, Echo, plan.large_messages, "--message 262144", memory_servers(plan));
-    Workload { figures: vec![resident], ..workload }
-}
-
-fn silent(plan: &Plan) -> Workload {
-    let name = format!("{} connections that send nothing", plan.held);
-    let resident = Figure::new("resident for each", "bytes", RESIDENT).bound(Gateway, AtMost(1200.0));
-    let workload = held(name, Rpc, plan.held, "--silent", memory_servers(plan));
-    Workload { figures: vec![resident], ..workload }
-}
-
 /// A workload that takes time, and runs in several rounds.
 fn timed(plan: &Plan, name: String, protocol: Protocol, mode: &'static str, connections: usize) -> Workload {
     let servers: &[Kind] = match plan.quick {
@@ -158,21 +144,21 @@ fn timed(plan: &Plan, name: String, protocol: Protocol, mode: &'static str, conn
     Workload { name, protocol, pings: false, mode, options, connections, servers, rounds, figures }
 }
 
-/// The figures of echoes. Throughput is compared for each CPU second of the server: with a core to itself that is the same
-/// as for each second, and it still describes the server when other programs use the core.
+/// The figures of echoes. Throughput is compared per CPU second of the server: for a server with a core to itself that
+/// is the throughput per second, and it stays meaningful when other programs use the core.
 fn echo_figures(bounds: &[(Kind, Bound)], p99_bounds: &[(Kind, Bound)]) -> Vec<Figure> {
-    let by_cpu = Figure::new("messages for each CPU second", "", "/server_cpu_microseconds_per_message");
+    let by_cpu = Figure::new("messages per CPU second", "", "/server_cpu_microseconds_per_message");
     let p99 = Figure::new("latency, p99", "µs", "/latency_microseconds/p99");
     vec![
-        Figure { is_inverse: true, bounds: bounds.to_vec(), ..by_cpu },
-        Figure::new("messages for each second", "", "/messages_per_second"),
+        Figure { is_rate: true, bounds: bounds.to_vec(), ..by_cpu },
+        Figure::new("messages per second", "", "/messages_per_second"),
         Figure { bounds: p99_bounds.to_vec(), ..p99 },
     ]
 }
 
 fn echo(plan: &Plan, connections: usize) -> Workload {
     let name = format!("echo of 64 bytes on {connections} connections");
-    // A worker's queue holds 256 tasks: with 1,000 connections it shows whether some clients are served less often.
+    // A tokio worker's local queue holds 256 tasks: only with more connections can some clients be served less often.
     let p99_bounds: &[_] = if connections == 1000 { &[(Predecessor, AtMost(0.5))] } else { &[] };
     Workload {
         rounds: plan.floor_rounds,
@@ -216,7 +202,7 @@ fn fanout(plan: &Plan) -> Workload {
 fn events(plan: &Plan, subscribers: usize, burst: usize) -> Workload {
     let what = if burst == 1 { "an event".to_owned() } else { format!("{burst} events at once") };
     let name = format!("{what} of 64 bytes to {subscribers} subscribers");
-    // A burst to as many subscribers is enough deliveries in one round.
+    // One burst is already `burst` times `subscribers` deliveries.
     let broadcasts = if burst == 1 { plan.broadcasts } else { 1 };
     let cpu = Figure::new("CPU for each delivery", "µs", "/server_cpu_microseconds_per_delivery");
     let round = Figure::new("until all have received all", "µs", "/round_microseconds/median");
@@ -226,7 +212,7 @@ fn events(plan: &Plan, subscribers: usize, burst: usize) -> Workload {
         figures: vec![
             cpu.bound(Channel, AtMost(1.0)),
             round.bound(Channel, AtMost(1.0)),
-            Figure::new("deliveries for each second", "", "/deliveries_per_second"),
+            Figure::new("deliveries per second", "", "/deliveries_per_second"),
         ],
         ..timed(plan, name, Rpc, "fanout", subscribers)
     }
@@ -234,15 +220,15 @@ fn events(plan: &Plan, subscribers: usize, burst: usize) -> Workload {
 
 fn handshakes(plan: &Plan) -> Workload {
     let workload = timed(plan, "connect, handshake, close".to_owned(), Rpc, "handshake", 32);
-    let cpu = Figure::new("CPU for each", "µs", "/server_cpu_microseconds_per_handshake");
-    let rate = Figure::new("handshakes for each second", "", "/handshakes_per_second");
+    let cpu = Figure::new("CPU per handshake", "µs", "/server_cpu_microseconds_per_handshake");
+    let rate = Figure::new("handshakes per second", "", "/handshakes_per_second");
     Workload { figures: vec![cpu.bound(Floor, HANDSHAKE_BOUND), rate], ..workload }
 }
 
 /// The load generator sleeps here while nothing happens, so that waking it is part of each ping's cost.
 fn pings(plan: &Plan) -> Workload {
     let name = format!("pings every 3 s to {} connections", plan.held);
-    let cpu = Figure::new("CPU for each ping and its pong", "µs", "/server_cpu_microseconds_per_ping");
+    let cpu = Figure::new("CPU per ping and pong", "µs", "/server_cpu_microseconds_per_ping");
     Workload {
         pings: true,
         options: format!("--seconds {}", plan.ping_time.as_secs()),

@@ -8,7 +8,8 @@ use aisopod_gateway::auth::SecretDigest;
 use std::path::Path;
 use std::process::Command;
 
-/// A shell that runs these commands in `dir`, where websocat can be found. The port of the documentation may be in use here.
+/// A shell that runs these commands in `dir` with websocat in its PATH. The documentation's port is replaced by the
+/// gateway's.
 fn shell(commands: &str, gateway: &Gateway, dir: &Path) -> Command {
     let tools = tools::dir().join("bin");
     let path = format!("{}:{}", tools.display(), std::env::var("PATH").unwrap());

@@ -1,4 +1,4 @@
-//! Holds the documentation to the truth: what it lists is what the program has, and what it shows runs as written.
+//! Tests of the documentation: its lists are complete, and its examples run as they are printed.
 
 mod commands;
 mod nodes;
@@ -11,7 +11,7 @@ pub const PROTOCOL: &str = include_str!("../../../src/rpc/README.md");
 pub const OPERATION: &str = include_str!("../../../systemd/README.md");
 pub const SETTINGS: &str = include_str!("../../../systemd/config.toml");
 
-/// The text below a heading, up to the next one of the same level. `heading` includes the number signs.
+/// The text below a heading, up to the next one of the same level. `heading` includes its `#` characters.
 pub fn section<'a>(document: &'a str, heading: &str) -> &'a str {
     let (_, text) = document.split_once(&format!("\n{heading}\n")).unwrap_or_else(|| panic!("no section {heading}"));
     let level = heading.split(' ').next().unwrap_or_default();

@@ -15,7 +15,7 @@ fn source(language: &str) -> &'static str {
     blocks.into_iter().find(|(name, _)| *name == language).expect("a block in this language").1
 }
 
-/// A directory with a node's program, and its token.
+/// A temporary directory with a node's source and token file.
 struct WorkDir(tempfile::TempDir);
 
 impl WorkDir {
@@ -31,7 +31,7 @@ impl WorkDir {
     }
 }
 
-/// A gateway on a port that a former one may have had.
+/// A gateway on this port; 0 takes a free one.
 fn gateway(port: u16) -> Gateway {
     let digest = |token: &str| SecretDigest::of(token.as_bytes()).to_hex();
     Gateway::start(&format!(
@@ -67,7 +67,7 @@ fn wait_until_announced(gateway: &Gateway, node: &Process) {
     });
 }
 
-/// Checks a node's duties. `command` is given the address and the file with the token.
+/// Checks that a node does its duties. Its address and token file are appended to `command`.
 fn check(mut command: Command, work_dir: &WorkDir) {
     let first = gateway(0);
     let addr = first.addr();

@@ -126,10 +126,10 @@ fn every_http_path_of_the_documents_is_served() {
     let requests = requests(&rows);
     assert!(requests.len() >= 18, "{requests:?}");
     for (method, path) in requests {
-        // Of its own for each request: some of them disconnect it.
+        // A new client for each request, because some requests disconnect it.
         let client = gateway.connect("hall-pi");
         let path = path.replace("{conn_id}", &client.conn_id).replace("{topic}", "news");
-        // A dry run.
+        // Without the confirmation it is only a dry run.
         let path = path.replace("{presence_key}", "node:kitchen-pi").replace("&confirm=true", "");
         let head = format!("{method} {path} HTTP/1.1\r\nHost: x\r\nAuthorization: {}\r\n", gateway.bearer("alice"));
         let (head, body) = exchange(&mut gateway.tcp(), &(head + "Connection: close\r\nContent-Length: 0\r\n\r\n"));

@@ -1,4 +1,4 @@
-//! The main README: its size, its links, and its first conversation as it is written: websocat, curl and a shell.
+//! The main README: its length, its links, and its first conversation, run as printed with websocat, curl and a shell.
 
 use super::{OPERATION, PROTOCOL, README, blocks, code_spans, section};
 use crate::common::process::Process;
@@ -51,24 +51,24 @@ fn files_of_the_development_section_exist() {
     assert!(missing.is_empty(), "{missing:?}");
 }
 
-/// A directory and a shell, where the commands find the gateway and websocat.
-struct Stage {
+/// Runs the README's commands in a temporary directory, with the gateway under test and websocat.
+struct Shell {
     dir: tempfile::TempDir,
     path: String,
     /// The gateway's port, or 0 for any free one.
     port: u16,
 }
 
-impl Stage {
-    fn new() -> Option<Stage> {
+impl Shell {
+    fn new() -> Option<Shell> {
         let (websocat, _) = (tools::require("websocat")?, tools::require("curl")?);
         let path = format!("{}:{}", websocat.parent().unwrap().display(), std::env::var("PATH").unwrap());
-        Some(Stage { dir: tempfile::tempdir().unwrap(), path, port: 0 })
+        Some(Shell { dir: tempfile::tempdir().unwrap(), path, port: 0 })
     }
 
-    /// Runs a block of shell commands. Its last command takes the shell's place, and so gets its signals.
+    /// A shell that runs these commands. If the last one is run by `exec`, it is the child process that signals go to.
     fn command(&self, script: &str) -> Command {
-        // The README's port may be in use here, and the program is another build.
+        // Uses the test's port and binary instead of the README's.
         let script = script.replace(":8080", &format!(":{}", self.port));
         let script = script.replace("../release/aisopod-gateway", &Gateway::binary().display().to_string());
         let script = script.replace("cd target/demo", ":");
@@ -77,8 +77,8 @@ impl Stage {
         command
     }
 
-    /// Does what a block shows: runs the command after `$`, types what follows `>`, and compares what follows `<`.
-    fn act(&self, block: &str, mut terminal: Option<Process>) -> Process {
+    /// Replays a console block: runs the command after `$`, writes the lines after `>`, expects the lines after `<`.
+    fn replay(&self, block: &str, mut terminal: Option<Process>) -> Process {
         for line in block.lines() {
             let (mark, text) = line.split_at(2);
             match mark {
@@ -97,36 +97,36 @@ impl Stage {
 
 #[test]
 fn first_conversation_runs_as_written() {
-    let Some(mut stage) = Stage::new() else { return };
+    let Some(mut shell) = Shell::new() else { return };
     let blocks = blocks(section(README, "## A first conversation"));
     let [start, alice, node, joined, call, answer, result] = blocks[..] else { panic!("other blocks: {blocks:#?}") };
     let (commands, serve) = start.1.trim_end().rsplit_once('\n').expect("several commands");
-    let gateway = Process::start(&mut stage.command(&format!("{commands}\nexec {serve}")));
+    let gateway = Process::start(&mut shell.command(&format!("{commands}\nexec {serve}")));
     let listening = gateway.wait_for_stderr("its address", |line| line.contains(" listening addr="));
-    stage.port = listening.rsplit(':').next().unwrap().parse().unwrap();
+    shell.port = listening.rsplit(':').next().unwrap().parse().unwrap();
 
-    let alice = stage.act(alice.1, None);
-    let node = stage.act(node.1, None);
-    let _alice = stage.act(joined.1, Some(alice));
-    let call = stage.act(call.1, None);
-    let _node = stage.act(answer.1, Some(node));
+    let alice = shell.replay(alice.1, None);
+    let node = shell.replay(node.1, None);
+    let _alice = shell.replay(joined.1, Some(alice));
+    let call = shell.replay(call.1, None);
+    let _node = shell.replay(answer.1, Some(node));
     assert_eq!(call.read_line(), result.1.trim());
 }
 
 #[test]
 fn quick_start_answers_as_shown() {
-    let Some(mut stage) = Stage::new() else { return };
+    let Some(mut shell) = Shell::new() else { return };
     let gateway = Gateway::start("");
-    stage.port = gateway.addr().port();
+    shell.port = gateway.addr().port();
     let blocks = blocks(section(README, "## Quick start"));
     let [run, commands, shown] = blocks[..] else { panic!("other blocks: {blocks:#?}") };
     assert_eq!(run.1, "make run\n");
     let lines: Vec<_> = commands.1.lines().collect();
     let [status, install, websocat] = lines[..] else { panic!("other commands: {lines:#?}") };
     assert_eq!(install, "cargo install --locked websocat");
-    let status = Process::start(&mut stage.command(status));
+    let status = Process::start(&mut shell.command(status));
     assert_eq!(status.read_json()["status"], "ok");
-    let mut websocat = Process::start(&mut stage.command(&format!("exec {websocat}")));
+    let mut websocat = Process::start(&mut shell.command(&format!("exec {websocat}")));
     let (request, answer) = shown.1.split_once('\n').expect("two lines");
     websocat.write_line(request.strip_prefix("> ").unwrap());
     let (actual, example) = (websocat.read_json(), serde_json::from_str::<Value>(&answer[2..]).unwrap());

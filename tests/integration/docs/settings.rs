@@ -1,4 +1,5 @@
-//! `systemd/config.toml` is the reference of all settings. That it parses and equals the defaults is a test of the unit's.
+//! `systemd/config.toml` is the reference of all settings. `systemd.rs` tests that it parses and has the default
+//! values.
 
 use super::{README, SETTINGS, table};
 use aisopod_gateway::config::Config;

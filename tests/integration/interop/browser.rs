@@ -23,7 +23,7 @@ impl PageServer {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let addr = listener.local_addr().unwrap();
         let (sender, reports) = channel();
-        // A thread each, since a browser also opens connections without a request.
+        // A thread for each connection, since a browser also opens some without sending a request.
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 let sender = sender.clone();

@@ -1,4 +1,4 @@
-//! Clients that were written by others: a command line, packages of Python and Node, a browser.
+//! Third-party clients: websocat, packages for Python and Node, a browser.
 
 mod browser;
 mod packages;

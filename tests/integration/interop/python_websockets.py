@@ -4,10 +4,10 @@ Reads commands from standard input and prints results as JSON, one per line:
 
     call METHOD    sends a JSON-RPC request; prints the response
     ping PAYLOAD   sends a ping; prints the pong's payload
-    binary         sends a binary message, then as wait
-    text LENGTH    sends a text message of this length, then as wait
-    close CODE     closes the connection, then as wait
-    wait           waits for the end; prints its code and reason
+    binary         sends a binary message, then does the same as wait
+    text LENGTH    sends a text message of this length, then does the same as wait
+    close CODE     closes the connection, then does the same as wait
+    wait           waits until the connection is closed; prints the close code and reason
 
 The first line is the subprotocol, or the HTTP status if the handshake failed.
 """

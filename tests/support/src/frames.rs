@@ -1,12 +1,8 @@
 //! WebSocket frames (RFC 6455, section 5) without a WebSocket library: for clients that must be cheaper than the server
 //! they load, and for bytes that no library sends.
 //!
-//! [`client_frame`] and [`server_frame`] write frames. [`parse_server_frame`] and [`parse_client_frame`] read one whole
-//! frame from a buffer; [`FrameReader`] reads a server's messages from chunks of any size without copying them.
-
-mod reader;
-
-pub use reader::{Chunk, Event, FrameReader};
+//! [`client_frame`] and [`server_frame`] write frames. [`parse_server_frame`] and [`parse_client_frame`] read one whole frame
+//! from a buffer.
 
 use std::fmt;
 
@@ -24,17 +20,17 @@ pub const PING: u8 = 0x9;
 pub const PONG: u8 = 0xA;
 /// Bit of the first byte: the last frame of a message.
 pub const FIN: u8 = 0x80;
-/// Bit of the second byte: the payload is masked, as every client's must be.
+/// Bit of the second byte: the payload is masked. Required of clients, forbidden to servers.
 pub const MASKED: u8 = 0x80;
 /// Bits of the first byte that are reserved for extensions.
 const RESERVED: u8 = 0x70;
 
 /// The longest payload of a control frame.
 pub const MAX_CONTROL_PAYLOAD: usize = 125;
-/// The longest header without a mask: two bytes, and eight of length.
+/// The longest header without a masking key: two bytes and a length of eight bytes.
 pub const MAX_HEADER: usize = 10;
-/// The mask of every client frame. A server can't tell it from a random one.
-pub const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
+/// The masking key of every client frame. RFC 6455 wants a random one, but a server can't tell.
+pub const MASKING_KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
 /// Why a frame or a sequence of frames is invalid.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -79,7 +75,7 @@ pub struct Frame<'a> {
     pub len: usize,
 }
 
-/// The header of a frame, up to the mask.
+/// The header of a frame, without the masking key.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Header {
     payload: u64,
@@ -88,7 +84,8 @@ struct Header {
 }
 
 impl Header {
-    /// Parses the header at the start of `bytes`; `None` while it is incomplete. Fails at the first byte that is wrong.
+    /// Parses the header at the start of `bytes`; `None` while it is incomplete. An invalid byte fails as soon as it is
+    /// there.
     fn parse(bytes: &[u8]) -> Result<Option<Header>, Violation> {
         let [first, second, rest @ ..] = bytes else { return Ok(None) };
         if first & RESERVED != 0 || !matches!(first & 0x0f, CONTINUATION | TEXT | BINARY | CLOSE | PING | PONG) {
@@ -123,8 +120,8 @@ impl Header {
         Header::parse(bytes)
     }
 
-    /// The payload's position in a buffer that starts with the header and `mask` bytes of mask; `None` when the payload
-    /// isn't complete.
+    /// The payload's position in a buffer that starts with this header and a masking key of `mask` bytes; `None` while
+    /// the payload is incomplete.
     fn payload_range(&self, mask: usize, buffered: usize) -> Option<std::ops::Range<usize>> {
         let start = self.len + mask;
         let end = start.checked_add(usize::try_from(self.payload).ok()?)?;
@@ -136,8 +133,8 @@ fn is_control(first: u8) -> bool {
     first & 0x08 != 0
 }
 
-/// Encodes a header up to the mask, in the shortest form. `mask_bit` is [`MASKED`] or 0. Returns the bytes and how many
-/// of them are used.
+/// Encodes a header without the masking key, with the length in its shortest form. `mask_bit` is [`MASKED`] or 0.
+/// Returns an array and how many of its bytes are used.
 pub fn encode_header(first: u8, mask_bit: u8, payload: u64) -> ([u8; MAX_HEADER], usize) {
     let mut header = [0; MAX_HEADER];
     header[0] = first;
@@ -160,13 +157,13 @@ pub fn encode_header(first: u8, mask_bit: u8, payload: u64) -> ([u8; MAX_HEADER]
     (header, len)
 }
 
-/// A client's frame, masked with [`MASK`]. `first` is [`FIN`] and the opcode.
+/// A client's frame, masked with [`MASKING_KEY`]. `first` is [`FIN`] and the opcode.
 pub fn client_frame(first: u8, payload: &[u8]) -> Vec<u8> {
     let (header, len) = encode_header(first, MASKED, payload.len() as u64);
-    let mut frame = Vec::with_capacity(len + MASK.len() + payload.len());
+    let mut frame = Vec::with_capacity(len + MASKING_KEY.len() + payload.len());
     frame.extend_from_slice(&header[..len]);
-    frame.extend(MASK);
-    frame.extend(payload.iter().zip(MASK.iter().cycle()).map(|(byte, mask)| byte ^ mask));
+    frame.extend(MASKING_KEY);
+    frame.extend(payload.iter().zip(MASKING_KEY.iter().cycle()).map(|(byte, mask)| byte ^ mask));
     frame
 }
 
@@ -177,9 +174,9 @@ pub fn client_frame(first: u8, payload: &[u8]) -> Vec<u8> {
 pub fn client_control_frame(opcode: u8, payload: &[u8]) -> ([u8; 6 + MAX_CONTROL_PAYLOAD], usize) {
     let mut frame = [0; 6 + MAX_CONTROL_PAYLOAD];
     (frame[0], frame[1]) = (FIN | opcode, MASKED | payload.len() as u8);
-    frame[2..6].copy_from_slice(&MASK);
+    frame[2..6].copy_from_slice(&MASKING_KEY);
     frame[6..6 + payload.len()].copy_from_slice(payload);
-    unmask(&mut frame[6..6 + payload.len()], MASK);
+    apply_mask(&mut frame[6..6 + payload.len()], MASKING_KEY);
     (frame, 6 + payload.len())
 }
 
@@ -197,8 +194,8 @@ pub fn append_server_frame(output: &mut Vec<u8>, first: u8, payload: &[u8]) {
     output.extend_from_slice(payload);
 }
 
-/// Applies a mask in place; masking and unmasking are the same operation.
-pub fn unmask(payload: &mut [u8], mask: [u8; 4]) {
+/// XORs a payload with the masking key, in place: masking and unmasking are the same operation.
+pub fn apply_mask(payload: &mut [u8], mask: [u8; 4]) {
     let [a, b, c, d] = mask;
     let wide = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);
     let (chunks, rest) = payload.as_chunks_mut::<8>();
@@ -224,9 +221,9 @@ pub fn parse_client_frame(bytes: &mut [u8]) -> Result<Option<Frame<'_>>, Violati
     if !header.masked {
         return Err(Violation::Unmasked);
     }
-    let Some(range) = header.payload_range(MASK.len(), bytes.len()) else { return Ok(None) };
+    let Some(range) = header.payload_range(MASKING_KEY.len(), bytes.len()) else { return Ok(None) };
     let mask = *bytes[header.len..].first_chunk().expect("the mask precedes the payload");
-    unmask(&mut bytes[range.clone()], mask);
+    apply_mask(&mut bytes[range.clone()], mask);
     Ok(Some(Frame { first: bytes[0], len: range.end, payload: &bytes[range] }))
 }
 

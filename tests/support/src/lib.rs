@@ -1,4 +1,4 @@
-//! Code shared by the integration tests, the budgets and the benchmark. It doesn't know the gateway and opens no
+//! Code shared by the integration tests, the budgets and the benchmark. It doesn't depend on the gateway and opens no
 //! connections.
 //!
 //! - [`frames`]: WebSocket frames of both sides, written and parsed without a WebSocket library.

@@ -1,4 +1,4 @@
-//! Figures of a running process, read from `/proc`. Each function fails when the process doesn't exist.
+//! Resource usage of a running process, read from `/proc`. Each function fails when the process doesn't exist.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,14 +10,14 @@ const TICK: Duration = Duration::from_millis(10);
 /// CPU time that a process has used, in steps of 10 ms.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct CpuTime {
-    /// Outside the kernel.
+    /// In user space.
     pub user: Duration,
     /// In the kernel.
     pub system: Duration,
 }
 
 impl CpuTime {
-    /// In and outside the kernel.
+    /// User and system time together.
     pub fn total(&self) -> Duration {
         self.user + self.system
     }
@@ -37,7 +37,7 @@ pub fn resident_bytes(pid: u32) -> io::Result<u64> {
     Ok(read_field(&process_dir(pid).join("status"), "VmRSS:")? * 1024)
 }
 
-/// Memory in bytes that the process shares with no other. Needs a kernel with `smaps_rollup`.
+/// Private memory in bytes (clean and dirty pages). Needs a kernel with `smaps_rollup`.
 pub fn private_bytes(pid: u32) -> io::Result<u64> {
     let path = process_dir(pid).join("smaps_rollup");
     Ok((read_field(&path, "Private_Clean:")? + read_field(&path, "Private_Dirty:")?) * 1024)
@@ -54,12 +54,12 @@ pub fn open_descriptors(pid: u32) -> io::Result<usize> {
     entries(&process_dir(pid).join("fd")).map(|entries| entries.len())
 }
 
-/// The `/proc` directories of the process's threads. A thread may end at any time: reading in its directory fails then.
+/// The `/proc` directories of the process's threads. Once a thread has ended, reading from its directory fails.
 pub fn threads(pid: u32) -> io::Result<Vec<PathBuf>> {
     entries(&process_dir(pid).join("task"))
 }
 
-/// The scheduling times of the thread with this directory. Needs a kernel that counts them; others report zeros.
+/// The scheduling times of the thread with this directory. A kernel without scheduler statistics reports zeros.
 pub fn thread_time(thread: &Path) -> io::Result<ThreadTime> {
     let path = thread.join("schedstat");
     let text = read(&path)?;

@@ -21,7 +21,7 @@ pub const BROADCAST: u8 = b'!';
 /// Pings in a row that may stay unanswered; the next one closes the client.
 pub const MAX_UNANSWERED: u8 = 2;
 
-/// Practically never: for measurements without pings.
+/// So long that no client is pinged during a measurement.
 const NO_PINGS: Duration = Duration::from_secs(1_000_000);
 
 /// Pause after a failed accept, which usually means that descriptors have run out.

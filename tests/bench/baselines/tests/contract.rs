@@ -35,7 +35,8 @@ impl Server {
         Server { child, addr }
     }
 
-    /// Connects, with a text in the same packet as the request, and returns the reply to it as well.
+    /// Connects, with a first text in the same write as the handshake request. Returns the client and the reply to the
+    /// text.
     fn connect(&self, text: &[u8]) -> (Client, String) {
         let mut stream = TcpStream::connect(&self.addr).unwrap();
         stream.set_read_timeout(Some(TIMEOUT)).unwrap();

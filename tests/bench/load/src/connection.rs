@@ -7,20 +7,21 @@ use crate::losses::End;
 use crate::peer::{Outbound, Peer};
 use crate::socket::{Interest, Poller};
 use rustix::fd::OwnedFd;
+use std::mem::take;
 use std::time::Instant;
-use test_support::frames::{Chunk, Event, FrameReader, Violation};
+use test_support::frames::{BINARY, CLOSE, FIN, Frame, PING, PONG, TEXT, Violation, parse_server_frame};
 
 /// What a mode does with its connections.
 pub trait Handler {
-    /// The handshake is complete; of a silent connection, `connect` is.
+    /// The connection is open: its handshake is complete.
     fn opened(&mut self, _peer: &mut Peer<'_>) -> Result<(), Failure> {
         Ok(())
     }
 
-    /// Part of a message was received.
-    fn message(&mut self, peer: &mut Peer<'_>, chunk: Chunk<'_>) -> Result<(), Failure>;
+    /// A message was received: a text, or binary.
+    fn message(&mut self, peer: &mut Peer<'_>, payload: &[u8], is_text: bool) -> Result<(), Failure>;
 
-    /// A connection ended. Fails, unless the mode counts such ends.
+    /// A connection ended. That fails the run unless the mode overrides this.
     fn ended(&mut self, id: usize, end: &End) -> Result<(), Failure> {
         Err(Failure::Run(format!("connection {id}: {end}")))
     }
@@ -35,8 +36,6 @@ pub enum Stage {
     Handshake,
     /// Frames.
     Open,
-    /// Only the end of the stream: it never sent a request.
-    Silent,
 }
 
 /// One connection.
@@ -47,7 +46,8 @@ pub struct Connection {
     pub stage: Stage,
     /// Its sending side.
     pub out: Outbound,
-    frames: FrameReader,
+    /// The beginning of a frame of which the rest hasn't arrived.
+    unread: Vec<u8>,
     /// The beginning of the response, if it arrives in several reads.
     head: Vec<u8>,
     /// The server answered our close frame.
@@ -109,7 +109,7 @@ impl Connection {
             0 => (Stage::Connecting, Outbound::default()),
             _ => (Stage::Handshake, Outbound::with_unsent(&request[sent..])),
         };
-        Connection { socket, stage, out, frames: FrameReader::default(), head: Vec::new(), close_received: false }
+        Connection { socket, stage, out, unread: Vec::new(), head: Vec::new(), close_received: false }
     }
 
     /// What the socket must be polled for.
@@ -121,7 +121,7 @@ impl Connection {
     pub fn end_of_stream(&self) -> End {
         match self.stage {
             Stage::Open if self.close_received => End::Finished,
-            Stage::Open | Stage::Silent => End::NoCloseFrame,
+            Stage::Open => End::NoCloseFrame,
             Stage::Connecting | Stage::Handshake => End::Unanswered,
         }
     }
@@ -135,11 +135,10 @@ impl Connection {
         counts: &mut Counts,
         handler: &mut impl Handler,
     ) -> Result<(), Stop> {
-        let Connection { socket, stage, out, frames, head, close_received } = self;
+        let Connection { socket, stage, out, unread, head, close_received } = self;
         let mut peer = Peer { id, now: Instant::now(), socket, out, poller };
         match stage {
-            Stage::Silent => return Ok(()),
-            Stage::Open => return read_frames(frames, bytes, &mut peer, close_received, counts, handler),
+            Stage::Open => return read_frames(unread, bytes, &mut peer, close_received, counts, handler),
             Stage::Connecting | Stage::Handshake => head.extend_from_slice(bytes),
         }
         match handshake::response(head) {
@@ -150,34 +149,74 @@ impl Connection {
                 *stage = Stage::Open;
                 counts.opened();
                 handler.opened(&mut peer)?;
-                read_frames(frames, &head[length..], &mut peer, close_received, counts, handler)
+                read_frames(unread, &head[length..], &mut peer, close_received, counts, handler)
             }
         }
     }
 }
 
+/// Handles all complete frames, and keeps the beginning of an incomplete one.
 fn read_frames(
-    frames: &mut FrameReader,
+    unread: &mut Vec<u8>,
     bytes: &[u8],
     peer: &mut Peer<'_>,
     close_received: &mut bool,
     counts: &mut Counts,
     handler: &mut impl Handler,
 ) -> Result<(), Stop> {
-    frames.read(bytes, |event| match event {
-        Event::Data(chunk) => Ok(handler.message(peer, chunk)?),
-        Event::Ping(payload) => {
+    let joined;
+    let bytes = if unread.is_empty() {
+        bytes
+    } else {
+        unread.extend_from_slice(bytes);
+        joined = take(unread);
+        &joined
+    };
+    let mut handled = 0;
+    while let Some(frame) = parse_server_frame(&bytes[handled..])? {
+        handled += frame.len;
+        handle_frame(&frame, peer, close_received, counts, handler)?;
+    }
+    if handled < bytes.len() {
+        *unread = bytes[handled..].to_vec();
+    }
+    Ok(())
+}
+
+/// Servers that are measured send each message in one frame.
+fn handle_frame(
+    frame: &Frame<'_>,
+    peer: &mut Peer<'_>,
+    close_received: &mut bool,
+    counts: &mut Counts,
+    handler: &mut impl Handler,
+) -> Result<(), Stop> {
+    const FINAL_TEXT: u8 = FIN | TEXT;
+    const FINAL_BINARY: u8 = FIN | BINARY;
+    const FINAL_PING: u8 = FIN | PING;
+    const FINAL_PONG: u8 = FIN | PONG;
+    const FINAL_CLOSE: u8 = FIN | CLOSE;
+    match (frame.first, frame.payload) {
+        (FINAL_TEXT, payload) => Ok(handler.message(peer, payload, true)?),
+        (FINAL_BINARY, payload) => Ok(handler.message(peer, payload, false)?),
+        (FINAL_PING, payload) => {
             counts.pings += 1;
             Ok(peer.pong(payload)?)
         }
-        Event::Pong => Ok(()),
-        Event::Close(..) if peer.out.close_sent => {
+        (FINAL_PONG, _) => Ok(()),
+        (FINAL_CLOSE, _) if peer.out.close_sent => {
             *close_received = true;
             Ok(())
         }
-        Event::Close(code, reason) => {
+        (FINAL_CLOSE, [high, low, reason @ ..]) => {
             peer.close()?;
+            let code = u16::from_be_bytes([*high, *low]);
             Err(Stop::End(End::Closed(code, String::from_utf8_lossy(reason).into_owned())))
         }
-    })
+        (FINAL_CLOSE, _) => {
+            peer.close()?;
+            Err(Stop::End(End::Closed(1005, String::new())))
+        }
+        _ => Err(Violation::Order.into()),
+    }
 }

@@ -14,9 +14,9 @@ use std::time::{Duration, Instant};
 
 /// Size of the read buffer that all connections share.
 const BUFFER: usize = 256 * 1024;
-/// Full buffers read from one connection before the others are served.
+/// Reads of a full buffer from one connection before others get their turn.
 const READS_PER_EVENT: usize = 16;
-/// Source addresses, from 127.0.0.2 on: each has its own 28,000 ports.
+/// Number of source addresses, from 127.0.0.2 on. Each has its own 28,000 ephemeral ports.
 const SOURCES: usize = 64;
 /// Longest sleep of a step.
 pub const MAX_SLEEP: Duration = Duration::from_millis(20);
@@ -81,7 +81,7 @@ impl Connections {
             Err(error) => return self.end(id, End::Connect(error), handler),
         };
         // On loopback the connection is nearly always established now; if it failed, the write returns why.
-        let is_immediate = !self.options.silent && !self.options.at_once;
+        let is_immediate = !self.options.at_once;
         let sent = match if is_immediate { socket::write(&socket, &self.request) } else { Ok(0) } {
             Ok(sent) => sent,
             Err(error) => return self.end(id, End::Connect(error), handler),
@@ -152,11 +152,6 @@ impl Connections {
         }
         let mut peer = Peer { id, now: Instant::now(), socket, out, poller: &self.poller };
         peer.update_interest()?;
-        if self.options.silent {
-            *stage = Stage::Silent;
-            self.counts.opened();
-            return handler.opened(&mut peer);
-        }
         *stage = Stage::Handshake;
         peer.send(&self.request)
     }
@@ -189,7 +184,7 @@ impl Connections {
 
     fn end(&mut self, id: usize, end: End, handler: &mut impl Handler) -> Result<(), Failure> {
         match self.connections[id].take() {
-            Some(Connection { stage: Stage::Open | Stage::Silent, .. }) => self.counts.open -= 1,
+            Some(Connection { stage: Stage::Open, .. }) => self.counts.open -= 1,
             _ => {
                 self.counts.opening -= 1;
                 self.counts.settled += 1;

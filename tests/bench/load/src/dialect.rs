@@ -1,14 +1,13 @@
-//! The dialects of the servers: what a connection sends to subscribe and to publish, and what it receives. Knows neither
-//! sockets nor rounds.
+//! The servers' dialects: what a connection sends to subscribe and to publish, and how what it receives is understood.
 
 mod nats;
 
 use crate::failure::Failure;
 use crate::handshake::find;
 use crate::options::{Dialect, Options};
-use crate::payload::{Reassembly, excerpt, number_after, text};
+use crate::payload::{excerpt, number_after, text};
 use nats::NatsReader;
-use test_support::frames::{BINARY, Chunk, FIN, TEXT, client_frame};
+use test_support::frames::{BINARY, FIN, TEXT, client_frame};
 
 /// The topic, subject or channel of all publications.
 const TOPIC: &str = "figures";
@@ -32,8 +31,8 @@ pub enum Received<'a> {
     Reply(&'a [u8]),
 }
 
-/// A dialect with the frames that it sends and the state of its connections.
-pub struct Feed {
+/// Subscribing and publishing in one dialect: the frames to send, and what is received.
+pub struct PubSub {
     dialect: Dialect,
     /// What is published.
     payload: Vec<u8>,
@@ -41,14 +40,13 @@ pub struct Feed {
     publication: Vec<u8>,
     depth: usize,
     nats: Vec<NatsReader>,
-    messages: Vec<Reassembly>,
     /// Answers the server's PING.
     nats_pong: Vec<u8>,
 }
 
-impl Feed {
+impl PubSub {
     /// A feed of `size` connections, none of which has received anything.
-    pub fn new(options: &Options, size: usize) -> Feed {
+    pub fn new(options: &Options, size: usize) -> PubSub {
         let mut payload = text(options.size);
         if options.dialect == Dialect::Echo {
             payload[0] = BROADCAST;
@@ -58,21 +56,20 @@ impl Feed {
             Dialect::Rpc => client_frame(FIN | TEXT, rpc_publication(&payload).as_bytes()),
             Dialect::Nats => client_frame(FIN | BINARY, &nats::publication(TOPIC, &payload)),
         };
-        Feed {
+        PubSub {
             dialect: options.dialect,
             publication: frame.repeat(options.depth),
             depth: options.depth,
             payload,
             nats: (0..size).map(|_| NatsReader::default()).collect(),
-            messages: (0..size).map(|_| Reassembly::default()).collect(),
             nats_pong: client_frame(FIN | BINARY, b"PONG\r\n"),
         }
     }
 
-    /// What a subscriber sends after the handshake. It is followed by one `Confirmation`, unless it is `None`.
+    /// What a subscriber sends after the handshake, if anything. The server answers it with one `Confirmation`.
     pub fn subscription(&self) -> Option<Vec<u8>> {
         match self.dialect {
-            // The server may register a connection after its 101; one that was echoed a text is registered.
+            // A server may register a connection only after the 101. Once it has echoed a text, it has registered it.
             Dialect::Echo => Some(client_frame(FIN | TEXT, b"?")),
             Dialect::Rpc => Some(client_frame(FIN | TEXT, RPC_SUBSCRIPTION)),
             Dialect::Nats => Some(client_frame(FIN | BINARY, &nats::greeting(Some(TOPIC)))),
@@ -80,7 +77,7 @@ impl Feed {
         }
     }
 
-    /// What the publisher sends after the handshake, with the same answer.
+    /// What the publisher sends after the handshake, if anything. It is answered in the same way.
     pub fn publisher_greeting(&self) -> Option<Vec<u8>> {
         match self.dialect {
             Dialect::Echo => self.subscription(),
@@ -109,26 +106,26 @@ impl Feed {
         &self.publication[..self.publication.len() / self.depth]
     }
 
-    /// Calls `sink` with what a chunk completes on this connection.
+    /// Calls `sink` with everything that this message completes.
     pub fn receive(
         &mut self,
         id: usize,
-        chunk: Chunk<'_>,
+        message: &[u8],
+        is_text: bool,
         mut sink: impl FnMut(Received<'_>) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
         if self.dialect == Dialect::Nats {
-            let Feed { nats_pong, payload, .. } = self;
-            return self.nats[id].read(chunk.bytes, |command| match command {
+            let PubSub { nats_pong, payload, .. } = self;
+            return self.nats[id].read(message, |command| match command {
                 nats::Command::Ping => sink(Received::Reply(nats_pong)),
                 nats::Command::Pong => sink(Received::Confirmation),
                 nats::Command::Message(received) => sink(check(received, payload)?),
             });
         }
-        if !chunk.text {
+        if !is_text {
             return Err(Failure::Run("a binary message".to_owned()));
         }
-        let Some(message) = self.messages[id].add(chunk) else { return Ok(()) };
-        sink(self.classify(&message)?)
+        sink(self.classify(message)?)
     }
 
     fn classify(&self, message: &[u8]) -> Result<Received<'_>, Failure> {

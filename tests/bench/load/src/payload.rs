@@ -4,31 +4,16 @@ use crate::failure::Failure;
 use crate::handshake::find;
 use std::borrow::Cow;
 use std::ops::Range;
-use test_support::frames::{Chunk, FIN, MASK, TEXT, client_frame};
+use test_support::frames::{FIN, MASKING_KEY, TEXT, client_frame};
 
 /// Digits of an ID: all requests have the same length.
 const ID_DIGITS: usize = 10;
 /// The first ID.
 pub const FIRST_ID: u64 = 1_000_000_000;
 
-/// A text of this size that differs from every shifted or reordered copy of itself.
+/// A text of this size without a short period, so that a shifted or reordered copy differs from it.
 pub fn text(size: usize) -> Vec<u8> {
     (0..size).map(|index| b'a' + ((index + index / 23) % 26) as u8).collect()
-}
-
-/// Joins the chunks of one connection's messages.
-#[derive(Default)]
-pub struct Reassembly(Vec<u8>);
-
-impl Reassembly {
-    /// Adds a chunk, and returns the message that it completes. A message of one chunk isn't copied.
-    pub fn add<'a>(&mut self, chunk: Chunk<'a>) -> Option<Cow<'a, [u8]>> {
-        if chunk.offset == 0 && chunk.last {
-            return Some(chunk.bytes.into());
-        }
-        self.0.extend_from_slice(chunk.bytes);
-        chunk.last.then(|| std::mem::take(&mut self.0).into())
-    }
 }
 
 /// The messages of one write, and the reply that each must get.
@@ -75,7 +60,7 @@ impl Batch {
             frame_len: frame.len(),
             frames: frame.repeat(count),
             id: id.map(|at| header + at..header + at + ID_DIGITS),
-            mask_index: id.unwrap_or(0) % MASK.len(),
+            mask_index: id.unwrap_or(0) % MASKING_KEY.len(),
             expected,
         }
     }
@@ -86,7 +71,7 @@ impl Batch {
             for (number, frame) in (first_id..).zip(self.frames.chunks_exact_mut(self.frame_len)) {
                 let mut rest = number;
                 for (index, digit) in frame[id.clone()].iter_mut().enumerate().rev() {
-                    *digit = (b'0' + (rest % 10) as u8) ^ MASK[(self.mask_index + index) % MASK.len()];
+                    *digit = (b'0' + (rest % 10) as u8) ^ MASKING_KEY[(self.mask_index + index) % MASKING_KEY.len()];
                     rest /= 10;
                 }
             }

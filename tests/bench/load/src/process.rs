@@ -1,4 +1,4 @@
-//! The CPU time of a process, as exact as the kernel counts it.
+//! The CPU time of a process, in nanoseconds where the kernel counts them.
 
 use crate::failure::Failure;
 use std::collections::BTreeMap;
@@ -30,7 +30,7 @@ impl CpuTime {
         Ok(CpuTime { total, by_thread: is_counted.then_some(by_thread) })
     }
 
-    /// Seconds used since an earlier time: exact, unless a thread ended meanwhile and took its count with it.
+    /// Seconds used since `earlier`: in nanoseconds or, if a thread has ended since then, in steps of 10 ms.
     pub fn since(&self, earlier: &CpuTime) -> f64 {
         let exact = self.by_thread.as_ref().zip(earlier.by_thread.as_ref()).and_then(|(now, then)| {
             let all_live = then.keys().all(|thread| now.contains_key(thread));

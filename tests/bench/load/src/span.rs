@@ -53,8 +53,6 @@ impl Measured {
         let each = |server: f64| server * 1e6 / count as f64;
         let units = unit.strip_suffix('y').map_or_else(|| format!("{unit}s"), |stem| format!("{stem}ies"));
         let mut report = Map::from_iter([
-            ("mode".to_owned(), options.mode.name().into()),
-            ("dialect".to_owned(), options.dialect.name().into()),
             ("connections".to_owned(), options.connections.into()),
             ("seconds".to_owned(), seconds.into()),
             (format!("{units}_per_second"), json!(count as f64 / seconds)),

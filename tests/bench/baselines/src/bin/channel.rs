@@ -1,5 +1,5 @@
-//! The predecessor's design for events: one `tokio::sync::broadcast` channel, from which the task of each connection
-//! receives, and serializes each event for itself. The web framework is axum with its defaults.
+//! The predecessor's design for events: one `tokio::sync::broadcast` channel; each connection's task receives every
+//! event from it and serializes it again. The web framework is axum with its defaults.
 //!
 //! Implements `gateway.subscribe` without regard to topics, and `gateway.publish`. A client that lags by more than the
 //! channel's capacity misses events.

@@ -1,4 +1,4 @@
-//! The NATS client protocol over WebSocket: commands in a stream of bytes, whose boundaries needn't be those of messages.
+//! The NATS client protocol over WebSocket: a byte stream of commands. A command may span several WebSocket messages.
 
 use crate::failure::Failure;
 use crate::handshake::find;
@@ -15,7 +15,7 @@ pub enum Command<'a> {
     Message(&'a [u8]),
 }
 
-/// What a client sends first; the PONG that answers it follows the subscription's registration.
+/// What a client sends first. When the server's PONG arrives, the subscription is in effect.
 pub fn greeting(subject: Option<&str>) -> Vec<u8> {
     let subscription = subject.map(|subject| format!("SUB {subject} 1\r\n")).unwrap_or_default();
     format!("CONNECT {{\"verbose\":false,\"pedantic\":false}}\r\n{subscription}PING\r\n").into_bytes()

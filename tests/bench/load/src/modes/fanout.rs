@@ -3,7 +3,7 @@
 
 use crate::connection::Handler;
 use crate::connections::{Connections, HANDSHAKES_IN_FLIGHT, MAX_SLEEP};
-use crate::dialect::{Feed, Received};
+use crate::dialect::{PubSub, Received};
 use crate::failure::Failure;
 use crate::options::Options;
 use crate::peer::Peer;
@@ -11,7 +11,6 @@ use crate::span::Span;
 use crate::watchdog::Watchdog;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
-use test_support::frames::Chunk;
 
 /// Single messages that are published before the measured part.
 const WARMUP_ROUNDS: usize = 2;
@@ -22,7 +21,7 @@ pub fn run(options: &Options) -> Result<Value, Failure> {
     let mut connections = Connections::new(options, publisher + 1)?;
     let mut fanout = Fanout::new(options);
     connections.open_all(0..publisher, HANDSHAKES_IN_FLIGHT, &mut fanout)?;
-    connections.set_path(&options.publish_path);
+    connections.set_path(options.publish_path.as_deref().unwrap_or(&options.path));
     connections.open_all(publisher..publisher + 1, 1, &mut fanout)?;
     fanout.wait(&mut connections, options, "confirmations of subscriptions")?;
     for _ in 0..WARMUP_ROUNDS {
@@ -51,11 +50,12 @@ pub fn run(options: &Options) -> Result<Value, Failure> {
 }
 
 struct Fanout {
-    feed: Feed,
+    feed: PubSub,
     /// Index of the publisher's connection, which is the last one.
     publisher: usize,
-    /// Messages that each connection has received, and should have at the end of the round.
+    /// Messages that each connection has received so far.
     received: Vec<u64>,
+    /// Messages published so far, including those of the current round.
     published: u64,
     /// Messages and confirmations that the round still waits for.
     missing: usize,
@@ -68,7 +68,7 @@ impl Fanout {
     fn new(options: &Options) -> Fanout {
         let publisher = options.connections;
         Fanout {
-            feed: Feed::new(options, publisher + 1),
+            feed: PubSub::new(options, publisher + 1),
             publisher,
             received: vec![0; publisher + 1],
             published: 0,
@@ -111,11 +111,11 @@ impl Handler for Fanout {
         peer.send(&frame)
     }
 
-    fn message(&mut self, peer: &mut Peer<'_>, chunk: Chunk<'_>) -> Result<(), Failure> {
+    fn message(&mut self, peer: &mut Peer<'_>, payload: &[u8], is_text: bool) -> Result<(), Failure> {
         let Fanout { feed, received, published, missing, delivered, last, .. } = self;
         let id = peer.id;
         let fail = |what: &str| Err(Failure::Run(format!("connection {id}: {what}")));
-        let result = feed.receive(id, chunk, |item| {
+        let result = feed.receive(id, payload, is_text, |item| {
             match item {
                 Received::Reply(frame) => return peer.send(frame),
                 Received::Confirmation => {}

@@ -11,7 +11,6 @@ use crate::span::Span;
 use crate::watchdog::Watchdog;
 use serde_json::{Value, json};
 use std::time::Instant;
-use test_support::frames::Chunk;
 
 /// Warms up, measures, and waits for the handshakes in flight.
 pub fn run(options: &Options) -> Result<Value, Failure> {
@@ -68,7 +67,7 @@ impl Handler for Handshakes {
         peer.close()
     }
 
-    fn message(&mut self, _peer: &mut Peer<'_>, _chunk: Chunk<'_>) -> Result<(), Failure> {
+    fn message(&mut self, _peer: &mut Peer<'_>, _payload: &[u8], _is_text: bool) -> Result<(), Failure> {
         Ok(())
     }
 

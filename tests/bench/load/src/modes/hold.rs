@@ -1,10 +1,9 @@
-//! Hold: opens connections and holds them. Measures the server's memory for each, and the CPU time that its pings take;
-//! with `--at-once`, the CPU time of the handshakes.
+//! Hold: opens connections and holds them. Measures the server's memory per connection and the CPU time of its pings
+//! or, with `--at-once`, of the handshakes.
 
-use super::first_message;
 use crate::connection::Handler;
 use crate::connections::{Connections, HANDSHAKES_IN_FLIGHT, MAX_SLEEP};
-use crate::dialect::{Feed, Received};
+use crate::dialect::{PubSub, Received};
 use crate::failure::Failure;
 use crate::losses::{End, Losses};
 use crate::options::{Dialect, Options};
@@ -14,7 +13,6 @@ use crate::span::{Measured, Span};
 use crate::watchdog::Watchdog;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
-use test_support::frames::Chunk;
 
 /// Interval at which the server's memory is read.
 const SAMPLE_INTERVAL: Duration = Duration::from_millis(100);
@@ -32,9 +30,6 @@ pub fn run(options: &Options) -> Result<Value, Failure> {
     let opened_in = held.open(&mut connections, options)?;
     let opening = span.end()?;
     let opened = connections.counts.open;
-    if let Some(size) = options.message {
-        first_message::exchange(&mut connections, options, size)?;
-    }
     let with_all = held.settle(&mut connections, options)?;
     let open_when_measured = connections.counts.open;
     let pings_before = connections.counts.pings;
@@ -59,17 +54,17 @@ pub fn run(options: &Options) -> Result<Value, Failure> {
     Ok(if options.at_once { report(opening, "handshake", opened as u64) } else { report(holding, "ping", pings) })
 }
 
-/// Expects nothing of its connections, and counts those that end.
+/// Expects no messages, and counts the connections that end.
 struct Held {
     losses: Losses,
-    /// Subscribes each connection, where the dialect needs that for a connection to count.
-    feed: Option<Feed>,
+    /// Subscribes each connection; only for nats-server, which sets a client up only after its CONNECT.
+    feed: Option<PubSub>,
     confirmed: usize,
 }
 
 impl Held {
     fn new(options: &Options) -> Held {
-        let feed = (options.dialect == Dialect::Nats).then(|| Feed::new(options, options.connections));
+        let feed = (options.dialect == Dialect::Nats).then(|| PubSub::new(options, options.connections));
         Held { losses: Losses::default(), feed, confirmed: 0 }
     }
 
@@ -112,14 +107,14 @@ impl Held {
 
 impl Handler for Held {
     fn opened(&mut self, peer: &mut Peer<'_>) -> Result<(), Failure> {
-        let subscription = self.feed.as_ref().and_then(Feed::subscription);
+        let subscription = self.feed.as_ref().and_then(PubSub::subscription);
         subscription.map_or(Ok(()), |frame| peer.send(&frame))
     }
 
-    fn message(&mut self, peer: &mut Peer<'_>, chunk: Chunk<'_>) -> Result<(), Failure> {
+    fn message(&mut self, peer: &mut Peer<'_>, payload: &[u8], is_text: bool) -> Result<(), Failure> {
         let Held { feed, confirmed, .. } = self;
         let Some(feed) = feed else { return Ok(()) };
-        feed.receive(peer.id, chunk, |received| match received {
+        feed.receive(peer.id, payload, is_text, |received| match received {
             Received::Reply(frame) => peer.send(frame),
             Received::Confirmation => {
                 *confirmed += 1;

@@ -2,7 +2,6 @@
 
 mod echo;
 mod fanout;
-mod first_message;
 mod handshake;
 mod hold;
 

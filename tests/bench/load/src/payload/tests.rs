@@ -68,15 +68,3 @@ fn response_is_accepted_with_its_id_first_or_last() {
     let failure = Batch::of_requests(1, 200).check(error, FIRST_ID + 5, true).unwrap_err();
     assert!(failure.to_string().contains("-32601"), "{failure}");
 }
-
-#[test]
-fn chunks_are_joined_to_messages() {
-    let chunk = |bytes, offset, last| Chunk { bytes, offset, last, text: true };
-    let mut reassembly = Reassembly::default();
-    for _ in 0..2 {
-        assert_eq!(reassembly.add(chunk(b"ab", 0, false)), None);
-        assert_eq!(reassembly.add(chunk(b"", 2, false)), None);
-        assert_eq!(reassembly.add(chunk(b"c", 2, true)).unwrap(), &b"abc"[..]);
-        assert!(matches!(reassembly.add(chunk(b"whole", 0, true)), Some(Cow::Borrowed(b"whole"))));
-    }
-}

@@ -1,9 +1,9 @@
 //! A small blocking server with a thread for each connection, and the load generator with a deadline.
 
 use serde_json::Value;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -142,49 +142,6 @@ pub fn echo() -> SocketAddr {
             _ => connection.send(TEXT, &text),
         });
     })
-}
-
-/// Not a test: the process that `Server` starts.
-#[test]
-#[ignore = "it is the server of other tests"]
-fn serve() {
-    println!("\n{LISTENING}{}", echo());
-    thread::sleep(RUN_TIMEOUT * 2);
-}
-
-const LISTENING: &str = "listening ";
-
-/// `echo` in a process of its own, whose memory is measured.
-pub struct Server {
-    child: Child,
-    addr: SocketAddr,
-}
-
-impl Server {
-    /// Starts this test program as the server.
-    pub fn start() -> Server {
-        let mut child = Command::new(std::env::current_exe().expect("a path"))
-            .args(["--ignored", "--exact", "server::serve", "--nocapture"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the server starts");
-        let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines().map_while(Result::ok);
-        let addr = lines.find_map(|line| line.strip_prefix(LISTENING)?.parse().ok()).expect("an address");
-        Server { child, addr }
-    }
-
-    /// Runs the load generator against the server.
-    pub fn load(&self, options: &str) -> Run {
-        load(self.addr, &format!("{options} --pid {}", self.child.id()))
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 /// How a run of the load generator ended.

@@ -19,7 +19,7 @@ pub async fn accept_handshake(stream: &TcpStream) -> io::Result<Vec<u8>> {
     let mut head = Vec::new();
     let (response, rest) = loop {
         readable(stream).await?;
-        // Reads into the shared buffer: a silent client costs none.
+        // Reads into the thread's buffer, so that a silent client needs none of its own.
         let request = BUFFERS.with_borrow_mut(|buffers| read_request(stream, &mut head, &mut buffers.input))?;
         if let Some(request) = request {
             break request;
@@ -34,7 +34,8 @@ pub async fn accept_handshake(stream: &TcpStream) -> io::Result<Vec<u8>> {
     Ok(rest)
 }
 
-/// Reads once. A complete request returns its 101, if it asks for a WebSocket, and the bytes after it.
+/// Reads once. Once the request is complete, returns the 101 (`None` if it isn't a WebSocket handshake) and the bytes
+/// after the request.
 fn read_request(
     stream: &TcpStream,
     head: &mut Vec<u8>,

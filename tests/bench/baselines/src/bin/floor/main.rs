@@ -1,6 +1,6 @@
-//! The least that a tokio program can do: a task and a socket for each connection, the handshake answered by hand, frames
-//! parsed where they were read in one buffer for each thread, all replies to one read in one write, a broadcast encoded
-//! once and written straight to every socket. The runtime has the gateway's settings.
+//! The least that a tokio program can do: a task and a socket per connection, a hand-written handshake, one read buffer
+//! per thread in which frames are parsed in place, one write for all replies to one read, and a broadcast that is
+//! encoded once and written directly to every socket. The runtime has the gateway's settings.
 //!
 //! Leaves out nearly everything: authentication, limits, deadlines, fragmented messages (their sender is disconnected),
 //! the check for UTF-8, most of the close handshake, and any HTTP beyond the upgrade.
@@ -94,17 +94,17 @@ impl Server {
         lock(&self.clients)[client.descriptor()] = None;
     }
 
-    /// `unread` is what followed the handshake.
+    /// `unread` has the bytes that arrived with the handshake.
     async fn run_session(&self, client: &Arc<Client>, mut unread: Vec<u8>) -> io::Result<()> {
         if !unread.is_empty() {
             BUFFERS.with_borrow_mut(|buffers| self.receive(client, &mut unread, &mut [], &mut buffers.output))?;
         }
         loop {
             readable(&client.stream).await?;
-            // Nothing of this is part of the task's future.
+            // Synchronous, so that its locals don't enlarge the task's future.
             let is_flushed = BUFFERS.with_borrow_mut(|buffers| self.read_once(client, &mut unread, buffers))?;
             if !is_flushed {
-                // Boxed because it is rare: it would enlarge every task.
+                // Rare, so it is boxed: inline it would enlarge the future of every task.
                 Box::pin(client.flush()).await?;
             }
         }
@@ -120,7 +120,8 @@ impl Server {
         }
     }
 
-    /// Handles received bytes; `unread` holds an incomplete frame before them, and after them.
+    /// Handles received bytes. `unread` holds the incomplete frame that precedes them and, afterwards, the one they end
+    /// with.
     fn receive(
         &self,
         client: &Arc<Client>,
