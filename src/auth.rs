@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 
-/// A client's role: it selects the presence policy, and the count that includes the client.
+/// A client's role: it selects the presence policy, and whether the client is counted as an operator or as a node.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
     /// `operator`: a person, a script, a web page.

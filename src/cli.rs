@@ -99,8 +99,7 @@ struct Flags {
 
 impl Flags {
     fn into_command(self) -> Command {
-        let default = Path::new(DEFAULT_FILE);
-        let file = self.file.as_deref().or(default.exists().then_some(default));
+        let file = self.file.as_deref().or_else(|| unless_absent(Path::new(DEFAULT_FILE)));
         match self.load_config(file) {
             Ok(config) if self.check => Command::Check { config: Box::new(config), from_file: file.is_some() },
             Ok(config) => Command::Run(Box::new(config)),
@@ -108,7 +107,7 @@ impl Flags {
         }
     }
 
-    /// Loads the file, or else the defaults, and applies the flags. Reports the problems of both.
+    /// Loads the file, or else the defaults, and applies the flags. Reports the problems of the file and of the flags.
     fn load_config(&self, file: Option<&Path>) -> Result<Config, ConfigError> {
         let descriptors = descriptor_limit();
         let mut problems = Vec::new();
@@ -224,6 +223,12 @@ fn token_text(token: &str, TokenFlags { name, role, scopes }: &TokenFlags) -> St
     )
 }
 
+/// This path, unless it certainly doesn't exist. A file that can't be looked up, for lack of permission for example, is
+/// then reported by reading it: the defaults in its place would be a gateway without its credentials.
+fn unless_absent(path: &Path) -> Option<&Path> {
+    path.try_exists().unwrap_or(true).then_some(path)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -247,6 +252,15 @@ mod tests {
             assert_eq!((code, message.split_once(':').unwrap().0), (EX_CONFIG, "/nonexistent/config.toml"));
         }
         assert!(matches!(parse(&["-x"]), Command::Fail { code: EX_USAGE, .. }));
+    }
+
+    #[test]
+    fn default_file_that_cannot_be_looked_up_is_not_taken_as_absent() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(unless_absent(&dir.path().join("config.toml")), None);
+        let endless = dir.path().join("endless");
+        std::os::unix::fs::symlink(&endless, &endless).unwrap();
+        assert_eq!(unless_absent(&endless), Some(&*endless));
     }
 
     #[test]

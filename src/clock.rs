@@ -60,8 +60,8 @@ struct Date {
     day: u64,
 }
 
-/// The date `days` days after 1970-01-01 in the proleptic Gregorian calendar, by Howard Hinnant's `civil_from_days`: its
-/// years begin in March, so that the leap day is the last day.
+/// The date `days` days after 1970-01-01 in the proleptic Gregorian calendar, by Howard Hinnant's `civil_from_days`:
+/// its years begin in March, so that the leap day is the last day.
 fn civil_date(days: u64) -> Date {
     let days = days + 719_468;
     let (era, day_of_era) = (days / 146_097, days % 146_097);

@@ -9,7 +9,7 @@ use crate::runtime::build_runtime;
 use crate::server::drain::Shutdown;
 use crate::server::listener::Listener;
 use crate::{logging, systemd};
-use log::{error, info, warn};
+use log::{Level, error, info, log_enabled, warn};
 use std::io::{self, Write, stderr, stdout};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -65,10 +65,12 @@ fn run(config: Config) -> ExitCode {
     });
     let code = match served {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
+        Err(error) if log_enabled!(Level::Error) => {
             error!("startup failed error=\"{error}\"");
             ExitCode::FAILURE
         }
+        // With log_level = "off", or because the log itself can't be started.
+        Err(error) => fail(1, &format!("startup failed: {error}")),
     };
     log::logger().flush();
     code

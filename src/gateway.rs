@@ -45,8 +45,8 @@ impl Gateway {
     /// client gets a close frame with code 1012, spread over at most three quarters of `shutdown.drain_timeout`;
     /// clients that don't answer it in time are aborted.
     ///
-    /// Call this once for each gateway. Dropping the future stops accepting; connected clients stay until the runtime
-    /// shuts down.
+    /// Call this once for each gateway. Dropping the future stops accepting connections and sending pings; connected
+    /// clients stay until the runtime shuts down.
     pub async fn run(self, listeners: Vec<Listener>, mut shutdown: watch::Receiver<Shutdown>) -> DrainReport {
         let state = self.state;
         let heartbeat = state.heartbeat.clone();

@@ -151,7 +151,8 @@ impl Session {
         }
     }
 
-    /// Checks the write timeout of a blocked socket, then reads messages. `Ready` with the next state, which may be the same.
+    /// Checks the write timeout of a blocked socket, then reads messages. `Ready` with the next state, which may be the
+    /// same.
     fn poll_open(&mut self, cx: &mut Context<'_>, signals: Signals, budget: &mut usize) -> Poll<State> {
         if signals.blocked {
             if self.poll_write_timeout(cx).is_ready() {

@@ -1,4 +1,5 @@
-//! Notifications to the service manager: readiness, client counts, shutdown. Without a service manager, they do nothing.
+//! Notifications to the service manager: readiness, client counts, shutdown. Without a service manager, they do
+//! nothing.
 
 use log::debug;
 use sd_notify::NotifyState;

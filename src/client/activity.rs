@@ -64,7 +64,8 @@ impl Activity {
         Duration::from_secs(Timestamp::now().seconds().saturating_sub(seconds.into()))
     }
 
-    /// Whether anything was received since the last [`clear_active`](Self::clear_active), or nothing is read now: [`BUSY`].
+    /// Whether anything was received since the last [`clear_active`](Self::clear_active), or nothing is read now:
+    /// [`BUSY`].
     pub(crate) fn is_active(&self) -> bool {
         self.last_message.load(Relaxed) & (ACTIVE | BUSY) != 0
     }

@@ -131,8 +131,8 @@ impl GatewayClient {
         self.outbox.ping();
     }
 
-    /// Whether anything was received since the last [`ping`](Self::ping), or nothing is read now because the last message
-    /// is still being handled.
+    /// Whether anything was received since the last [`ping`](Self::ping), or nothing is read now because the last
+    /// message is still being handled.
     pub fn is_active(&self) -> bool {
         self.activity.is_active()
     }

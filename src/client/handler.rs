@@ -8,15 +8,15 @@ use std::sync::Arc;
 
 /// Handles the messages of clients, and their connecting and disconnecting.
 ///
-/// All methods but [`on_drain`](Self::on_drain) are called on the client's own task, in order and one at a time. None may
-/// block. Responses are sent by [`GatewayClient::send`]. A panic in [`on_message`](Self::on_message) or in its future closes
-/// this client with [`CloseReason::InternalError`](super::CloseReason::InternalError), and no other.
+/// All methods but [`on_drain`](Self::on_drain) are called on the client's own task, in order and one at a time. None
+/// may block. Responses are sent by [`GatewayClient::send`]. A panic in [`on_message`](Self::on_message) or in its
+/// future closes this client with [`CloseReason::InternalError`](super::CloseReason::InternalError), and no other.
 pub trait Handler: Send + Sync + 'static {
     /// A message was received. Work that takes longer than a fraction of a millisecond belongs in the returned future.
     ///
     /// Until the future has finished, nothing is read from the client, so it isn't closed for missing pongs either. The
-    /// future is dropped when the client is closed. It should yield now and then (`tokio::task::coop::consume_budget`), so
-    /// that other clients are served meanwhile.
+    /// future is dropped when the client is closed. It should yield now and then (`tokio::task::coop::consume_budget`),
+    /// so that other clients are served meanwhile.
     fn on_message(&self, client: &Arc<GatewayClient>, message: Message) -> Option<BoxFuture<'static, ()>>;
 
     /// A client has connected, and is in the registry.
@@ -28,8 +28,8 @@ pub trait Handler: Send + Sync + 'static {
     /// A client has disconnected, and is no longer in the registry. Called once for each client that has connected.
     fn on_disconnect(&self, _client: &Arc<GatewayClient>, _record: CloseRecord) {}
 
-    /// The presence key got its first client. Like [`on_left`](Self::on_left), called with the key's shard locked: calls for
-    /// one key never overlap, and calling `Presence` from here deadlocks.
+    /// The presence key got its first client. Like [`on_left`](Self::on_left), called with the key's shard locked:
+    /// calls for one key never overlap, and calling `Presence` from here deadlocks.
     fn on_joined(&self, _client: &Arc<GatewayClient>) {}
 
     /// The last client of its presence key is closing; [`on_disconnect`](Self::on_disconnect) follows.

@@ -23,7 +23,8 @@ labels! {
 }
 
 impl Health {
-    /// The health of a connected client, from its outbox and [`GatewayClient::is_active`](super::GatewayClient::is_active).
+    /// The health of a connected client, from its outbox and
+    /// [`GatewayClient::is_active`](super::GatewayClient::is_active).
     pub(crate) fn of(outbox: &OutboxSnapshot, is_active: bool) -> Self {
         let is_late = outbox.ping_sent_at.is_some_and(|at| at.elapsed() >= SILENT_AFTER);
         match outbox.close_reason {

@@ -5,7 +5,7 @@ use super::parse::{NAME_SYNTAX, SCOPE_SYNTAX, is_name, is_scope};
 use crate::auth::{AuthInfo, Authenticator, Credential, Role, SecretDigest};
 use crate::config::Config;
 use std::collections::HashSet;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::Read;
 use std::ops::Range;
 use std::os::unix::fs::PermissionsExt;
@@ -202,8 +202,8 @@ fn resolve_secret_path(name: &str, config_dir: &Path) -> PathBuf {
 
 /// The digest of the secret in a file, without a trailing newline.
 fn read_digest(path: &Path) -> Result<SecretDigest, String> {
-    let mut file = File::open(path).map_err(|error| error.to_string())?;
-    let metadata = file.metadata().map_err(|error| error.to_string())?;
+    // Before it is opened, because opening a FIFO without a writer blocks.
+    let metadata = fs::metadata(path).map_err(|error| error.to_string())?;
     if !metadata.is_file() {
         return Err("not a regular file".to_owned());
     }
@@ -213,7 +213,9 @@ fn read_digest(path: &Path) -> Result<SecretDigest, String> {
         return Err(format!("others can {access} this file (mode {mode:03o}); run chmod 600 {}", path.display()));
     }
     let mut secret = Vec::new();
-    file.by_ref().take(MAX_SECRET_BYTES + 1).read_to_end(&mut secret).map_err(|error| error.to_string())?;
+    let file = File::open(path).map_err(|error| error.to_string())?;
+    // The longest secret, a CR, an LF, and one byte more.
+    file.take(MAX_SECRET_BYTES + 3).read_to_end(&mut secret).map_err(|error| error.to_string())?;
     let secret = secret.strip_suffix(b"\n").unwrap_or(&secret);
     let secret = secret.strip_suffix(b"\r").unwrap_or(secret);
     match secret.len() as u64 {

@@ -20,7 +20,7 @@ use crate::auth::{Authenticator, Role};
 use crate::labels::labels;
 use log::LevelFilter;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -47,12 +47,13 @@ impl ListenAddr {
         self == other && self.overlaps(other)
     }
 
-    /// Whether a connection could match both: equal, or the same port with an unspecified address (`0.0.0.0`, `::`).
+    /// Whether a connection could match both: equal, or the same port with an unspecified address. `0.0.0.0` takes the
+    /// connections to all IPv4 addresses, `::` those to all addresses.
     pub fn overlaps(&self, other: &ListenAddr) -> bool {
         match (self, other) {
             (ListenAddr::Tcp(a), ListenAddr::Tcp(b)) => {
-                let any = a.ip().is_unspecified() || b.ip().is_unspecified();
-                a.port() == b.port() && a.port() != 0 && (any || a.ip() == b.ip())
+                let takes = |a: IpAddr, b: IpAddr| a == b || a.is_unspecified() && (a.is_ipv6() || b.is_ipv4());
+                a.port() == b.port() && a.port() != 0 && (takes(a.ip(), b.ip()) || takes(b.ip(), a.ip()))
             }
             _ => self == other,
         }
@@ -85,7 +86,7 @@ pub struct Config {
     pub limits: Limits,
     /// `[auth]`: how clients authenticate.
     pub auth: Authenticator,
-    /// `auth.allow_insecure`: allows addresses that other machines can reach without requiring credentials.
+    /// `auth.allow_insecure`: allows addresses that other machines can reach even if no credentials are required.
     pub allow_insecure: bool,
     /// `[presence]`
     pub presence: PresencePolicies,
@@ -154,7 +155,7 @@ labels! {
     }
 }
 
-/// The policy for each role; the default is [`PresencePolicy::Allow`].
+/// The policy for each role; one that isn't listed has [`PresencePolicy::Allow`].
 #[derive(Clone, Debug)]
 pub struct PresencePolicies(pub Vec<(Role, PresencePolicy)>);
 
@@ -189,7 +190,8 @@ pub struct CallLimits {
 pub struct AdminConfig {
     /// Separate addresses for `/status` and the admin API. If empty, they are served on [`Config::listen`].
     pub listen: Vec<ListenAddr>,
-    /// Failed authentications that one remote address may make in a minute; 1 to 1,000,000.
+    /// Failed authentications at the admin API that one remote address may make in a minute (`/ws` isn't limited);
+    /// 1 to 1,000,000.
     pub max_failures_per_minute: usize,
 }
 

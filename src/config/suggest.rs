@@ -5,8 +5,8 @@ pub(crate) fn did_you_mean<'a>(word: &str, candidates: impl IntoIterator<Item = 
     closest(word, candidates).map(|candidate| format!(" (did you mean {candidate}?)")).unwrap_or_default()
 }
 
-/// The candidate with the smallest edit distance to `word`, ignoring case. The distance may be a third of the length of
-/// `word`, or 1 if that is more, and must be less than the length.
+/// The candidate with the smallest edit distance to `word`, ignoring case. The distance is at most a third of the
+/// length of `word`; for a word of two letters it may be 1, for one of a single letter it must be 0.
 fn closest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word: Vec<char> = word.to_ascii_lowercase().chars().collect();
     let max_distance = (word.len() / 3).max(1);

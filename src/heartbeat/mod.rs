@@ -28,7 +28,8 @@ const TICKS: u32 = 50;
 /// The most entries handled before the task yields. A ping may be a system call.
 const CLIENTS_PER_BATCH: usize = 64;
 
-/// If two batches start further apart than this, the process is considered stalled: suspended, stopped, or short of CPU.
+/// If two batches start further apart than this, the process is considered stalled: suspended, stopped, or short of
+/// CPU.
 const STALL: Duration = Duration::from_millis(100);
 /// The least number of ticks that count as a stall.
 const MIN_STALL_TICKS: u64 = 3;
@@ -136,8 +137,8 @@ impl Heartbeat {
         self.insert(Entry::Client { client: Arc::downgrade(client), next: Step::Ping }, first)
     }
 
-    /// Runs `callback` once after this time, or up to one tick (at most 100 ms) later, unless the returned guard is dropped
-    /// first. It runs on the heartbeat's task, so it must be fast.
+    /// Runs `callback` once after this time, or up to one tick (at most 100 ms) later, unless the returned guard is
+    /// dropped first. It runs on the heartbeat's task, so it must be fast.
     pub fn schedule(self: &Arc<Self>, after: Duration, callback: impl FnOnce() + Send + 'static) -> TimerGuard {
         self.insert(Entry::Timer(Box::new(callback)), self.tick_after(Instant::now() + after))
     }
@@ -180,8 +181,8 @@ impl Heartbeat {
 
     /// Visits up to [`CLIENTS_PER_BATCH`] entries that are due. The wheel isn't locked during the visits.
     fn run_batch(&self, batch: &mut Batch, now: u64) {
-        // The grace period lasts until all entries that became due in the stall were visited: the sessions have as much to
-        // catch up on.
+        // The grace period lasts until all entries that became due in the stall were visited: the sessions have as much
+        // to catch up on.
         let in_grace = batch.has_more && batch.now < batch.grace_until;
         if in_grace || now > batch.now + self.stall_ticks {
             batch.grace_until = now + self.stall_ticks;

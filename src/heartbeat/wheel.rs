@@ -6,8 +6,8 @@
 /// The number of slots: a power of two, so that `%` is a mask.
 const SLOTS: usize = 1024;
 
-/// Entries are allocated in chunks of this size. A growing wheel moves no entry: the lock isn't held while a million entries
-/// are copied.
+/// Entries are allocated in chunks of this size. A growing wheel moves no entry: the lock isn't held while a million
+/// entries are copied.
 const CHUNK: usize = 1024;
 
 /// The index that marks the end of a list.
@@ -93,11 +93,11 @@ impl<T> TimerWheel<T> {
         entry.value.take()
     }
 
-    /// Advances to tick `now` and appends each entry that is due to `due`, in no particular order, until `due` has `limit`
-    /// entries. Those entries stay in the wheel, unscheduled, until they are scheduled again or removed.
+    /// Advances to tick `now` and appends each entry that is due to `due`, in no particular order, until `due` has
+    /// `limit` entries. Those entries stay in the wheel, unscheduled, until they are scheduled again or removed.
     ///
-    /// Returns whether it reached `now`; if not, the next call continues. Skipped ticks are caught up. A tick in the past
-    /// changes nothing.
+    /// Returns whether it reached `now`; if not, the next call continues. Skipped ticks are caught up. A tick in the
+    /// past changes nothing.
     pub fn advance(&mut self, now: u64, limit: usize, due: &mut Vec<Key>) -> bool {
         // After a jump over more than a whole round, one visit of each slot finds everything.
         self.now = self.now.max(now.saturating_sub(SLOTS as u64));

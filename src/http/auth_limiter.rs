@@ -1,4 +1,4 @@
-//! A rate limit on failed authentications by remote address: GCRA, the generic cell rate algorithm.
+//! The admin API's rate limit on failed authentications, by remote address: GCRA, the generic cell rate algorithm.
 //!
 //! An address may fail `n` times in a burst, and then once every 60/`n` seconds.
 
@@ -22,8 +22,8 @@ const IPV6_HOST_BITS: u128 = u64::MAX as u128;
 pub struct AuthLimiter {
     /// Nanoseconds until one failure expires.
     emission_interval: u64,
-    /// The theoretical arrival time of each address, in nanoseconds of [`Timestamp`]: when all of its failures will have
-    /// expired.
+    /// The theoretical arrival time of each address, in nanoseconds of [`Timestamp`]: when all of its failures will
+    /// have expired.
     tat: Mutex<HashMap<IpAddr, u64>>,
 }
 

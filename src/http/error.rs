@@ -31,7 +31,7 @@ labels! {
         Unauthorized = "unauthorized",
         OriginNotAllowed = "origin_not_allowed",
         PresenceTaken = "presence_taken",
-        /// The request is larger than `handshake.max_header_bytes`.
+        /// The request line and headers are larger than `handshake.max_header_bytes`, or there are over 100 headers.
         HeaderTooLarge = "header_too_large",
         /// The connection limit is reached.
         Full = "full",

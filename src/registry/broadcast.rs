@@ -9,16 +9,16 @@ use tokio::runtime::Handle;
 /// Clients that one task writes to, at most. Each of them may cost a system call.
 const CLIENTS_PER_TASK: usize = 128;
 
-/// Up to this many clients are flushed by the caller. More are left to new tasks, which also write what is enqueued until
-/// they run.
+/// Up to this many clients are flushed by the caller. More are left to new tasks, which also write what is enqueued
+/// until they run.
 const INLINE_MAX: usize = 16;
 
 /// Sends a message to each of these clients, after the messages in its outbox. Never waits.
 ///
 /// The clients share its data. Until it is written, each client beyond the first 128 takes about 200 bytes more. It is
-/// enqueued for all clients before this returns, so messages sent later arrive later; the writing is spread over the runtime's
-/// workers. A client whose outbox is full is closed with [`CloseReason::SlowConsumer`](crate::client::CloseReason::SlowConsumer);
-/// closed clients are skipped.
+/// enqueued for all clients before this returns, so messages sent later arrive later; the writing is spread over the
+/// runtime's workers. A client whose outbox is full is closed with
+/// [`CloseReason::SlowConsumer`](crate::client::CloseReason::SlowConsumer); closed clients are skipped.
 pub fn broadcast(mut clients: Vec<Arc<GatewayClient>>, message: Message) {
     let others = clients.split_off(clients.len().min(CLIENTS_PER_TASK));
     let (_, pending) = enqueue_all(&others, &message);
@@ -42,8 +42,8 @@ pub fn enqueue_all<'a>(
         // An error means that the client is closed, or is being closed for its full outbox.
         let Ok(needs_flush) = client.outbox.enqueue(message.clone()) else { continue };
         accepted += 1;
-        // Otherwise another task is about to flush this client and writes this message too. That bounds the number of such
-        // tasks by the number of clients.
+        // Otherwise another task is about to flush this client and writes this message too. That bounds the number of
+        // such tasks by the number of clients.
         if needs_flush {
             pending.push(client.clone());
         }

@@ -55,8 +55,8 @@ impl ClientRegistry {
         self.shard_of(conn_id).clients.read().get(&conn_id).cloned()
     }
 
-    /// All clients, in no particular order. The shards are read one after the other: a client that connects or disconnects
-    /// meanwhile may be included or not.
+    /// All clients, in no particular order. The shards are read one after the other: a client that connects or
+    /// disconnects meanwhile may be included or not.
     pub fn list(&self) -> Vec<Arc<GatewayClient>> {
         let mut clients = Vec::with_capacity(self.len());
         for shard in &self.shards {
@@ -72,8 +72,8 @@ impl ClientRegistry {
         self.shards.get(index).map(|shard| &**shard)
     }
 
-    /// The counts of clients, at a cost that doesn't depend on them. The shards are read one after the other: the counts
-    /// are exact unless clients connect or disconnect meanwhile.
+    /// The counts of clients, at a cost that doesn't depend on them. The shards are read one after the other: the
+    /// counts are exact unless clients connect or disconnect meanwhile.
     pub fn health_snapshot(&self) -> HealthSnapshot {
         let mut sum = HealthSnapshot::default();
         for shard in &self.shards {
@@ -140,8 +140,8 @@ pub struct Shard {
     counts: RoleCounts,
 }
 
-/// The counts of a shard's clients by role. Changed only under the shard's write lock, for clients that the map has inserted
-/// or removed; read without the lock.
+/// The counts of a shard's clients by role. Changed only under the shard's write lock, for clients that the map has
+/// inserted or removed; read without the lock.
 #[derive(Default)]
 struct RoleCounts {
     operators: AtomicUsize,
@@ -166,8 +166,8 @@ impl Shard {
         operators.load(Relaxed) + nodes.load(Relaxed) + others.load(Relaxed)
     }
 
-    /// The clients for which `matches` returns true, in no particular order. `matches` runs under the shard's lock: it must
-    /// be fast and take no lock.
+    /// The clients for which `matches` returns true, in no particular order. `matches` runs under the shard's lock: it
+    /// must be fast and take no lock.
     pub fn filter(&self, matches: impl Fn(&GatewayClient) -> bool) -> Vec<Arc<GatewayClient>> {
         self.clients.read().values().filter(|client| matches(client)).cloned().collect()
     }

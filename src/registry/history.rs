@@ -18,8 +18,8 @@ pub struct CloseHistory {
 struct Records {
     /// The oldest comes first.
     latest: VecDeque<CloseRecord>,
-    /// Connections closed since the start, including those no longer kept. A record's number is this count before the record
-    /// was added.
+    /// Connections closed since the start, including those no longer kept. A record's number is this count before the
+    /// record was added.
     total: u64,
 }
 
@@ -41,8 +41,8 @@ impl CloseHistory {
         }
     }
 
-    /// Up to `limit` records with a number lower than `before` for which `matches` returns true, each with its number, the
-    /// latest first. Charges the visited records to the current task's budget.
+    /// Up to `limit` records with a number lower than `before` for which `matches` returns true, each with its number,
+    /// the latest first. Charges the visited records to the current task's budget.
     pub fn page(&self, before: u64, limit: usize, matches: impl Fn(&CloseRecord) -> bool) -> Vec<(u64, CloseRecord)> {
         let (mut found, mut before) = (Vec::new(), before);
         while found.len() < limit {

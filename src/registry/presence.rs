@@ -1,5 +1,5 @@
-//! Presence: the clients connected under each presence key, and the policy applied when another one connects. A client is
-//! present until its close *begins*; how long the close takes doesn't matter.
+//! Presence: the clients connected under each presence key, and the policy applied when another one connects. A client
+//! is present until its close *begins*; how long the close takes doesn't matter.
 //!
 //! `on_joined` and `on_left` run with the key's shard locked, so that they are delivered in order. See
 //! [the lock order](super#lock-order).
@@ -50,8 +50,8 @@ impl Presence {
         Presence { policies, keys: ShardedMap::default() }
     }
 
-    /// Reserves a presence key for a handshake. Returns `None` if the role's policy is `reject` and the key has a client or
-    /// a reservation.
+    /// Reserves a presence key for a handshake. Returns `None` if the role's policy is `reject` and the key has a
+    /// client or a reservation.
     pub fn reserve(self: &Arc<Self>, auth: &Arc<AuthInfo>) -> Option<Reservation> {
         if self.policies.policy_for(&auth.role) != PresencePolicy::Reject {
             return Some(Reservation(None));
@@ -114,8 +114,8 @@ impl Presence {
         latest(&self.clients_of(presence_key)).cloned()
     }
 
-    /// All present keys of a role, in no particular order. The shards are read one after the other: a client that joins or
-    /// leaves meanwhile may be included or not. Charges all keys, of any role, to the current task's budget.
+    /// All present keys of a role, in no particular order. The shards are read one after the other: a client that joins
+    /// or leaves meanwhile may be included or not. Charges all keys, of any role, to the current task's budget.
     pub fn list(&self, role: &Role) -> Vec<PresenceSnapshot> {
         let (mut keys, mut visits) = (Vec::new(), 0);
         for shard in self.keys.lock_each() {
@@ -164,8 +164,8 @@ impl KeyEntry {
     }
 }
 
-/// The clients of one key. Most keys have one client, which needs no allocation; the key of anonymous clients may have a
-/// million.
+/// The clients of one key. Most keys have one client, which needs no allocation; the key of anonymous clients may have
+/// a million.
 enum ClientSet {
     Empty,
     One(Arc<GatewayClient>),

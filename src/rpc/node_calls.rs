@@ -1,8 +1,8 @@
 //! Calls to nodes. A call is pending until the node answers or disconnects, the call times out or is cancelled, or the
 //! gateway drains.
 //!
-//! Every way to end a call first removes it from its node's table, so each call ends exactly once. The tables are locked
-//! one at a time, and no lock is held while a message is sent.
+//! Every way to end a call first removes it from its node's table, so each call ends exactly once. The tables are
+//! locked one at a time, and no lock is held while a message is sent.
 
 mod counts;
 
@@ -121,8 +121,8 @@ impl NodeCalls {
             return call_id;
         }
         self.schedule_timeout(call_id, request.timeout);
-        // After the registration: a later drain or disconnect finds the call. An earlier drain is noticed here, an earlier
-        // disconnect by `try_send`.
+        // After the registration: a later drain or disconnect finds the call. An earlier drain is noticed here, an
+        // earlier disconnect by `try_send`.
         if self.is_draining.load(Ordering::SeqCst) {
             self.fail_by_id(call_id, CallEnd::Draining);
             return call_id;
@@ -209,8 +209,8 @@ impl NodeCalls {
         });
     }
 
-    /// Handles a client's response: ends the call that it answers; without one, counts and ignores the response. Returns
-    /// false if it answers no call and has neither result nor error: it may be a request without a method.
+    /// Handles a client's response: ends the call that it answers; without one, counts and ignores the response.
+    /// Returns false if it answers no call and has neither result nor error: it may be a request without a method.
     pub fn on_response(&self, node: ConnId, id: Option<u64>, response: Response<'_>) -> bool {
         let call_id = id.map(|id| NodeCallId { node, id });
         let Some((call_id, call)) = call_id.and_then(|call_id| Some((call_id, self.take(call_id)?))) else {

@@ -25,8 +25,8 @@ pub struct Router {
     pub(super) state: Arc<RpcState>,
     pub(super) methods: &'static [Method],
     max_batch_requests: usize,
-    /// The most bytes of a response, or of the response to a batch: half of an outbox, which has that much room while its
-    /// client's requests are read.
+    /// The most bytes of a response, or of the response to a batch: half of an outbox, which has that much room while
+    /// its client's requests are read.
     max_response_bytes: usize,
 }
 
@@ -178,7 +178,8 @@ struct Dispatched<'a> {
     result: MethodResult<'a>,
 }
 
-/// Sends a response. A failure needs no handling: a client with a full outbox is closed, and a closed one reads nothing.
+/// Sends a response. A failure needs no handling: a client with a full outbox is closed, and a closed one reads
+/// nothing.
 fn send(client: &GatewayClient, response: String) {
     let _ = client.send(response);
 }

@@ -24,7 +24,8 @@ impl ListenerRole {
     }
 }
 
-/// Connections beyond `max_connections` that are still served: an upgrade gets 503, any other request its usual response.
+/// Connections beyond `max_connections` that are still served: an upgrade gets 503, any other request its usual
+/// response.
 const OVERFLOW: usize = 32;
 
 /// Maximum keep-alive connections, absolute and as a fraction of `max_connections`: they need no credentials, but

@@ -206,7 +206,8 @@ async fn serve_http(
     None
 }
 
-/// The failure to count for an ended connection; `None` if its last request was answered.
+/// The failure to count for an ended connection: an invalid request, or an end before the first request or before the
+/// 101 response; otherwise `None`.
 fn failure_cause(result: hyper::Result<()>, http: &HttpState) -> Option<HandshakeFailure> {
     match result {
         Err(error) if error.is_parse_too_large() => Some(HandshakeFailure::HeaderTooLarge),

@@ -29,7 +29,7 @@ struct State {
 enum HttpPhase {
     /// No request yet.
     New,
-    /// A plain request: the idle timeout applies.
+    /// A plain request: the deadline is the idle timeout, or that of a request to the admin API.
     Plain,
     /// A refused handshake: the connection closes after the response.
     Refused,
@@ -86,7 +86,7 @@ impl HttpState {
         self.state.lock().deadline
     }
 
-    /// The stage of a handshake that timed out; `None` if the idle timeout applied.
+    /// The stage of a handshake that timed out; `None` if the last request was a plain one.
     pub fn timed_out_stage(&self) -> Option<HandshakeStage> {
         match self.state.lock().phase {
             HttpPhase::New => Some(HandshakeStage::HeaderUnfinished),

@@ -39,8 +39,8 @@ enum Socket {
 impl Listener {
     /// Binds an address. Port 0 selects a free port. Must be called in a tokio runtime.
     ///
-    /// With `reuse_port`, several sockets of one user that all set it may bind the same TCP address; the kernel distributes
-    /// the connections among them. A Unix socket's path is replaced if no process listens on it.
+    /// With `reuse_port`, several sockets of one user that all set it may bind the same TCP address; the kernel
+    /// distributes the connections among them. A Unix socket's path is replaced if no process listens on it.
     ///
     /// # Errors
     /// The operating system's error, such as an address in use.
@@ -51,8 +51,8 @@ impl Listener {
         }
     }
 
-    /// Makes this an admin listener: it serves all paths but `/ws`, and the other listeners of the gateway serve only `/ws`
-    /// and the health checks.
+    /// Makes this an admin listener: it serves all paths but `/ws`, and the other listeners of the gateway serve only
+    /// `/ws` and the health checks.
     pub fn admin_only(self) -> Self {
         Listener { role: ListenerRole::Admin, ..self }
     }

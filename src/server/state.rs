@@ -119,7 +119,7 @@ impl ServerState {
         })
     }
 
-    /// Whether the gateway accepts clients: it is neither starting nor shutting down.
+    /// Whether the gateway accepts clients: true until it shuts down.
     pub fn is_ready(&self) -> bool {
         self.lifecycle.phase() == Phase::Running
     }

@@ -202,8 +202,8 @@ impl Input {
 
     /// Reads once; 0 bytes are the end of the stream.
     ///
-    /// With no reads left, wakes the task and returns `Pending`, so that other tasks run even if a peer sends without pause
-    /// and never completes a message.
+    /// With no reads left, wakes the task and returns `Pending`, so that other tasks run even if a peer sends without
+    /// pause and never completes a message.
     fn poll_fill(&mut self, cx: &mut Context<'_>, stream: &Stream) -> Poll<io::Result<usize>> {
         if self.reads_left == 0 {
             cx.waker().wake_by_ref();

@@ -42,8 +42,8 @@ pub struct WriteBuffer {
     message_bytes: usize,
     /// Bytes of the oldest message's frame that the socket has accepted. The remainder is written ahead of all else.
     partial: usize,
-    /// Control frames, without the bytes that the socket has accepted. They are written ahead of all messages, except the
-    /// remainder of a partly written one.
+    /// Control frames, without the bytes that the socket has accepted. They are written ahead of all messages, except
+    /// the remainder of a partly written one.
     control: Vec<u8>,
     /// Detail text for the close frame, which is sent once everything else is written.
     pub detail: Option<Box<str>>,

@@ -98,7 +98,8 @@ fn secret_file_must_be_regular_private_and_small() {
     fs::create_dir(at("directory")).unwrap();
     write(&at("empty"), "", 0o600);
     write(&at("newline"), "\r\n", 0o600);
-    write(&at("large"), "x".repeat(5000), 0o600);
+    write(&at("large"), "x".repeat(4096) + "\r\nx", 0o600);
+    assert!(Command::new("mkfifo").arg(at("fifo")).status().unwrap().success());
     write(&at("readable"), "secret", 0o644);
     write(&at("writable"), "secret", 0o602);
     write(&at("good"), "secret\n", 0o600);
@@ -107,6 +108,7 @@ fn secret_file_must_be_regular_private_and_small() {
     for (name, problem) in [
         ("missing", "No such file or directory (os error 2)"),
         ("directory", "not a regular file"),
+        ("fifo", "not a regular file"),
         ("empty", "the file is empty"),
         ("newline", "the file is empty"),
         ("large", "larger than 4096 bytes"),

@@ -43,3 +43,10 @@ fn port_is_shared_only_if_all_gateways_allow_it() {
         assert!(log.contains(&expected), "{first:?} and {second:?}: {log}");
     }
 }
+
+#[test]
+fn startup_failure_is_printed_even_if_nothing_is_logged() {
+    let gateway = Gateway::start("");
+    let printed = start_error(gateway.addr(), "log_level = \"off\"");
+    assert_eq!(printed, format!("startup failed: {}: Address already in use (os error 98)\n", gateway.addr()));
+}

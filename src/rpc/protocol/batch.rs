@@ -11,8 +11,8 @@ use std::sync::Arc;
 /// The clients that have a batch waiting for nodes.
 pub type WaitingBatches = ClientTable<bool>;
 
-/// The responses to one batch, sent as one message once they are complete. Those of nodes are deferred. At most one batch
-/// of a client waits for nodes while another one runs, so at most `2 * max_bytes` are kept for a client.
+/// The responses to one batch, sent as one message once they are complete. Those of nodes are deferred. At most one
+/// batch of a client waits for nodes while another one runs, so at most `2 * max_bytes` are kept for a client.
 pub struct Batch {
     client: Arc<GatewayClient>,
     waiting: Arc<WaitingBatches>,
@@ -69,7 +69,8 @@ impl Batch {
         self.responses.lock().outstanding += 1;
     }
 
-    /// Adds a response, or an error in its place if it doesn't fit. Only errors may use the last quarter of the message.
+    /// Adds a response, or an error in its place if it doesn't fit. Only errors may use the last quarter of the
+    /// message.
     pub fn add(&self, id: &str, response: String) {
         let mut responses = self.responses.lock();
         if responses.overflowed {

@@ -1,5 +1,5 @@
-//! JSON-RPC 2.0 messages (<https://www.jsonrpc.org/specification>), parsed without copying. IDs and params are kept byte
-//! for byte.
+//! JSON-RPC 2.0 messages (<https://www.jsonrpc.org/specification>), parsed without copying. IDs and params are kept
+//! byte for byte.
 
 use super::error::{ErrorKind, RpcError};
 use super::response::NULL_ID;

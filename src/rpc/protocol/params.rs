@@ -1,5 +1,5 @@
-//! The params of a call. They are read strictly: a method takes each member by its name, and an unknown or invalid member is
-//! an error that names it.
+//! The params of a call. They are read strictly: a method takes each member by its name, and an unknown or invalid
+//! member is an error that names it.
 
 use super::error::{ErrorKind, RpcError};
 use super::message::CowStr;

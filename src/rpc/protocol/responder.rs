@@ -108,7 +108,8 @@ impl Target {
         match self {
             Target::Client { client, id } => {
                 if let Some(id) = id {
-                    // A failure needs no handling: a client with a full outbox is closed, and a closed one reads nothing.
+                    // A failure needs no handling: a client with a full outbox is closed, and a closed one reads
+                    // nothing.
                     let _ = client.send(result.to_response(id.get()));
                 }
             }

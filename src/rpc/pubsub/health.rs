@@ -1,4 +1,5 @@
-//! Events on the topic `health`: the counts of clients, at most once a second, when a client has connected or disconnected.
+//! Events on the topic `health`: the counts of clients, at most once a second, when a client has connected or
+//! disconnected.
 
 use super::topics::{HEALTH, Topics};
 use crate::clock::Timestamp;

@@ -92,8 +92,8 @@ pub struct Page {
     sort: Sort,
     after: Option<Position<'static>>,
     limit: usize,
-    /// The visited clients that come first in the page's order, at most `limit + 1`. Unsorted, but if there are that many,
-    /// the last in order is at the end.
+    /// The visited clients that come first in the page's order, at most `limit + 1`. Unsorted, but if there are that
+    /// many, the last in order is at the end.
     clients: Vec<Arc<GatewayClient>>,
 }
 

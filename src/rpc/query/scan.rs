@@ -25,9 +25,9 @@ pub trait Visitor: Send + 'static {
     fn result(self) -> String;
 }
 
-/// Visits the clients that match `filter`: the one with `conn_id` if that is given, else those with the filter's presence
-/// key if it has one, else all. The order is undefined; a client that connects or disconnects meanwhile may be visited or
-/// not.
+/// Visits the clients that match `filter`: the one with `conn_id` if that is given, else those with the filter's
+/// presence key if it has one, else all. The order is undefined; a client that connects or disconnects meanwhile may be
+/// visited or not.
 pub fn scan<'a>(
     context: &Context<'a>,
     conn_id: Option<ConnId>,
@@ -81,7 +81,8 @@ impl<V: Visitor> Scan<V> {
     }
 }
 
-/// Collects the clients for an action at the end of the scan: on all of them, or on none if the call is cancelled first.
+/// Collects the clients for an action at the end of the scan: on all of them, or on none if the call is cancelled
+/// first.
 pub struct Collect<F> {
     clients: Vec<Arc<GatewayClient>>,
     action: F,

@@ -29,7 +29,8 @@ impl<'a> Identity<'a> {
     }
 }
 
-/// A client as `clients.list` shows it. Durations are in whole seconds. Bytes include frame headers, except in the outbox.
+/// A client as `clients.list` shows it. Durations are in whole seconds. Bytes include frame headers, except in the
+/// outbox.
 #[derive(Serialize)]
 pub struct ClientView<'a> {
     #[serde(flatten)]

@@ -6,7 +6,7 @@ use serde::Serialize;
 /// Counts requests to the admin API.
 #[derive(Debug, Default, Serialize)]
 pub struct AdminStats {
-    /// All requests.
+    /// All requests that have a route.
     pub requests: Counter,
     /// Requests without a valid credential.
     pub unauthorized: Counter,
