@@ -4,6 +4,7 @@ use crate::auth::{Credential, Role};
 use crate::cli::{self, Command, DEFAULT_FILE};
 use crate::config::{Config, ListenAddr, did_you_mean};
 use crate::gateway::Gateway;
+use crate::registry::HealthSnapshot;
 use crate::rpc::method::scope;
 use crate::runtime::build_runtime;
 use crate::server::drain::Shutdown;
@@ -153,16 +154,29 @@ fn credential_warnings(credential: &Credential) -> Vec<String> {
 
 /// Notifies systemd that the gateway is ready, and of the client counts whenever they have changed, until shutdown.
 async fn notify_systemd(gateway: Gateway, shutdown: watch::Receiver<Shutdown>) {
-    systemd::ready();
     let mut shown = None;
-    while *shutdown.borrow() == Shutdown::No {
-        let counts = gateway.registry().health_snapshot();
-        if shown.replace(counts) != Some(counts) {
-            let (total, operators, nodes) = (counts.total_connections, counts.operators, counts.nodes);
-            systemd::status(&format!("{total} clients: {operators} operators, {nodes} nodes"));
-        }
+    while notify_running(&gateway, &shutdown, &mut shown) {
         tokio::time::sleep(STATUS_INTERVAL).await;
     }
+}
+
+/// Notifies systemd of readiness, once, and of the client counts if they aren't those shown. Returns false, and does
+/// nothing, once a shutdown was requested.
+fn notify_running(gateway: &Gateway, shutdown: &watch::Receiver<Shutdown>, shown: &mut Option<HealthSnapshot>) -> bool {
+    // Borrowed to the end: a shutdown can only be requested, and systemd notified of it, after these notifications.
+    let shutdown = shutdown.borrow();
+    if *shutdown != Shutdown::No {
+        return false;
+    }
+    if shown.is_none() {
+        systemd::ready();
+    }
+    let counts = gateway.registry().health_snapshot();
+    if shown.replace(counts) != Some(counts) {
+        let (total, operators, nodes) = (counts.total_connections, counts.operators, counts.nodes);
+        systemd::status(&format!("{total} clients: {operators} operators, {nodes} nodes"));
+    }
+    true
 }
 
 /// The first signal starts a drain, the second aborts it.

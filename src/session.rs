@@ -61,7 +61,8 @@ pub struct Session {
     stream: Arc<Stream>,
     context: Arc<SessionContext>,
     client: Registration,
-    /// Kept between polls only while a message is incomplete or being handled, or after the codec has failed or closed.
+    /// Kept between polls only while a message is incomplete, unread or being handled, or after the codec has failed or
+    /// closed.
     reader: Option<Box<MessageReader>>,
     /// Set while the socket accepts no more, and from the start of the close.
     timer: Option<Pin<Box<Sleep>>>,

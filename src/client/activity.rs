@@ -7,7 +7,8 @@ use std::time::Duration;
 
 /// The bit of `last_message` that is set if anything was received since the last ping was requested.
 const ACTIVE: u32 = 1;
-/// The bit of `last_message` that is set while nothing is read, because the last message is still being handled.
+/// The bit of `last_message` that is set while nothing is read, because the last message is still being handled, or
+/// because a blocked outbox is half full.
 const BUSY: u32 = 2;
 /// The seconds in `last_message` are shifted by this many bits: they last for 34 years.
 const SECONDS_SHIFT: u32 = 2;

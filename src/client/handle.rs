@@ -132,7 +132,7 @@ impl GatewayClient {
     }
 
     /// Whether anything was received since the last [`ping`](Self::ping), or nothing is read now because the last
-    /// message is still being handled.
+    /// message is still being handled or too much waits for the blocked socket.
     pub fn is_active(&self) -> bool {
         self.activity.is_active()
     }

@@ -35,7 +35,7 @@ impl Health {
         }
     }
 
-    /// The health of a closed client just before its close.
+    /// The health to record for a closed client, from its close reason and from its outbox at the end of the session.
     pub(crate) fn at_close(reason: CloseReason, outbox: &OutboxSnapshot) -> Self {
         match reason {
             CloseReason::PongTimeout => Health::Silent,

@@ -1,9 +1,10 @@
 //! A client's outbox: the queue of outgoing messages, and the requests for a ping or a close. No call waits for the
 //! peer.
 //!
-//! `send` writes straight to the socket, under the lock, if the session is parked and nothing is queued. Otherwise the
-//! message is queued and flushed by the session: at the end of its poll, or when a blocked socket becomes writable. All
-//! writes hold this lock, so frames never interleave and order is kept.
+//! `send` writes straight to the socket, under the lock, if the session is parked, the socket isn't blocked, and the
+//! task has coop budget left; what is queued is written first. Otherwise the message is queued and written by the
+//! session: when enough is queued, at the end of its poll, or when a blocked socket becomes writable. All writes hold
+//! this lock, so frames never interleave and order is kept.
 
 mod state;
 

@@ -20,9 +20,9 @@ pub struct SessionStats {
     pub bytes_out: Counter,
     /// Ended connections by reason.
     pub closed: CounterVec<CloseReason>,
-    /// Of those, the ones on which both sides sent a close frame.
+    /// Ended connections on which both sides sent a close frame.
     pub closed_cleanly: Counter,
-    /// Of those, the ones without.
+    /// All other ended connections.
     pub closed_uncleanly: Counter,
     /// Pings written.
     pub pings_sent: Counter,

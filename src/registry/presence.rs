@@ -28,7 +28,7 @@ struct KeyEntry {
     clients: ClientSet,
     /// Handshakes in progress that hold a [`Reservation`].
     reserved: u32,
-    /// When the first of the present clients joined.
+    /// Since when the key has had a client without interruption: the client that joined then may have left.
     since: Timestamp,
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
-/// A shutdown request. It can't be withdrawn: a less urgent value that follows it is ignored.
+/// A shutdown request. Once the gateway has received one, a less urgent value is ignored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Shutdown {
     /// Keep running.

@@ -1,7 +1,7 @@
 //! Reads a client's messages: bytes from the stream, messages from the codec.
 //!
 //! An idle connection owns no reader. Buffer and codec are cached per thread; a connection keeps its own only while a
-//! message is incomplete or its handler hasn't finished.
+//! message is incomplete or unread, while the handler hasn't finished, or once the codec has failed or closed.
 
 use super::frame_tracker::FrameTracker;
 use super::stream::Stream;
@@ -73,7 +73,8 @@ impl MessageReader {
         reader
     }
 
-    /// Ends a poll of the session. Returns the reader if the connection has to keep it; otherwise it is cached.
+    /// Ends a poll of the session. Returns the reader if the connection has to keep it; otherwise it is cached, or
+    /// dropped if its codec keeps a large buffer.
     pub fn release(mut self: Box<Self>) -> Option<Box<Self>> {
         self.input.release_buffer();
         self.input.reads_left = READS_PER_POLL;
@@ -89,7 +90,7 @@ impl MessageReader {
     /// Polls for the next message. After [`READS_PER_POLL`] reads it wakes the task and returns `Pending`.
     pub fn poll_message(&mut self, cx: &mut Context<'_>, stream: &Stream) -> Poll<Result<Message, Error>> {
         // Fast path: usually nothing more has arrived, and a read that would block is cheaper than asking the codec. A
-        // finished codec answers without reading.
+        // finished codec is always asked: only it knows whether it still expects the peer's close frame.
         if self.input.is_empty() && !self.finished {
             let end = match ready!(self.input.poll_fill(cx, stream)) {
                 Ok(0) => Some(ProtocolError::ResetWithoutClosingHandshake.into()),
@@ -180,8 +181,8 @@ impl Input {
         self.start == self.end
     }
 
-    /// Whether the codec was given complete messages only, and its replies were taken. Once it has returned those
-    /// messages, it holds nothing of this connection.
+    /// Whether no bytes are unread, the codec was given complete messages only, and its replies were taken. Once it has
+    /// returned those messages, it holds nothing of this connection.
     fn is_between_messages(&self) -> bool {
         self.frames.is_between_messages() && self.is_empty() && self.replies.is_empty()
     }

@@ -69,8 +69,8 @@ impl Batch {
         self.responses.lock().outstanding += 1;
     }
 
-    /// Adds a response, or an error in its place if it doesn't fit. Only errors may use the last quarter of the
-    /// message.
+    /// Adds a response, or the error `answer_too_large` in its place if it doesn't fit into three quarters of the
+    /// message. Only these replacements may use the last quarter.
     pub fn add(&self, id: &str, response: String) {
         let mut responses = self.responses.lock();
         if responses.overflowed {

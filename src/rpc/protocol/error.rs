@@ -41,7 +41,8 @@ labels! {
         Draining = "draining" => -32008,
         /// The node's answer is neither a result nor an error object.
         InvalidAnswer = "invalid_answer" => -32009,
-        /// The response is over the limit: half of an outbox, or what is left of that in a batch.
+         /// The response is over the limit: half of an outbox; in a batch, what the earlier responses have left of three
+        /// quarters of that.
         AnswerTooLarge = "answer_too_large" => -32010,
     }
     /// The code.

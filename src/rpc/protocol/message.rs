@@ -62,7 +62,7 @@ pub struct CowStr<'a>(#[serde(borrow)] pub Cow<'a, str>);
 pub enum Response<'a> {
     Result(&'a str),
     Error(&'a str),
-    /// Both members, or an error that isn't an error object.
+    /// Both members, an error that isn't an error object, or a `jsonrpc` that isn't "2.0".
     Invalid,
     /// Neither member. Unless a call has this ID, the message is a request without a method.
     Neither,

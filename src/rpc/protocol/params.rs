@@ -49,7 +49,8 @@ impl<'a> Params<'a> {
     /// Takes a member of type `T`; `None` if it is absent. `expected` describes valid values.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidParams`] for another type, `null` included; so also from the methods below.
+    /// [`ErrorKind::InvalidParams`] for another type, `null` included. The methods below fail likewise, but
+    /// [`cursor`](Self::cursor) accepts `null`.
     pub fn optional<T: Deserialize<'a>>(&mut self, name: &str, expected: &str) -> Result<Option<T>, RpcError> {
         let Some(raw) = self.raw(name) else { return Ok(None) };
         serde_json::from_str(raw.get()).map(Some).map_err(|_| RpcError::invalid_member(name, expected))

@@ -120,8 +120,8 @@ impl Topics {
         self.subscribed.read(conn_id, Clone::clone)
     }
 
-    /// Publishes an event on a topic that isn't reserved. `data` is JSON.  Returns the number of
-    /// subscribers it was enqueued for.
+    /// Publishes an event on a topic that isn't reserved. `data` is JSON. Returns the number of subscribers it was
+    /// enqueued for.
     pub fn publish(&self, name: &str, data: &str) -> usize {
         let topic = self.custom.lock(name).get(name).cloned();
         self.published.add(1);

@@ -14,13 +14,11 @@ use std::time::Duration;
 /// The interval of `gateway::PINGS`.
 const PING_INTERVAL: Duration = Duration::from_secs(3);
 
-/// Measures the time from the start of the process to READY=1, and its memory then.
+/// Measures the time from the start of the process to READY=1.
 pub fn starts(plan: &Plan, report: &mut Report) {
     eprintln!("{} starts", plan.starts);
     let times = (0..plan.starts).map(|_| Gateway::start_unpinned(gateway::NO_PINGS).start_time.as_secs_f64() * 1e3);
     report.add(Row::of_gateway("start", "until READY=1", "ms", times.collect()));
-    let resident = Gateway::start(gateway::NO_PINGS).process().settled_resident_bytes();
-    report.add(Row::of_gateway("start", "resident without connections", "bytes", vec![resident]));
 }
 
 /// Checks that all clients are pinged at their interval, and measures what that takes.

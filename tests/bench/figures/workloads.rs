@@ -111,13 +111,14 @@ fn idle(plan: &Plan) -> Workload {
         true => &[Gateway, Floor, Nchan, Nats],
         false => &[Gateway, Floor, Fast, Predecessor, Nchan, Nats],
     };
+    let before = Figure::new("resident without connections", "bytes", "/resident_bytes_before");
     let resident = Figure::new("resident for each", "bytes", RESIDENT)
         .bound(Gateway, AtMost(1500.0))
         .bound(Nats, IDLE_BOUND)
         .bound(Nchan, IDLE_BOUND);
     let kept = Figure::new("resident after closing", "bytes", "/resident_bytes_per_connection_after_closing");
     let workload = held(format!("{} idle connections", plan.held), Rpc, plan.held, "", servers);
-    Workload { figures: vec![resident, kept], ..workload }
+    Workload { figures: vec![before, resident, kept], ..workload }
 }
 
 /// The servers of further workloads on memory.

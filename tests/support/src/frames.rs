@@ -26,7 +26,7 @@ pub const MASKED: u8 = 0x80;
 const RESERVED: u8 = 0x70;
 
 /// The longest payload of a control frame.
-pub const MAX_CONTROL_PAYLOAD: usize = 125;
+const MAX_CONTROL_PAYLOAD: usize = 125;
 /// The longest header without a masking key: two bytes and a length of eight bytes.
 pub const MAX_HEADER: usize = 10;
 /// The masking key of every client frame. RFC 6455 wants a random one, but a server can't tell.
@@ -165,19 +165,6 @@ pub fn client_frame(first: u8, payload: &[u8]) -> Vec<u8> {
     frame.extend(MASKING_KEY);
     frame.extend(payload.iter().zip(MASKING_KEY.iter().cycle()).map(|(byte, mask)| byte ^ mask));
     frame
-}
-
-/// A client's control frame without an allocation: the bytes and how many of them are used.
-///
-/// # Panics
-/// If the payload is longer than [`MAX_CONTROL_PAYLOAD`].
-pub fn client_control_frame(opcode: u8, payload: &[u8]) -> ([u8; 6 + MAX_CONTROL_PAYLOAD], usize) {
-    let mut frame = [0; 6 + MAX_CONTROL_PAYLOAD];
-    (frame[0], frame[1]) = (FIN | opcode, MASKED | payload.len() as u8);
-    frame[2..6].copy_from_slice(&MASKING_KEY);
-    frame[6..6 + payload.len()].copy_from_slice(payload);
-    apply_mask(&mut frame[6..6 + payload.len()], MASKING_KEY);
-    (frame, 6 + payload.len())
 }
 
 /// A server's frame. `first` is [`FIN`] and the opcode.

@@ -7,44 +7,14 @@ use std::{fs, io};
 /// `USER_HZ`, the unit of CPU time in `/proc/PID/stat`: 100 a second on every Linux.
 const TICK: Duration = Duration::from_millis(10);
 
-/// CPU time that a process has used, in steps of 10 ms.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct CpuTime {
-    /// In user space.
-    pub user: Duration,
-    /// In the kernel.
-    pub system: Duration,
-}
-
-impl CpuTime {
-    /// User and system time together.
-    pub fn total(&self) -> Duration {
-        self.user + self.system
-    }
-}
-
-/// Scheduling of one thread, in nanoseconds.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct ThreadTime {
-    /// Time spent on a CPU.
-    pub running: Duration,
-    /// Time spent runnable, waiting for a CPU.
-    pub waiting: Duration,
-}
-
 /// Resident memory in bytes (`VmRSS`).
 pub fn resident_bytes(pid: u32) -> io::Result<u64> {
     Ok(read_field(&process_dir(pid).join("status"), "VmRSS:")? * 1024)
 }
 
-/// Private memory in bytes (clean and dirty pages). Needs a kernel with `smaps_rollup`.
-pub fn private_bytes(pid: u32) -> io::Result<u64> {
-    let path = process_dir(pid).join("smaps_rollup");
-    Ok((read_field(&path, "Private_Clean:")? + read_field(&path, "Private_Dirty:")?) * 1024)
-}
-
-/// CPU time used so far by all threads, including those that have ended.
-pub fn cpu_time(pid: u32) -> io::Result<CpuTime> {
+/// CPU time used so far by all threads, in user space and in the kernel, in steps of 10 ms. Includes threads that have
+/// ended.
+pub fn cpu_time(pid: u32) -> io::Result<Duration> {
     let path = process_dir(pid).join("stat");
     parse_cpu_time(&read(&path)?).ok_or_else(|| invalid(&path, "utime and stime"))
 }
@@ -59,23 +29,18 @@ pub fn threads(pid: u32) -> io::Result<Vec<PathBuf>> {
     entries(&process_dir(pid).join("task"))
 }
 
-/// The scheduling times of the thread with this directory. A kernel without scheduler statistics reports zeros.
-pub fn thread_time(thread: &Path) -> io::Result<ThreadTime> {
+/// CPU time of the thread with this directory, in nanoseconds. A kernel without scheduler statistics reports zero.
+pub fn thread_time(thread: &Path) -> io::Result<Duration> {
     let path = thread.join("schedstat");
-    let text = read(&path)?;
-    let mut numbers = text.split_ascii_whitespace().map_while(|number| number.parse().ok().map(Duration::from_nanos));
-    let (Some(running), Some(waiting)) = (numbers.next(), numbers.next()) else {
-        return Err(invalid(&path, "two numbers"));
-    };
-    Ok(ThreadTime { running, waiting })
+    let nanoseconds = parse_field(&read(&path)?, "").ok_or_else(|| invalid(&path, "number"))?;
+    Ok(Duration::from_nanos(nanoseconds))
 }
 
-/// The first number after `name` at the start of a line, such as `VmRSS:` in `/proc/PID/status` or `MemAvailable:` in
-/// `/proc/meminfo`.
+/// The first number after `name` at the start of a line, such as `VmRSS:` in `/proc/PID/status`.
 ///
 /// # Errors
 /// When the file can't be read or has no such line; a process that is a zombie has a `status` without memory.
-pub fn read_field(path: &Path, name: &str) -> io::Result<u64> {
+fn read_field(path: &Path, name: &str) -> io::Result<u64> {
     parse_field(&read(path)?, name).ok_or_else(|| invalid(path, name))
 }
 
@@ -88,12 +53,12 @@ fn parse_field(text: &str, name: &str) -> Option<u64> {
     value.split_ascii_whitespace().next()?.parse().ok()
 }
 
-fn parse_cpu_time(stat: &str) -> Option<CpuTime> {
+fn parse_cpu_time(stat: &str) -> Option<Duration> {
     // The second field is the program's name in parentheses, which may contain anything. The third field follows it;
     // utime and stime are the 14th and 15th.
     let mut fields = stat[stat.rfind(')')? + 1..].split_ascii_whitespace().skip(14 - 3);
     let mut ticks = || Some(TICK * fields.next()?.parse::<u32>().ok()?);
-    Some(CpuTime { user: ticks()?, system: ticks()? })
+    Some(ticks()? + ticks()?)
 }
 
 fn read(path: &Path) -> io::Result<String> {
@@ -123,11 +88,10 @@ mod tests {
     fn own_process_has_plausible_figures() {
         let pid = std::process::id();
         let start = Instant::now();
-        while cpu_time(pid).unwrap().total() < 2 * TICK {
+        while cpu_time(pid).unwrap() < 2 * TICK {
             assert!(start.elapsed() < Duration::from_secs(60), "no CPU time was counted");
         }
         assert!(resident_bytes(pid).unwrap() > 100_000);
-        assert!(private_bytes(pid).is_ok_and(|bytes| bytes > 0));
         let own_thread = fs::canonicalize("/proc/thread-self").unwrap();
         assert!(threads(pid).unwrap().contains(&own_thread));
         assert!(thread_time(&own_thread).is_ok());
@@ -154,8 +118,7 @@ mod tests {
     #[test]
     fn program_name_may_contain_parentheses_and_spaces() {
         let stat = "7 (a) b (c) S 1 7 7 0 -1 4194560 100 0 0 0 250 31 0 0 20";
-        let expected = CpuTime { user: Duration::from_millis(2500), system: Duration::from_millis(310) };
-        assert_eq!(parse_cpu_time(stat), Some(expected));
+        assert_eq!(parse_cpu_time(stat), Some(Duration::from_millis(2500 + 310)));
         assert_eq!(parse_cpu_time("7 (a) S 1"), None);
     }
 

@@ -67,10 +67,6 @@ pub struct Counts {
     pub pings: u64,
     /// Bytes received.
     pub bytes: u64,
-    /// Calls of `epoll_wait`.
-    pub polls: u64,
-    /// Those of them that returned no event.
-    pub empty_polls: u64,
 }
 
 impl Counts {

@@ -113,8 +113,6 @@ impl Connections {
     pub fn step(&mut self, timeout: Duration, handler: &mut impl Handler) -> Result<(), Failure> {
         let timeout = if self.options.busy { Duration::ZERO } else { timeout };
         let events = self.poller.wait(timeout).map_err(|error| Failure::run("epoll_wait", error))?;
-        self.counts.polls += 1;
-        self.counts.empty_polls += u64::from(events == 0);
         for index in 0..events {
             self.handle(self.poller.ready(index), handler)?;
         }

@@ -4,7 +4,7 @@ use crate::failure::Failure;
 use crate::socket::{self, Interest, Poller};
 use rustix::fd::OwnedFd;
 use std::time::Instant;
-use test_support::frames::{CLOSE, PONG, client_control_frame};
+use test_support::frames::{CLOSE, FIN, PONG, client_frame};
 
 /// The close code of a normal close.
 const NORMAL: [u8; 2] = 1000_u16.to_be_bytes();
@@ -75,15 +75,13 @@ impl Peer<'_> {
 
     /// Answers a ping.
     pub fn pong(&mut self, payload: &[u8]) -> Result<(), Failure> {
-        let (frame, length) = client_control_frame(PONG, payload);
-        self.send(&frame[..length])
+        self.send(&client_frame(FIN | PONG, payload))
     }
 
     /// Starts the close handshake.
     pub fn close(&mut self) -> Result<(), Failure> {
         self.out.close_sent = true;
-        let (frame, length) = client_control_frame(CLOSE, &NORMAL);
-        self.send(&frame[..length])
+        self.send(&client_frame(FIN | CLOSE, &NORMAL))
     }
 
     /// Polls the socket for what the connection waits for now.

@@ -19,10 +19,10 @@ impl CpuTime {
     /// Reads the CPU time of a process.
     pub fn of(pid: u32) -> Result<CpuTime, Failure> {
         let fail = |error| Failure::run("CPU time", error);
-        let total = cpu_time(pid).map_err(fail)?.total();
+        let total = cpu_time(pid).map_err(fail)?;
         // A thread may end meanwhile.
         let times = threads(pid).map_err(fail)?.into_iter().filter_map(|thread| {
-            let running = thread_time(&thread).ok()?.running;
+            let running = thread_time(&thread).ok()?;
             Some((thread, running))
         });
         let by_thread: BTreeMap<_, _> = times.collect();

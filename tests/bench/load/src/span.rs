@@ -1,4 +1,4 @@
-//! The measured part of a run: how long it took, and the CPU time that the server and this program used in it.
+//! The measured part of a run: how long it took, and the CPU time that the server used in it.
 
 use crate::failure::Failure;
 use crate::options::Options;
@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 pub struct Span {
     pid: Option<u32>,
     server: Option<CpuTime>,
-    client: CpuTime,
     start: Instant,
 }
 
@@ -20,15 +19,13 @@ pub struct Measured {
     pub elapsed: Duration,
     /// CPU seconds of the server.
     server_seconds: Option<f64>,
-    client_seconds: f64,
 }
 
 impl Span {
     /// Starts now.
     pub fn start(options: &Options) -> Result<Span, Failure> {
-        let client = CpuTime::of(std::process::id())?;
         let server = options.pid.map(CpuTime::of).transpose()?;
-        Ok(Span { pid: options.pid, server, client, start: Instant::now() })
+        Ok(Span { pid: options.pid, server, start: Instant::now() })
     }
 
     /// When it started.
@@ -41,8 +38,7 @@ impl Span {
         let elapsed = self.start.elapsed();
         let server = self.pid.map(CpuTime::of).transpose()?;
         let server_seconds = server.zip(self.server).map(|(now, then)| now.since(&then));
-        let client_seconds = CpuTime::of(std::process::id())?.since(&self.client);
-        Ok(Measured { elapsed, server_seconds, client_seconds })
+        Ok(Measured { elapsed, server_seconds })
     }
 }
 
@@ -59,7 +55,6 @@ impl Measured {
             (units, count.into()),
             (format!("server_cpu_microseconds_per_{unit}"), json!(self.server_seconds.map(each))),
             ("server_cpu_percent".to_owned(), json!(self.server_seconds.map(|server| server / seconds * 100.0))),
-            ("client_cpu_percent".to_owned(), json!(self.client_seconds / seconds * 100.0)),
         ]);
         if let Value::Object(members) = members {
             report.extend(members);

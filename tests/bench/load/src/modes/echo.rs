@@ -24,18 +24,13 @@ pub fn run(options: &Options) -> Result<Value, Failure> {
     let span = Span::start(options)?;
     echo.measured_from = Some(span.started_at());
     echo.answered = 0;
-    let before = connections.counts;
     echo.run_until(&mut connections, options, span.started_at() + options.seconds)?;
     let measured = span.end()?;
     if echo.answered == 0 {
         return Err(Failure::Run(format!("no message was answered in {:?}", measured.elapsed)));
     }
-    let (polls, empty) = (connections.counts.polls - before.polls, connections.counts.empty_polls - before.empty_polls);
     let members = json!({
-        "size": options.size,
-        "depth": options.depth,
         "latency_microseconds": echo.latencies.into_json(),
-        "client_empty_polls_percent": empty as f64 / polls as f64 * 100.0,
     });
     Ok(measured.report(options, "message", echo.answered, members))
 }

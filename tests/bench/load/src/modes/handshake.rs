@@ -28,7 +28,7 @@ pub fn run(options: &Options) -> Result<Value, Failure> {
     if handshakes.done == 0 {
         return Err(Failure::Run(format!("no handshake in {:?}", measured.elapsed)));
     }
-    let members = json!({ "lost": handshakes.losses.total(), "losses": handshakes.losses.to_json() });
+    let members = json!({ "lost": handshakes.losses.total() });
     Ok(measured.report(options, "handshake", done, members))
 }
 

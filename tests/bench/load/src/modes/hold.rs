@@ -45,7 +45,6 @@ pub fn run(options: &Options) -> Result<Value, Failure> {
         "opened_in_seconds": opened_in.as_secs_f64(),
         "open_when_measured": open_when_measured,
         "lost": held.losses.total(),
-        "losses": held.losses.to_json(),
         "resident_bytes_before": before,
         "resident_bytes_per_connection": each(with_all),
         "resident_bytes_per_connection_after_closing": each(after),

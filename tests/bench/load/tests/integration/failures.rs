@@ -93,7 +93,7 @@ fn lost_connections_are_counted_while_held() {
         assert!(connection.receive().is_some_and(|(first, _)| first == FINAL_CLOSE));
     });
     let report = load(addr, "hold --connections 3 --seconds 3").report();
-    assert_eq!((&report["lost"], &report["losses"]["close_codes"]["1012"]), (&3.into(), &3.into()));
+    assert_eq!(report["lost"], 3);
 }
 
 /// All at once, since they wait for their timeouts.
