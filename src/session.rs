@@ -163,7 +163,6 @@ impl Session {
         } else if self.timer.take().is_some() {
             // The peer has caught up. Reading may have been paused, so count this as activity.
             self.client.mark_active();
-            self.client.activity.set_busy(false);
         }
         let result = self.poll_read_messages(cx, budget);
         self.forward_replies();
@@ -178,7 +177,7 @@ impl Session {
                 ReadState::Open => {}
                 ReadState::Paused => {
                     // Its pongs aren't read either. `write_timeout` closes a client that stays blocked.
-                    self.client.activity.set_busy(true);
+                    self.client.activity.set_busy();
                     return Poll::Pending;
                 }
                 ReadState::Closing => return Poll::Ready(State::Open),
@@ -195,6 +194,8 @@ impl Session {
                 continue;
             }
             let polled = reader.poll_message(cx, &self.stream);
+            // After the read, so that the heartbeat doesn't check for a pong that waits in the socket.
+            self.client.activity.end_busy();
             let bytes = reader.take_bytes();
             self.client.activity.add_bytes(bytes);
             if bytes > 0 || polled.is_ready() {
@@ -252,15 +253,13 @@ impl Session {
         let Some(in_flight) = &mut reader.in_flight else { return Poll::Ready(()) };
         match catch_unwind(AssertUnwindSafe(|| in_flight.as_mut().poll(cx))) {
             Ok(Poll::Pending) => {
-                self.client.activity.set_busy(true);
+                self.client.activity.set_busy();
                 return Poll::Pending;
             }
             Ok(Poll::Ready(())) => {}
             Err(_) => _ = self.client.close(CloseReason::InternalError),
         }
         reader.in_flight = None;
-        self.client.mark_active();
-        self.client.activity.set_busy(false);
         self.end_poll_if_spent(budget);
         Poll::Ready(())
     }

@@ -81,11 +81,15 @@ impl Activity {
         self.last_message.fetch_and(!ACTIVE, Relaxed);
     }
 
-    /// Sets or clears [`BUSY`]: a busy client counts as active, since its pongs aren't read.
-    pub(crate) fn set_busy(&self, is_busy: bool) {
-        if is_busy {
-            self.last_message.fetch_or(BUSY, Relaxed);
-        } else {
+    /// Nothing is read for now, not even pongs: the client counts as active until [`end_busy`](Self::end_busy).
+    pub(crate) fn set_busy(&self) {
+        self.last_message.fetch_or(BUSY, Relaxed);
+    }
+
+    /// Reading continues. A client that was busy counts as active until the next ping, which it can answer again.
+    pub(crate) fn end_busy(&self) {
+        if self.last_message.load(Relaxed) & BUSY != 0 {
+            self.mark_active();
             self.last_message.fetch_and(!BUSY, Relaxed);
         }
     }
@@ -107,4 +111,23 @@ impl Activity {
 /// The timestamp's seconds above the bits [`ACTIVE`] and [`BUSY`].
 fn shifted_seconds(timestamp: Timestamp) -> u32 {
     (timestamp.seconds() as u32) << SECONDS_SHIFT
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn busy_client_is_active_until_the_first_ping_after_reading_continues() {
+        let activity = Activity::new(Timestamp::now());
+        activity.set_busy();
+        activity.clear_active();
+        assert!(activity.is_active());
+        activity.end_busy();
+        assert!(activity.is_active());
+        activity.clear_active();
+        assert!(!activity.is_active());
+        activity.end_busy();
+        assert!(!activity.is_active(), "it wasn't busy");
+    }
 }

@@ -137,7 +137,7 @@ impl Heartbeat {
         self.insert(Entry::Client { client: Arc::downgrade(client), next: Step::Ping }, first)
     }
 
-    /// Runs `callback` once after this time, or up to two ticks (at most 200 ms) later, unless the returned guard is
+    /// Runs `callback` once after this time, or up to one tick (at most 100 ms) later, unless the returned guard is
     /// dropped first. It runs on the heartbeat's task, so it must be fast.
     pub fn schedule(self: &Arc<Self>, after: Duration, callback: impl FnOnce() + Send + 'static) -> TimerGuard {
         self.insert(Entry::Timer(Box::new(callback)), self.tick_after(Instant::now() + after))
@@ -156,7 +156,7 @@ impl Heartbeat {
 
     /// Advances the wheel forever. Runs as a task of its own.
     pub async fn run(&self) {
-        let mut ticks = tokio::time::interval(self.tick);
+        let mut ticks = tokio::time::interval_at(self.started.into(), self.tick);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let (mut batch, mut rotated_at) = (Batch::default(), 0);
         loop {

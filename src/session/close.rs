@@ -17,7 +17,7 @@ impl Session {
     pub(super) fn start_closing(&mut self, state: State) -> State {
         if let Some(reader) = &mut self.reader {
             reader.in_flight = None;
-            self.client.activity.set_busy(false);
+            self.client.activity.end_busy();
         }
         self.context.handler.on_closing(&self.client);
         self.context.presence.leave(&self.client, &*self.context.handler);

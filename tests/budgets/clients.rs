@@ -2,7 +2,8 @@
 
 use crate::common::TIMEOUT;
 use crate::common::raw_client::RawClient;
-use crate::serve::{BROADCAST, TOKEN};
+use crate::echo_handler::BROADCAST;
+use crate::serve::TOKEN;
 use crate::server::Server;
 use std::net::TcpStream;
 use std::thread;

@@ -9,6 +9,9 @@
 #[allow(dead_code, reason = "the integration tests use all of it")]
 mod common;
 
+#[path = "../common/echo_handler.rs"]
+mod echo_handler;
+
 mod bound;
 mod callgrind;
 mod clients;

@@ -3,12 +3,10 @@
 //!
 //! It prints its address, then a [`Snapshot`] for each line of its standard input, and exits at the end of the input.
 
+use crate::echo_handler::Echo;
 use aisopod_gateway::auth::{AuthInfo, Authenticator, Credential, Role, SecretDigest};
 use aisopod_gateway::config::{Config, ListenAddr};
-use aisopod_gateway::{
-    BoxFuture, ClientRegistry, Gateway, GatewayClient, Handler, Listener, Message, Shutdown, broadcast, build_runtime,
-    descriptor_limit,
-};
+use aisopod_gateway::{Gateway, Listener, Shutdown, build_runtime, descriptor_limit};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Stats, StatsAlloc};
@@ -34,8 +32,6 @@ pub fn node_token(index: usize) -> String {
 
 /// The text ahead of the address in the first line.
 pub const LISTENING: &str = "listening ";
-/// The first byte of a message to all clients.
-pub const BROADCAST: u8 = b'!';
 /// A pattern of callgrind for the function that takes a snapshot.
 pub const SNAPSHOT_FUNCTION: &str = "*serve::take_snapshot*";
 
@@ -131,22 +127,6 @@ fn config(heartbeat_seconds: &str, nodes: usize) -> Config {
     all.extend((0..nodes).map(|index| credential(&format!("n{index}"), Role::Node, &node_token(index))));
     config.auth = Authenticator::Token(all);
     config
-}
-
-struct Echo {
-    registry: Arc<ClientRegistry>,
-}
-
-impl Handler for Echo {
-    fn on_message(&self, client: &Arc<GatewayClient>, message: Message) -> Option<BoxFuture<'static, ()>> {
-        if message.payload().first() == Some(&BROADCAST) {
-            broadcast(self.registry.list(), message);
-        } else {
-            // A client that can't be sent to is closed by its session, and the tests notice that.
-            let _ = client.send(message);
-        }
-        None
-    }
 }
 
 /// Takes the counts on the worker thread, after a yield: by then the runtime has polled for events, and released what

@@ -60,7 +60,7 @@ impl Process {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the program starts");
         let (sender, stdout) = channel();
-        // Sending fails once the `Process` has been dropped; nobody reads then.
+        // Sending fails only after the `Process` was dropped.
         read_lines(child.stdout.take(), move |line| _ = sender.send(line));
         let stderr = Lines::collect(child.stderr.take());
         Process { stdin: child.stdin.take(), child, stdout, stderr }

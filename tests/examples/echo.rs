@@ -5,10 +5,8 @@
 
 use aisopod_gateway::auth::{AuthInfo, Authenticator, Credential, Role, SecretDigest};
 use aisopod_gateway::config::{Config, ListenAddr};
-use aisopod_gateway::{
-    BoxFuture, ClientRegistry, Gateway, GatewayClient, Handler, Listener, Message, Shutdown, broadcast, build_runtime,
-    descriptor_limit,
-};
+use aisopod_gateway::{Gateway, Listener, Shutdown, build_runtime, descriptor_limit};
+use echo_handler::Echo;
 use lexopt::prelude::*;
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -17,6 +15,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+
+#[path = "../common/echo_handler.rs"]
+mod echo_handler;
 
 /// The allocator of the daemon.
 #[cfg(feature = "jemalloc")]
@@ -27,25 +28,6 @@ const USAGE: &str = "usage: echo --listen IP:PORT [--token TOKEN] [--ping-interv
 
 /// `EX_USAGE` of sysexits(3).
 const EX_USAGE: u8 = 64;
-
-/// The first byte of a message to all clients.
-const BROADCAST: u8 = b'!';
-
-struct Echo {
-    registry: Arc<ClientRegistry>,
-}
-
-impl Handler for Echo {
-    fn on_message(&self, client: &Arc<GatewayClient>, message: Message) -> Option<BoxFuture<'static, ()>> {
-        if message.payload().first() == Some(&BROADCAST) {
-            broadcast(self.registry.list(), message);
-        } else {
-            // If this fails, the session closes the client.
-            let _ = client.send(message);
-        }
-        None
-    }
-}
 
 fn main() -> ExitCode {
     let config = match config() {

@@ -68,7 +68,7 @@ fn problems_of_credentials_have_their_line_and_the_expected_values() {
     }
 }
 
-/// Somebody may have written the secret itself instead of its digest.
+/// The value may be the secret itself, written by mistake instead of its digest.
 #[test]
 fn invalid_digest_is_not_printed() {
     let dir = tempfile::tempdir().unwrap();

@@ -1,6 +1,8 @@
 //! What all baselines share: the command line, the line that announces the address, SIGTERM, and JSON-RPC. Knows nothing of
 //! WebSocket: how a baseline implements it is what is compared.
 
+use axum::Router;
+use axum::serve::ListenerExt;
 use lexopt::{Arg, Parser, ValueExt};
 use serde_json::{Value, json};
 use std::fmt::Display;
@@ -132,6 +134,17 @@ pub async fn accept(listener: &TcpListener) -> TcpStream {
             }
             Err(_) => tokio::time::sleep(ACCEPT_BACKOFF).await,
         }
+    }
+}
+
+/// Serves a router on all connections, with `TCP_NODELAY`.
+pub async fn serve_axum(listener: TcpListener, router: Router) {
+    let listener = listener.tap_io(|stream| {
+        // A connection works without it, more slowly.
+        let _ = stream.set_nodelay(true);
+    });
+    if let Err(error) = axum::serve(listener, router).await {
+        eprintln!("{error}");
     }
 }
 

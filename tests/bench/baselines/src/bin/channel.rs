@@ -4,13 +4,12 @@
 //! Implements `gateway.subscribe` without regard to topics, and `gateway.publish`. A client that lags by more than the
 //! channel's capacity misses events.
 
-use aisopod_baselines::{Options, PATH, default_runtime};
+use aisopod_baselines::{Options, PATH, default_runtime, serve_axum};
 use axum::Router;
 use axum::extract::State;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use axum::response::Response;
 use axum::routing::any;
-use axum::serve::ListenerExt;
 use serde_json::{Value, json};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -40,13 +39,7 @@ fn main() -> ExitCode {
 async fn serve(listener: TcpListener, _: Options) {
     let gateway = Arc::new(Gateway { events: broadcast::Sender::new(CHANNEL_CAPACITY), seq: AtomicU64::new(0) });
     let router = Router::new().route(PATH, any(upgrade)).with_state(gateway);
-    let listener = listener.tap_io(|stream| {
-        // A connection works without it, more slowly.
-        let _ = stream.set_nodelay(true);
-    });
-    if let Err(error) = axum::serve(listener, router).await {
-        eprintln!("{error}");
-    }
+    serve_axum(listener, router).await;
 }
 
 async fn upgrade(upgrade: WebSocketUpgrade, State(gateway): State<Arc<Gateway>>) -> Response {

@@ -4,13 +4,12 @@
 //!
 //! Leaves out authentication, methods, events and logs.
 
-use aisopod_baselines::{BROADCAST, MAX_UNANSWERED, Options, PATH, default_runtime, rpc_response};
+use aisopod_baselines::{BROADCAST, MAX_UNANSWERED, Options, PATH, default_runtime, rpc_response, serve_axum};
 use axum::Router;
 use axum::extract::State;
 use axum::extract::ws::{Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
 use axum::response::Response;
 use axum::routing::any;
-use axum::serve::ListenerExt;
 use dashmap::DashMap;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -34,13 +33,7 @@ fn main() -> ExitCode {
 async fn serve(listener: TcpListener, options: Options) {
     let gateway = Arc::new(Gateway { clients: DashMap::new(), options });
     let router = Router::new().route(PATH, any(upgrade)).with_state(gateway);
-    let listener = listener.tap_io(|stream| {
-        // A connection works without it, more slowly.
-        let _ = stream.set_nodelay(true);
-    });
-    if let Err(error) = axum::serve(listener, router).await {
-        eprintln!("{error}");
-    }
+    serve_axum(listener, router).await;
 }
 
 async fn upgrade(upgrade: WebSocketUpgrade, State(gateway): State<Arc<Gateway>>) -> Response {

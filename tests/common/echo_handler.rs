@@ -1,0 +1,25 @@
+//! A handler that isn't JSON-RPC: it echoes each message, except that one that starts with `!` goes to all clients.
+
+use aisopod_gateway::{BoxFuture, ClientRegistry, GatewayClient, Handler, Message, broadcast};
+use std::sync::Arc;
+
+/// The first byte of a message to all clients.
+pub const BROADCAST: u8 = b'!';
+
+/// Echoes messages, or broadcasts them.
+pub struct Echo {
+    /// The clients that a broadcast goes to.
+    pub registry: Arc<ClientRegistry>,
+}
+
+impl Handler for Echo {
+    fn on_message(&self, client: &Arc<GatewayClient>, message: Message) -> Option<BoxFuture<'static, ()>> {
+        if message.payload().first() == Some(&BROADCAST) {
+            broadcast(self.registry.list(), message);
+        } else {
+            // If this fails, the session closes the client.
+            let _ = client.send(message);
+        }
+        None
+    }
+}
