@@ -34,7 +34,7 @@ pub(crate) enum Ping {
 /// A client's outbound state: its socket, unsent frames, and pending ping and close requests.
 #[derive(Default)]
 pub(crate) struct OutboxState {
-    /// Set while the session exists.
+    /// Set while the session exists and no write has failed.
     pub(crate) stream: Option<Arc<Stream>>,
     /// The frames that the socket has not accepted yet. `None` when there are none, so that an idle client owns no
     /// buffer.
@@ -200,10 +200,12 @@ impl OutboxState {
                 self.buffer = Some(buffer);
                 return;
             }
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-            Err(_) => self.abort(CloseReason::Abnormal),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => self.blocked = true,
+            Err(_) => {
+                self.abort(CloseReason::Abnormal);
+                self.stream = None;
+            }
         }
-        self.blocked = true;
         self.buffer = Some(buffer);
     }
 

@@ -213,3 +213,13 @@ fn read_frames(mut peer: Peer, count: usize) -> Vec<(u8, Vec<u8>)> {
     }
     frames
 }
+
+#[tokio::test]
+async fn failed_write_aborts_and_does_not_count_as_blocked() {
+    let (outbox, peer) = connected().await;
+    assert!(park(&outbox));
+    drop(peer);
+    outbox.send("1".into()).unwrap();
+    assert_eq!(outbox.resume(false), Signals { close: Some(CloseReason::Abnormal), abort: true, blocked: false });
+    assert!(!outbox.snapshot().is_blocked);
+}
