@@ -3,13 +3,17 @@
 use crate::client::Handler;
 use crate::config::Config;
 use crate::registry::ClientRegistry;
+use crate::runtime::build_runtime;
 use crate::server::accept::accept_loop;
 use crate::server::admission::ListenerRole;
 use crate::server::drain::{DrainReport, Shutdown, drain};
 use crate::server::lifecycle::Phase;
 use crate::server::listener::Listener;
+use crate::server::process::descriptor_limit;
 use crate::server::state::ServerState;
+use std::io;
 use std::sync::Arc;
+use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -29,6 +33,21 @@ impl Gateway {
     /// `/status` and the health checks, but no admin API.
     pub fn with_handler(config: Config, handler: impl FnOnce(Arc<ClientRegistry>) -> Arc<dyn Handler>) -> Self {
         Gateway { state: ServerState::with_handler(config, handler) }
+    }
+
+    /// Builds a runtime with the daemon's settings, and one worker thread for each core that the process may use. A
+    /// gateway runs in any multi-threaded runtime; this one is tuned for fairness among busy clients.
+    ///
+    /// # Errors
+    /// If the operating system can't create a thread or a descriptor.
+    pub fn build_runtime() -> io::Result<Runtime> {
+        build_runtime()
+    }
+
+    /// The number of descriptors that this process may have open (soft `RLIMIT_NOFILE`); 1024 if it can't be read.
+    /// [`Config::new`] takes it to derive `limits.max_connections`.
+    pub fn descriptor_limit() -> usize {
+        descriptor_limit()
     }
 
     /// The connected clients.

@@ -60,12 +60,10 @@ mod ws;
 
 pub use client::{CloseReason, CloseRecord, ConnId, GatewayClient, Handler, Message, SendError};
 pub use gateway::Gateway;
-pub use registry::{ClientRegistry, HealthSnapshot, broadcast};
-pub use runtime::{BoxFuture, build_runtime};
+pub use registry::{ClientRegistry, HealthSnapshot};
+pub use runtime::BoxFuture;
 pub use server::drain::{DrainReport, Shutdown};
 pub use server::listener::Listener;
-pub use server::process::descriptor_limit;
-pub use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 /// Internals for this repository's own tests and fuzz target; not a stable API.
 #[doc(hidden)]

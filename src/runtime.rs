@@ -14,10 +14,7 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 const MAX_IO_EVENTS: usize = 128;
 const MAX_IO_EVENTS_BUSY: usize = 32;
 
-/// Builds the daemon's runtime, with one worker thread for each core that the process may use.
-///
-/// # Errors
-/// If the operating system can't create a thread or a descriptor.
+/// See [`Gateway::build_runtime`](crate::Gateway::build_runtime).
 pub fn build_runtime() -> io::Result<Runtime> {
     Builder::new_multi_thread()
         .enable_all()

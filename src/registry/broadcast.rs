@@ -2,6 +2,7 @@
 
 use crate::budget;
 use crate::client::GatewayClient;
+use crate::registry::ClientRegistry;
 use crate::ws::Message;
 use std::sync::Arc;
 use tokio::runtime::Handle;
@@ -13,19 +14,22 @@ const CLIENTS_PER_TASK: usize = 128;
 /// until they run.
 const INLINE_MAX: usize = 16;
 
-/// Sends a message to each of these clients, after the messages in its outbox. Never waits.
-///
-/// The clients share its data. Until it is written, each client beyond the first 128 takes about 200 bytes more. It is
-/// enqueued for all clients before this returns, so messages sent later arrive later; the writing is spread over the
-/// runtime's workers. A client whose outbox is full is closed with
-/// [`CloseReason::SlowConsumer`](crate::client::CloseReason::SlowConsumer); closed clients are skipped.
-pub fn broadcast(mut clients: Vec<Arc<GatewayClient>>, message: Message) {
-    let others = clients.split_off(clients.len().min(CLIENTS_PER_TASK));
-    let (_, pending) = enqueue_all(&others, &message);
-    pending.flush_in_tasks();
-    for client in clients {
-        // An error means that the client is closed, or is being closed for its full outbox.
-        let _ = client.send(message.clone());
+impl ClientRegistry {
+    /// Sends a message to each client, after the messages in its outbox. Never waits.
+    ///
+    /// The clients share its data. Until it is written, each client beyond the first 128 takes about 200 bytes more. It
+    /// is enqueued for all clients before this returns, so messages sent later arrive later; the writing is spread over
+    /// the runtime's workers. A client whose outbox is full is closed with
+    /// [`CloseReason::SlowConsumer`](crate::client::CloseReason::SlowConsumer); closed clients are skipped.
+    pub fn broadcast(&self, message: impl Into<Message>) {
+        let (mut clients, message) = (self.list(), message.into());
+        let others = clients.split_off(clients.len().min(CLIENTS_PER_TASK));
+        let (_, pending) = enqueue_all(&others, &message);
+        pending.flush_in_tasks();
+        for client in clients {
+            // An error means that the client is closed, or is being closed for its full outbox.
+            let _ = client.send(message.clone());
+        }
     }
 }
 

@@ -20,7 +20,7 @@ mod history;
 mod presence;
 mod tables;
 
-pub use broadcast::{PendingFlush, broadcast, enqueue_all};
+pub use broadcast::{PendingFlush, enqueue_all};
 pub use clients::{ClientRegistry, HealthSnapshot, Registration};
 pub use history::CloseHistory;
 pub use presence::{Presence, PresenceSnapshot, Reservation, latest};

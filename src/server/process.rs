@@ -48,7 +48,7 @@ impl Process {
     }
 }
 
-/// The number of descriptors that this process may have open (soft `RLIMIT_NOFILE`); 1024 if it can't be read.
+/// See [`Gateway::descriptor_limit`](crate::Gateway::descriptor_limit).
 pub fn descriptor_limit() -> usize {
     field("/proc/self/limits", "Max open files").unwrap_or(DEFAULT_DESCRIPTOR_LIMIT)
 }

@@ -6,7 +6,7 @@
 use crate::echo_handler::Echo;
 use aisopod_gateway::auth::{AuthInfo, Authenticator, Credential, Role, SecretDigest};
 use aisopod_gateway::config::{Config, ListenAddr};
-use aisopod_gateway::{Gateway, Listener, Shutdown, build_runtime, descriptor_limit};
+use aisopod_gateway::{Gateway, Listener, Shutdown};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Stats, StatsAlloc};
@@ -97,7 +97,7 @@ fn measured_server() {
         thread::sleep(LIFETIME);
         exit(1);
     });
-    let runtime = build_runtime().expect("a runtime");
+    let runtime = Gateway::build_runtime().expect("a runtime");
     let gateway = match env::var_os(RPC) {
         Some(_) => Gateway::new(config(&seconds, NODES)),
         None => Gateway::with_handler(config(&seconds, 0), |registry| Arc::new(Echo { registry })),
@@ -115,7 +115,7 @@ fn measured_server() {
 }
 
 fn config(heartbeat_seconds: &str, nodes: usize) -> Config {
-    let mut config = Config::new(descriptor_limit());
+    let mut config = Config::new(Gateway::descriptor_limit());
     let heartbeat = Duration::from_secs(heartbeat_seconds.parse().expect("seconds"));
     (config.heartbeat.interval, config.heartbeat.timeout) = (heartbeat, heartbeat);
     (config.handshake.timeout, config.limits.write_timeout) = (NO_TIMEOUT, NO_TIMEOUT);

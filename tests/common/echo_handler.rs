@@ -1,6 +1,6 @@
 //! A handler that isn't JSON-RPC: it echoes each message, except that one that starts with `!` goes to all clients.
 
-use aisopod_gateway::{BoxFuture, ClientRegistry, GatewayClient, Handler, Message, broadcast};
+use aisopod_gateway::{BoxFuture, ClientRegistry, GatewayClient, Handler, Message};
 use std::sync::Arc;
 
 /// The first byte of a message to all clients.
@@ -15,7 +15,7 @@ pub struct Echo {
 impl Handler for Echo {
     fn on_message(&self, client: &Arc<GatewayClient>, message: Message) -> Option<BoxFuture<'static, ()>> {
         if message.payload().first() == Some(&BROADCAST) {
-            broadcast(self.registry.list(), message);
+            self.registry.broadcast(message);
         } else {
             // If this fails, the session closes the client.
             let _ = client.send(message);

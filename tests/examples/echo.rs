@@ -5,7 +5,7 @@
 
 use aisopod_gateway::auth::{AuthInfo, Authenticator, Credential, Role, SecretDigest};
 use aisopod_gateway::config::{Config, ListenAddr};
-use aisopod_gateway::{Gateway, Listener, Shutdown, build_runtime, descriptor_limit};
+use aisopod_gateway::{Gateway, Listener, Shutdown};
 use echo_handler::Echo;
 use lexopt::prelude::*;
 use std::io::{self, Write};
@@ -37,7 +37,7 @@ fn main() -> ExitCode {
             return ExitCode::from(EX_USAGE);
         }
     };
-    match build_runtime().and_then(|runtime| runtime.block_on(serve(config))) {
+    match Gateway::build_runtime().and_then(|runtime| runtime.block_on(serve(config))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");
@@ -48,7 +48,7 @@ fn main() -> ExitCode {
 
 fn config() -> Result<Config, lexopt::Error> {
     let (mut listen, mut parser) = (None, lexopt::Parser::from_env());
-    let mut config = Config::new(descriptor_limit());
+    let mut config = Config::new(Gateway::descriptor_limit());
     // An hour: (nearly) no ping during a benchmark.
     (config.heartbeat.interval, config.heartbeat.timeout) = (Duration::from_secs(3600), Duration::from_secs(3600));
     while let Some(argument) = parser.next()? {

@@ -4,7 +4,7 @@ use crate::common::raw_client::RawClient;
 use crate::common::{TIMEOUT, wait_until};
 use aisopod_gateway::config::{Config, ListenAddr};
 use aisopod_gateway::{
-    BoxFuture, CloseReason, DrainReport, Gateway, GatewayClient, Handler, Listener, Message, Shutdown, broadcast,
+    BoxFuture, CloseReason, DrainReport, Gateway, GatewayClient, Handler, Listener, Message, Shutdown,
 };
 use serde_json::Value;
 use socket2::SockRef;
@@ -298,12 +298,12 @@ fn broadcast_reaches_all_clients_ahead_of_later_messages() {
     let embedded = Embedded::start(|_| {}, |_, _| {});
     let mut clients: Vec<_> = (0..CLIENTS).map(|_| embedded.connect()).collect();
     embedded.wait_for_clients(CLIENTS);
-    let all = embedded.gateway.registry().list();
+    let registry = embedded.gateway.registry();
     embedded.runtime.block_on(async {
-        broadcast(all.clone(), "one".into());
-        broadcast(all.clone(), "two".into());
+        registry.broadcast("one");
+        registry.broadcast("two");
     });
-    for client in &all {
+    for client in registry.list() {
         client.send("three").unwrap();
     }
     for client in &mut clients {
