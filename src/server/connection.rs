@@ -202,6 +202,8 @@ async fn serve_http(
         debug!("handshake failed remote_addr={remote_addr} cause={cause}");
         server.handshakes.failed.add(cause);
     }
+    // The handshake is over: it no longer counts as in progress.
+    drop(http);
     linger(server, stream).await;
     None
 }

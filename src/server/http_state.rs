@@ -20,8 +20,8 @@ struct State {
     deadline: Instant,
     /// The permit to stay open between plain requests.
     keep_alive: Option<OwnedSemaphorePermit>,
-    /// Counts this connection in `handshakes.in_progress`. Dropped at a plain request, and taken again when an upgrade
-    /// is accepted.
+    /// Counts this connection in `handshakes.in_progress`. Dropped at a plain request or a refused handshake, and taken
+    /// again when an upgrade is accepted.
     in_progress: Option<InProgressGuard>,
 }
 
@@ -51,7 +51,9 @@ impl HttpState {
         if let HttpPhase::Plain = state.phase {
             state.deadline = deadline;
         }
-        if accepted.is_some() && state.in_progress.is_none() {
+        if accepted.is_none() {
+            state.in_progress = None;
+        } else if state.in_progress.is_none() {
             state.in_progress = Some(InProgressGuard::begin(&self.handshakes));
         }
         state.phase = accepted.map_or(HttpPhase::Refused, HttpPhase::Accepted);
@@ -86,12 +88,13 @@ impl HttpState {
         self.state.lock().deadline
     }
 
-    /// The stage of a handshake that timed out; `None` if the last request was a plain one.
+    /// The stage of a handshake that timed out; `None` if the last request was a plain one or was refused: a refused
+    /// handshake was counted when it was answered.
     pub fn timed_out_stage(&self) -> Option<HandshakeStage> {
         match self.state.lock().phase {
             HttpPhase::New => Some(HandshakeStage::HeaderUnfinished),
-            HttpPhase::Plain => None,
-            HttpPhase::Refused | HttpPhase::Accepted(_) => Some(HandshakeStage::ResponseNotRead),
+            HttpPhase::Plain | HttpPhase::Refused => None,
+            HttpPhase::Accepted(_) => Some(HandshakeStage::ResponseNotRead),
         }
     }
 

@@ -198,3 +198,15 @@ fn header_above_the_limit_is_rejected() {
         assert_header_limit(limit);
     }
 }
+
+/// The peer keeps its side of the connection open, so that the gateway waits for it for up to `close_timeout`.
+#[test]
+fn refused_handshake_is_no_longer_in_progress() {
+    let gateway = Gateway::start("[limits]\nclose_timeout = \"1h\"\n");
+    for request in [handshake_request(GET_WS, KEY, ""), "no HTTP\r\n\r\n".to_owned()] {
+        let mut connection = HttpConnection::open(&gateway);
+        connection.send(request);
+        assert_eq!(connection.receive(true).status, 400);
+        gateway.wait_for_status("none in progress", |status| status["handshakes"]["in_progress"] == 0);
+    }
+}

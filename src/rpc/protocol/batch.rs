@@ -70,7 +70,7 @@ impl Batch {
     }
 
     /// Adds a response, or the error `answer_too_large` in its place if it doesn't fit into three quarters of the
-    /// message. Only these replacements may use the last quarter.
+    /// message. Only these replacements, and responses that are no longer than theirs, may use the last quarter.
     pub fn add(&self, id: &str, response: String) {
         let mut responses = self.responses.lock();
         if responses.overflowed {
@@ -81,7 +81,8 @@ impl Batch {
         let response = if used + response.len() <= max_results {
             response
         } else {
-            RpcError::answer_too_large(max_results).to_response(id)
+            let replacement = RpcError::answer_too_large(max_results).to_response(id);
+            if response.len() <= replacement.len() { response } else { replacement }
         };
         if used + response.len() > self.max_bytes {
             responses.overflowed = true;

@@ -198,6 +198,10 @@ fn batch_response_is_bounded_and_large_results_are_replaced_by_errors() {
     let reasons: Vec<_> = mixed.as_array().unwrap().iter().map(reason).collect();
     assert_eq!(reasons.iter().flatten().collect::<Vec<_>>(), ["answer_too_large"], "{reasons:?}");
     assert_eq!(reasons[2].as_deref(), Some("answer_too_large"));
+    // An error that is no longer than the replacement is kept.
+    let unknown = r#"{"jsonrpc":"2.0","id":3,"method":"nope"}"#.to_owned();
+    let mixed = run(60_000, [vec![echo(22_440); 2], vec![unknown]].concat());
+    assert_eq!(mixed[2]["error"]["code"], -32601, "{}", mixed[2]);
     // If the errors don't fit either, one error answers the whole batch.
     let overflowed = run(5000, vec![ping.to_owned(); 1000]);
     assert_eq!((&overflowed["id"], reason(&overflowed).as_deref()), (&Value::Null, Some("answer_too_large")));
