@@ -151,7 +151,7 @@ impl Flags {
     }
 }
 
-/// The defaults; `listen` replaces theirs unless it is empty.
+/// The default configuration; `listen` replaces its addresses unless it is empty.
 fn default_config(descriptors: usize, listen: Vec<ListenAddr>) -> Result<Config, ConfigError> {
     let mut config = Config::new(descriptors);
     if !listen.is_empty() {
@@ -223,8 +223,8 @@ fn token_text(token: &str, TokenFlags { name, role, scopes }: &TokenFlags) -> St
     )
 }
 
-/// This path, unless it certainly doesn't exist. A file that can't be looked up, for lack of permission for example, is
-/// then reported by reading it: the defaults in its place would be a gateway without its credentials.
+/// Returns `path`, unless it certainly doesn't exist. If it can't be looked up, for example for lack of permission, the
+/// attempt to read it reports the error: falling back to the defaults would start a gateway that needs no credentials.
 fn unless_absent(path: &Path) -> Option<&Path> {
     path.try_exists().unwrap_or(true).then_some(path)
 }

@@ -70,7 +70,7 @@ fn run(config: Config) -> ExitCode {
             error!("startup failed error=\"{error}\"");
             ExitCode::FAILURE
         }
-        // With log_level = "off", or because the log itself can't be started.
+        // Either log_level is "off", or the log itself couldn't be started.
         Err(error) => fail(1, &format!("startup failed: {error}")),
     };
     log::logger().flush();
@@ -161,9 +161,10 @@ async fn notify_systemd(gateway: Gateway, shutdown: watch::Receiver<Shutdown>) {
 }
 
 /// Notifies systemd of readiness, once, and of the client counts if they aren't those shown. Returns false, and does
-/// nothing, once a shutdown was requested.
+/// nothing, once a shutdown has been requested.
 fn notify_running(gateway: &Gateway, shutdown: &watch::Receiver<Shutdown>, shown: &mut Option<HealthSnapshot>) -> bool {
-    // Borrowed to the end: a shutdown can only be requested, and systemd notified of it, after these notifications.
+    // The borrow is a read lock, held until this function returns: a shutdown can be requested, and systemd notified of
+    // it, only after these notifications.
     let shutdown = shutdown.borrow();
     if *shutdown != Shutdown::No {
         return false;

@@ -49,8 +49,9 @@ enum State {
     Open,
     /// Writes what is queued, then our close frame, then waits for the peer's.
     Closing,
-    /// The peer violated the protocol, so its bytes can't be decoded. Writes our close frame, then discards what is
-    /// received: closing a socket with unread bytes would reset the connection, and the peer might not get the frame.
+    /// The codec has failed (a protocol violation, a message that is too big), so no more bytes can be decoded. Writes
+    /// our close frame, then discards what is received: closing a socket with unread bytes would reset the connection,
+    /// and the peer might not get the frame.
     Discarding,
     /// The connection has ended.
     Ended,
@@ -71,7 +72,7 @@ pub struct Session {
     state: State,
     /// Our close frame is in the outbox or sent.
     close_sent: bool,
-    /// The peer's close frame was received, and ours answers it.
+    /// The peer sent its close frame first, and ours answers it.
     peer_closed: bool,
     /// Both sides have sent a close frame.
     is_clean: bool,
@@ -113,14 +114,15 @@ impl Session {
             peer_closed: false,
             is_clean: false,
         };
-        // Should one of these calls panic, dropping the session undoes the rest.
+        // If one of these calls panics, dropping the session undoes everything done so far.
         let (client, context) = (&*session.client, &*session.context);
         context.presence.join(client, &*context.handler);
         context.handler.on_connect(client);
         session
     }
 
-    /// Runs until nothing makes progress and the outbox has parked the session. `Ready` when the connection has ended.
+    /// Runs until nothing makes progress and the session is parked: the outbox has its waker. `Ready` when the
+    /// connection has ended.
     fn poll_inner(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let mut budget = MESSAGES_PER_POLL;
         let mut is_writable = false;
@@ -176,7 +178,8 @@ impl Session {
             match self.client.outbox.read_state() {
                 ReadState::Open => {}
                 ReadState::Paused => {
-                    // Its pongs aren't read either. `write_timeout` closes a client that stays blocked.
+                    // While reading is paused, the client's pongs aren't read either. `write_timeout` closes a client
+                    // that stays blocked.
                     self.client.activity.set_busy();
                     return Poll::Pending;
                 }
@@ -194,7 +197,8 @@ impl Session {
                 continue;
             }
             let polled = reader.poll_message(cx, &self.stream);
-            // After the read, so that the heartbeat doesn't check for a pong that waits in the socket.
+            // Only after the read: until then a pong may wait in the socket, and the heartbeat must not treat the
+            // client as silent.
             self.client.activity.end_busy();
             let bytes = reader.take_bytes();
             self.client.activity.add_bytes(bytes);

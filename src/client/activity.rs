@@ -10,7 +10,7 @@ const ACTIVE: u32 = 1;
 /// The bit of `last_message` that is set while nothing is read, because the last message is still being handled, or
 /// because a blocked outbox is half full.
 const BUSY: u32 = 2;
-/// The seconds in `last_message` are shifted by this many bits: they last for 34 years.
+/// The seconds in `last_message` are shifted by this many bits; the 30 bits that are left count 34 years.
 const SECONDS_SHIFT: u32 = 2;
 
 /// What was received from a client. Written by its session alone, except that the heartbeat clears [`ACTIVE`].
@@ -86,7 +86,7 @@ impl Activity {
         self.last_message.fetch_or(BUSY, Relaxed);
     }
 
-    /// Reading continues. A client that was busy counts as active until the next ping, which it can answer again.
+    /// Reading continues. A client that was busy counts as active until the next ping: its pong will be read.
     pub(crate) fn end_busy(&self) {
         if self.last_message.load(Relaxed) & BUSY != 0 {
             self.mark_active();

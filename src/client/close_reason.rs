@@ -6,14 +6,14 @@ labels! {
     /// Why a connection ended. Its label is the close frame's reason text, the value of `reason` in the log
     /// and the key in `/status`; its code is the close frame's (RFC 6455, section 7.4).
     ///
-    /// 4000-4099: don't reconnect before something was changed. 4100-4199: reconnect after a pause. 4200-4299:
-    /// reconnect at once.
+    /// 4000-4099: don't reconnect until something has changed. 4100-4199: reconnect after a pause. 4200-4299: reconnect
+    /// at once.
     pub enum CloseReason {
         /// The client closed the connection.
         Normal = "normal" => 1000,
         /// The client closed with code 1001: it is going away.
         GoingAway = "going_away" => 1001,
-        /// The client sent a frame that violates RFC 6455.
+        /// The client sent a frame that violates RFC 6455, or closed with code 1002.
         ProtocolError = "protocol_error" => 1002,
         /// The client sent a binary message.
         UnsupportedData = "unsupported_data" => 1003,

@@ -1,10 +1,10 @@
 //! A client's outbox: the queue of outgoing messages, and the requests for a ping or a close. No call waits for the
 //! peer.
 //!
-//! `send` writes straight to the socket, under the lock, if the session is parked, the socket isn't blocked, and the
-//! task has coop budget left; what is queued is written first. Otherwise the message is queued and written by the
-//! session: when enough is queued, at the end of its poll, or when a blocked socket becomes writable. All writes hold
-//! this lock, so frames never interleave and order is kept.
+//! `send` writes straight to the socket, under the outbox's lock, if the session is parked, the socket isn't blocked,
+//! and the task has coop budget left; what is queued is written first. Otherwise the message is queued. While the
+//! session runs, the call that makes the queue large enough for a write writes it; the session writes the rest, at the
+//! start and at the end of its poll. All writes hold the lock, so frames never interleave and order is kept.
 
 mod state;
 
@@ -118,7 +118,7 @@ impl Outbox {
     }
 
     /// Queues a message without writing, unless the outbox is full. Returns whether the caller has to
-    /// [`flush`](Self::flush); otherwise another task is about to.
+    /// [`flush`](Self::flush); otherwise another task will, or it is done already.
     pub(crate) fn enqueue(&self, message: Message) -> Result<bool, SendError> {
         let mut state = self.state.lock();
         if state.close.is_none() && state.has_room(message.payload().len(), &self.context.limits) {

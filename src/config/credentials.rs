@@ -20,7 +20,7 @@ const CREDENTIALS_SYNTAX: &str =
     "auth.credentials is a list of tables: write [[auth.credentials]], with two brackets, above each credential";
 const MODE_SYNTAX: &str = "allowed: \"none\", \"token\", \"password\"";
 
-/// Maximum bytes of a secret, so that little is read if the path is of a wrong file.
+/// Maximum bytes of a secret, so that little is read if the path names the wrong file.
 const MAX_SECRET_BYTES: u64 = 4096;
 
 #[derive(Clone, Copy, PartialEq)]
@@ -202,7 +202,7 @@ fn resolve_secret_path(name: &str, config_dir: &Path) -> PathBuf {
 
 /// The digest of the secret in a file, without a trailing newline.
 fn read_digest(path: &Path) -> Result<SecretDigest, String> {
-    // Before it is opened, because opening a FIFO without a writer blocks.
+    // Checked before the file is opened, because opening a FIFO without a writer blocks.
     let metadata = fs::metadata(path).map_err(|error| error.to_string())?;
     if !metadata.is_file() {
         return Err("not a regular file".to_owned());

@@ -111,7 +111,8 @@ fn check_exposure(document: &mut Document<'_>, root: &DeTable<'_>, config: &Conf
     }
 }
 
-/// Rejects an address in both `listen` and `ops.listen`: the second bind fails, or with `SO_REUSEPORT` they share it.
+/// Rejects an address in both `listen` and `ops.listen`: the second bind would fail, or with `SO_REUSEPORT` clients
+/// would reach either listener at random.
 fn check_overlap(document: &mut Document<'_>, root: &DeTable<'_>, config: &Config, from_flags: bool) {
     let mut pairs = config.ops.listen.iter().flat_map(|admin| config.listen.iter().map(move |addr| (admin, addr)));
     let Some((admin, addr)) = pairs.find(|(admin, addr)| admin.overlaps(addr)) else { return };
@@ -211,7 +212,7 @@ fn read_listen(section: &mut Table<'_, '_>, may_be_empty: bool, setting: &mut Ve
     }
 }
 
-const ORIGIN_SYNTAX: &str = "allowed: \"*\", \"null\", or scheme and host, as \"https://example.com\"";
+const ORIGIN_SYNTAX: &str = "allowed: \"*\", \"null\", or scheme and host, such as \"https://example.com\"";
 
 fn is_origin(text: &str) -> bool {
     let authority = text.split_once("://").map(|(_, authority)| authority);

@@ -198,14 +198,14 @@ pub struct AdminConfig {
 /// A graceful shutdown.
 #[derive(Clone, Debug)]
 pub struct ShutdownConfig {
-    /// How long a drain may take: close frames are spread over three quarters of it, and clients that are still
+    /// How long a drain may take: close frames are spread over at most three quarters of it, and clients that are still
     /// connected at its end are aborted. 1 ms to 1 h.
     pub drain_timeout: Duration,
 }
 
 impl Config {
     /// Descriptors that aren't available to clients: standard streams, epoll, listeners, the service manager, and the
-    /// extra connections that are served over `max_connections`.
+    /// extra connections that are served beyond `max_connections`.
     pub const RESERVED_DESCRIPTORS: usize = 100;
 
     /// The defaults, for a process that may open `descriptors` descriptors: it listens on 127.0.0.1:8080, and requires

@@ -5,14 +5,14 @@ use log::LevelFilter;
 use std::time::Duration;
 
 /// The values that `listen` and `--listen` accept, for messages.
-pub const LISTEN_SYNTAX: &str = "allowed: an IP address with a port, as \"127.0.0.1:8080\" or \"[::1]:8080\", or a \
-                                Unix socket, as \"unix:/run/aisopod-gateway/gateway.sock\"";
+pub const LISTEN_SYNTAX: &str = "allowed: an IP address with a port, such as \"127.0.0.1:8080\" or \"[::1]:8080\", or \
+                                a Unix socket, such as \"unix:/run/aisopod-gateway/gateway.sock\"";
 
 /// The names and roles that [`is_name`] accepts, for messages.
 pub const NAME_SYNTAX: &str = "1 to 64 letters, digits and . _ @ -";
 
 /// The scopes that [`is_scope`] accepts, for messages.
-pub const SCOPE_SYNTAX: &str = "1 to 64 printable characters without white space, quotes and backslashes";
+pub const SCOPE_SYNTAX: &str = "1 to 64 printable ASCII characters other than spaces, double quotes and backslashes";
 
 /// Parses `127.0.0.1:8080`, `[::]:8080` or `unix:/an/absolute/path`.
 pub fn parse_listen(text: &str) -> Option<ListenAddr> {

@@ -1,8 +1,8 @@
-//! The heartbeat: one task with one timer wheel sends the pings of all clients and closes those that don't answer. The
-//! task runs one-shot timers too.
+//! The heartbeat: one task with one timer wheel requests the pings to all clients and closes the clients that don't
+//! answer. The task runs one-shot timers too.
 //!
-//! It holds weak handles to clients and knows nothing of streams: the outbox sends the pings and records when each was
-//! written.
+//! It holds weak handles to clients and knows nothing of streams: each client's outbox writes the pings and records
+//! when each was written.
 
 mod wheel;
 
@@ -31,7 +31,7 @@ const CLIENTS_PER_BATCH: usize = 64;
 /// If two batches start further apart than this, the process is considered stalled: suspended, stopped, or short of
 /// CPU.
 const STALL: Duration = Duration::from_millis(100);
-/// The least number of ticks that count as a stall.
+/// The lowest `stall_ticks`, unless half of the timeout is shorter.
 const MIN_STALL_TICKS: u64 = 3;
 
 /// The timer wheel with all clients, and its settings in ticks.
@@ -100,7 +100,8 @@ pub struct TimerGuard {
 
 impl Drop for TimerGuard {
     fn drop(&mut self) {
-        // Dropped after the lock is released: a callback may own anything.
+        // The entry is dropped after the lock is released, because its callback may own anything, even another guard,
+        // whose drop takes the lock.
         let _entry = self.heartbeat.wheel.lock().remove(self.key);
     }
 }
@@ -181,8 +182,8 @@ impl Heartbeat {
 
     /// Visits up to [`CLIENTS_PER_BATCH`] entries that are due. The wheel isn't locked during the visits.
     fn run_batch(&self, batch: &mut Batch, now: u64) {
-        // The grace period lasts until all entries that became due in the stall were visited: the sessions have as much
-        // to catch up on.
+        // The grace period lasts until all entries that became due during the stall have been visited: the sessions
+        // have just as much to catch up on.
         let in_grace = batch.has_more && batch.now < batch.grace_until;
         if in_grace || now > batch.now + self.stall_ticks {
             batch.grace_until = now + self.stall_ticks;
@@ -252,7 +253,8 @@ impl Heartbeat {
         }
     }
 
-    /// Closes a client that has been silent since its ping, if its deadline is over. Otherwise returns the next check.
+    /// Closes a client that has been silent since its ping, if the deadline for the pong has passed. Otherwise returns
+    /// the next check.
     fn check_pong(&self, client: &GatewayClient, step: Step, batch: &Batch) -> Option<NextStep> {
         let check_again = NextStep { deadline: batch.now + self.timeout_ticks, step };
         let Some(sent) = client.ping_sent_at() else {

@@ -1,13 +1,13 @@
 //! A timer wheel: finds the entries that are due at a tick. It has no clock, no lock and no runtime.
 //!
-//! It is a hashed wheel: an entry is in the slot of its deadline modulo the number of slots, and is skipped in rounds
-//! before its deadline. Scheduling and removing take constant time.
+//! It is a hashed wheel: an entry is in the slot of its deadline modulo the number of slots, and is skipped in the
+//! rounds before its deadline. Scheduling and removing take constant time.
 
 /// The number of slots: a power of two, so that `%` is a mask.
 const SLOTS: usize = 1024;
 
-/// Entries are allocated in chunks of this size. A growing wheel moves no entry: the lock isn't held while a million
-/// entries are copied.
+/// Entries are allocated in chunks of this size, so that a growing wheel moves no entry: its user's lock is never held
+/// while a million entries are copied.
 const CHUNK: usize = 1024;
 
 /// The index that marks the end of a list.

@@ -15,7 +15,7 @@ const MINUTE_NANOS: u64 = 60_000_000_000;
 /// Maximum addresses in the table. When it is full, the one with the fewest recent failures is evicted.
 const MAX_ADDRESSES: usize = 4096;
 
-/// The interface identifier of an IPv6 address, of which one host can use every value.
+/// The bits of an IPv6 address that identify a host in its /64 network. One host can use all of their values.
 const IPV6_HOST_BITS: u128 = u64::MAX as u128;
 
 /// Records failures by address, and computes how long an address must wait.
@@ -28,7 +28,7 @@ pub struct AuthLimiter {
 }
 
 impl AuthLimiter {
-    /// Allows each address `max_per_minute` failures in a minute, which must be at least 1.
+    /// Allows each address `max_per_minute` failures in a minute. `max_per_minute` must be at least 1.
     pub fn new(max_per_minute: usize) -> Self {
         AuthLimiter { emission_interval: MINUTE_NANOS / max_per_minute.max(1) as u64, tat: Mutex::default() }
     }
@@ -97,9 +97,9 @@ mod tests {
     #[test]
     fn address_waits_after_its_allowed_failures() {
         let (limiter, one, other) = (AuthLimiter::new(10), addr("192.0.2.1"), addr("192.0.2.2"));
-        for second in 0..10 {
-            assert_eq!(limiter.retry_after_at(one, second * SECOND / 10), None, "{second}");
-            limiter.record_failure_at(one, second * SECOND / 10);
+        for tenth in 0..10 {
+            assert_eq!(limiter.retry_after_at(one, tenth * SECOND / 10), None, "{tenth}");
+            limiter.record_failure_at(one, tenth * SECOND / 10);
         }
         let wait = limiter.retry_after_at(one, SECOND).unwrap();
         assert!((4..=6).contains(&wait.as_secs()), "{wait:?}");

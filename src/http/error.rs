@@ -15,9 +15,9 @@ use std::time::Duration;
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("5");
 
 /// The existing paths, for the message of a 404.
-const PATHS: &str = "the paths are /ws, /healthz, /readyz and, only at ops.listen if that is set, /status, \
-                     /clients, /clients/closed, /clients/CONN_ID, /clients/CONN_ID/messages, /topics/TOPIC/messages, \
-                     /nodes and /nodes/NODE/invoke";
+const PATHS: &str = "the paths are /healthz and /readyz, /ws at listen only, and (if ops.listen is set, there only) \
+                     /status, /clients, /clients/closed, /clients/CONN_ID, /clients/CONN_ID/messages, \
+                     /topics/TOPIC/messages, /nodes and /nodes/NODE/invoke";
 
 labels! {
     /// Why a handshake failed.
@@ -36,7 +36,7 @@ labels! {
         /// The connection limit is reached.
         Full = "full",
         Draining = "draining",
-        /// The connection ended before it was answered.
+        /// The connection ended before its request was answered.
         Disconnected = "disconnected",
     }
 }
@@ -141,7 +141,7 @@ impl HttpError {
     }
 
     pub fn host_not_allowed() -> Self {
-        let message = "without credentials, the host in the URL must be an IP address or localhost";
+        let message = "while auth.mode is \"none\", the host in the URL must be an IP address or localhost";
         Self::new(StatusCode::FORBIDDEN, "host_not_allowed", message)
     }
 

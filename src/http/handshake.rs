@@ -27,7 +27,8 @@ pub struct AcceptedHandshake {
     pub reservation: Reservation,
 }
 
-/// Checks and authenticates an upgrade request, and reserves its presence key. Returns these with the 101 response.
+/// Checks and authenticates an upgrade request, and reserves its presence key. Returns what a session needs, and the
+/// 101 response.
 ///
 /// # Errors
 /// The HTTP error of the first check that fails.

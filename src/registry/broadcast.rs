@@ -10,16 +10,16 @@ use tokio::runtime::Handle;
 /// Clients that one task writes to, at most. Each of them may cost a system call.
 const CLIENTS_PER_TASK: usize = 128;
 
-/// Up to this many clients are flushed by the caller. More are left to new tasks, which also write what is enqueued
-/// until they run.
+/// Up to this many clients are flushed by the caller. If there are more, new tasks flush them all; they also write what
+/// has been enqueued by the time they run.
 const INLINE_MAX: usize = 16;
 
 impl ClientRegistry {
     /// Sends a message to each client, after the messages in its outbox. Never waits.
     ///
-    /// The clients share its data. Until it is written, each client beyond the first 128 takes about 200 bytes more. It
-    /// is enqueued for all clients before this returns, so messages sent later arrive later; the writing is spread over
-    /// the runtime's workers. A client whose outbox is full is closed with
+    /// The clients share its data. Until it is written, it takes about 200 bytes for each client beyond the first
+    /// 128. It is enqueued for all clients before this returns, so messages sent later arrive later; the writing is
+    /// spread over the runtime's workers. A client whose outbox is full is closed with
     /// [`CloseReason::SlowConsumer`](crate::client::CloseReason::SlowConsumer); closed clients are skipped.
     pub fn broadcast(&self, message: impl Into<Message>) {
         let (mut clients, message) = (self.list(), message.into());
@@ -33,8 +33,8 @@ impl ClientRegistry {
     }
 }
 
-/// Enqueues `message` for each client. Writes only to a client whose outbox is full, so the caller may hold an ordering
-/// lock. Returns how many accepted it, and the clients to flush after the lock is released.
+/// Enqueues `message` for each client. Writes only to a client whose outbox is full, so the caller may hold a lock that
+/// keeps messages in order. Returns how many accepted it, and the clients to flush after that lock is released.
 pub fn enqueue_all<'a>(
     clients: impl IntoIterator<Item = &'a Arc<GatewayClient>>,
     message: &Message,

@@ -122,8 +122,8 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// Prepares to defer the result. If the call is in a batch, that batch becomes the one of the client that waits for
-    /// nodes.
+    /// Prepares to defer the result. If the call is in a batch, marks that batch as the only batch of the client that
+    /// may wait for nodes.
     ///
     /// # Errors
     /// The request's ID is too long to be kept, or another batch of the client waits for nodes.

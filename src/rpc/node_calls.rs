@@ -209,8 +209,9 @@ impl NodeCalls {
         });
     }
 
-    /// Handles a client's response: ends the call that it answers; without one, counts and ignores the response.
-    /// Returns false if it answers no call and has neither result nor error: it may be a request without a method.
+    /// Handles a client's response: ends the call that it answers; if it answers none, counts and ignores it. Returns
+    /// false, without counting it, if it answers no call and has neither result nor error: it may be a request
+    /// without a method.
     pub fn on_response(&self, node: ConnId, id: Option<u64>, response: Response<'_>) -> bool {
         let call_id = id.map(|id| NodeCallId { node, id });
         let Some((call_id, call)) = call_id.and_then(|call_id| Some((call_id, self.take(call_id)?))) else {
@@ -311,7 +312,7 @@ impl NodeCalls {
                 RpcError::new(ErrorKind::NodeDisconnected, "the node disconnected before it answered")
             }
             CallEnd::InvalidAnswer => {
-                let message = "the node's answer is neither a result nor an error object";
+                let message = "the node's answer isn't a valid JSON-RPC response";
                 RpcError::new(ErrorKind::InvalidAnswer, message)
             }
             CallEnd::Draining => RpcError::draining(),

@@ -25,8 +25,8 @@ pub struct Router {
     pub(super) state: Arc<RpcState>,
     pub(super) methods: &'static [Method],
     max_batch_requests: usize,
-    /// The most bytes of a response, or of the response to a batch: half of an outbox, which has that much room while
-    /// its client's requests are read.
+    /// The most bytes of a response, or of the response to a batch: half of an outbox. A client's requests are read
+    /// only while its outbox has that much room.
     max_response_bytes: usize,
 }
 
@@ -133,7 +133,7 @@ impl Router {
         );
     }
 
-    /// Calls the method of a request. `None` if the message is a response: it gets none itself.
+    /// Calls the method of a request. `None` if the message is a response, to which nothing is sent.
     fn dispatch<'a>(
         &'a self,
         client: &'a Arc<GatewayClient>,

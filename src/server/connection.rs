@@ -1,8 +1,8 @@
 //! One accepted connection: waits for the first byte, serves HTTP, and runs the session after an upgrade.
 //!
-//! One deadline covers everything from the accept to the upgrade; each plain request replaces it with its own. Every
-//! stage is boxed or dropped before the next one starts, so that a connection takes only the memory of its current
-//! stage.
+//! One deadline covers everything from the accept to the upgrade; each plain request replaces it with its own. The
+//! state of each stage is boxed or in a scope of its own, and is freed before the next stage starts, so that a
+//! connection takes only the memory of its current stage.
 
 use super::admission::Slot;
 use super::handshake_stats::{HandshakeStage, InProgressGuard};
@@ -129,7 +129,7 @@ fn register(server: &ServerState, upgraded: Upgraded, remote_addr: RemoteAddr) -
     let registration = server.registry.on_connect(client.clone());
     let pings = server.heartbeat.register(&client);
     debug!("connected conn_id={conn_id} presence_key={} remote_addr={remote_addr}", client.auth.presence_key);
-    // Checked after the registration: either the drain finds the client in the registry, or this finds the drain.
+    // Checked after the registration: either the drain finds the client in the registry, or this check sees the drain.
     match server.lifecycle.phase() {
         Phase::Aborting => client.outbox.abort(CloseReason::Draining),
         Phase::Draining => _ = client.close(CloseReason::Draining),
@@ -193,7 +193,7 @@ async fn serve_http(
         return Some(Upgraded { stream, early: parts.read_buf, accepted, _http: http });
     }
     if parts.read_buf.starts_with(HTTP2_PREFACE) {
-        // hyper doesn't answer these; other bytes that aren't HTTP/1.1 get its 400 or 431.
+        // hyper doesn't answer this preface. It answers other bytes that aren't HTTP/1.1 with 400 or 431.
         stream.write_best_effort(
             HttpError::bad_request("HTTP/2 isn't supported: use HTTP/1.1").to_http_text().as_bytes(),
         );

@@ -60,7 +60,7 @@ impl HttpState {
     }
 
     /// Records the response to a plain request. Returns whether the connection may stay open until `deadline` for the
-    /// next one, which requires a permit; a connection takes only one.
+    /// next request. That requires a permit, which a connection takes once and keeps.
     pub fn on_plain_response(
         &self,
         deadline: Instant,

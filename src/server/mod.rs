@@ -1,4 +1,4 @@
-//! Accepts connections, serves HTTP, upgrades to sessions, and drains them at shutdown.
+//! Accepts connections, serves HTTP, upgrades connections to sessions, and closes the sessions at shutdown.
 
 pub mod accept;
 pub mod admin;

@@ -13,7 +13,7 @@ use tokio_tungstenite::tungstenite::{Error, Utf8Bytes};
 
 impl Session {
     /// Starts the close and returns the next state. What is queued is written first, except to a peer that doesn't
-    /// accept it, has closed, or violated the protocol.
+    /// accept it, has sent its own close frame, or made the codec fail.
     pub(super) fn start_closing(&mut self, state: State) -> State {
         if let Some(reader) = &mut self.reader {
             reader.in_flight = None;
@@ -118,7 +118,7 @@ impl Drop for Session {
         self.client.end();
         let (client, context) = (&*self.client, &*self.context);
         let record = self.close_record(reason, &outbox);
-        // A panic in an embedder's handler was already reported by the panic hook.
+        // The panic hook has already reported any panic in an embedder's handler.
         let _ = catch_unwind(AssertUnwindSafe(|| context.presence.leave(client, &*context.handler)));
         let _ = catch_unwind(AssertUnwindSafe(|| context.handler.on_disconnect(client, record.clone())));
         // The log line comes last: by then the counters and the record are up to date.

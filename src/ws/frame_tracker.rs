@@ -1,6 +1,6 @@
 //! Finds the message boundaries in the bytes from a client (RFC 6455, section 5.2).
 //!
-//! Knows lengths and FIN bits only; the codec validates the frames.
+//! Knows only lengths, FIN bits, and which frames are control frames; the codec validates the frames.
 
 /// The longest header: two bytes, eight of extended length, four of masking key.
 const MAX_HEADER: usize = 14;

@@ -89,8 +89,8 @@ impl MessageReader {
 
     /// Polls for the next message. After [`READS_PER_POLL`] reads it wakes the task and returns `Pending`.
     pub fn poll_message(&mut self, cx: &mut Context<'_>, stream: &Stream) -> Poll<Result<Message, Error>> {
-        // Fast path: usually nothing more has arrived, and a read that would block is cheaper than asking the codec. A
-        // finished codec is always asked: only it knows whether it still expects the peer's close frame.
+        // Fast path: usually nothing more has arrived, and a read of the socket finds that out faster than the codec
+        // does. A finished codec is always asked: only it knows whether it still expects the peer's close frame.
         if self.input.is_empty() && !self.finished {
             let end = match ready!(self.input.poll_fill(cx, stream)) {
                 Ok(0) => Some(ProtocolError::ResetWithoutClosingHandshake.into()),
@@ -181,8 +181,8 @@ impl Input {
         self.start == self.end
     }
 
-    /// Whether no bytes are unread, the codec was given complete messages only, and its replies were taken. Once it has
-    /// returned those messages, it holds nothing of this connection.
+    /// Whether no bytes are unread, those given to the codec end with a complete message, and its replies were taken.
+    /// A codec that has also returned that message holds nothing of this connection.
     fn is_between_messages(&self) -> bool {
         self.frames.is_between_messages() && self.is_empty() && self.replies.is_empty()
     }

@@ -10,7 +10,8 @@ use std::io;
 use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 
-/// Bytes that make a write worthwhile: output is batched until it has this size, and one write has about this size.
+/// Bytes that make a write worthwhile: output is batched until it has this size, and one write has about this size,
+/// plus at most one long payload.
 const FLUSH_BYTES: usize = 16 * 1024;
 /// Payloads shorter than this are copied behind their header; the others are written without a copy.
 const COPY_LIMIT: usize = 4 * 1024;

@@ -21,11 +21,11 @@ const VALID: &[&str] = &[
     "[shutdown]\ndrain_timeout = \"1ms\"\n",
 ];
 
-const LISTEN: &str = "allowed: an IP address with a port, as \"127.0.0.1:8080\" or \"[::1]:8080\", or a Unix socket, \
-                      as \"unix:/run/aisopod-gateway/gateway.sock\"";
+const LISTEN: &str = "allowed: an IP address with a port, such as \"127.0.0.1:8080\" or \"[::1]:8080\", or a Unix \
+                      socket, such as \"unix:/run/aisopod-gateway/gateway.sock\"";
 const LEVELS: &str = "allowed: \"off\", \"error\", \"warn\", \"info\", \"debug\", \"trace\"";
 const TIME: &str = "allowed: \"10ms\" to \"1h\", a whole number with ms, s, m or h";
-const ORIGIN: &str = "allowed: \"*\", \"null\", or scheme and host, as \"https://example.com\"";
+const ORIGIN: &str = "allowed: \"*\", \"null\", or scheme and host, such as \"https://example.com\"";
 const INSECURE: &str = "can be reached from other machines and needs credentials: set auth.mode = \"token\" and create them \
                         with: aisopod-gateway token --name NAME --role ROLE; allowed without credentials: \
                         127.0.0.1, [::1], unix: paths, or auth.allow_insecure = true";
@@ -101,7 +101,7 @@ const INVALID: &[(&str, &[&str])] = &[
     ("[calls]\nmax_per_node = 0",            &["2: calls.max_per_node = 0; allowed: 1 to 1000000"]),
     ("[calls]\nlimit = 1",                   &["2: unknown key calls.limit; allowed here: timeout, max_per_caller, max_per_node"]),
     ("[ops]\nmax_failures_per_minute = 0",   &["2: ops.max_failures_per_minute = 0; allowed: 1 to 1000000"]),
-    ("[ops]\nlisten = \"nowhere\"",          &["2: ops.listen = \"nowhere\"; allowed: an IP address with a port, as \"127.0.0.1:8080\" or \"[::1]:8080\", or a Unix socket, as \"unix:/run/aisopod-gateway/gateway.sock\""]),
+    ("[ops]\nlisten = \"nowhere\"",          &["2: ops.listen = \"nowhere\"; allowed: an IP address with a port, such as \"127.0.0.1:8080\" or \"[::1]:8080\", or a Unix socket, such as \"unix:/run/aisopod-gateway/gateway.sock\""]),
     ("[ops]\nlisten = \"0.0.0.0:81\"",       &["2: ops.listen \"0.0.0.0:81\" INSECURE"]),
     ("listen = \"127.0.0.1:81\"\n[ops]\nlisten = \"127.0.0.1:81\"", &["3: ops.listen \"127.0.0.1:81\" is taken by listen \"127.0.0.1:81\"; allowed: another address or port"]),
     ("[ops]\nlisten = \"127.0.0.1:8080\"",   &["2: ops.listen \"127.0.0.1:8080\" is taken by listen \"127.0.0.1:8080\" (the default); allowed: another address or port"]),

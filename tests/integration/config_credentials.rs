@@ -10,7 +10,7 @@ use tungstenite::Error;
 
 const NAME: &str = "allowed: 1 to 64 letters, digits and . _ @ -";
 const ROLE: &str = "allowed: operator, node, or another word: 1 to 64 letters, digits and . _ @ -";
-const SCOPE: &str = "allowed: 1 to 64 printable characters without white space, quotes and backslashes";
+const SCOPE: &str = "allowed: 1 to 64 printable ASCII characters other than spaces, double quotes and backslashes";
 const DIGEST: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
 
 /// The content of `[auth]` and its problems. `NAME`, `ROLE`, `SCOPE` and `DIGEST` stand for the texts above,

@@ -41,7 +41,7 @@ pub(crate) struct OutboxState {
     buffer: Option<Box<WriteBuffer>>,
     /// The socket accepted less than it was offered, and the session waits until it is writable.
     pub(crate) blocked: bool,
-    /// A task that has enqueued a message is about to flush.
+    /// A task that has enqueued a message will flush, or has left that to the session of a blocked socket.
     pub(crate) has_writer: bool,
     /// The first reason given; it never changes.
     pub(crate) close: Option<CloseReason>,
@@ -115,7 +115,7 @@ impl OutboxState {
         let buffer = self.buffer();
         buffer.push(message);
         let queued_bytes = buffer.message_bytes();
-        // The configuration limits an outbox to far less than 4 GiB.
+        // The configuration limits an outbox to 1 GiB.
         self.peak_bytes = self.peak_bytes.max(queued_bytes as u32);
         stats.outbox_peak_bytes.observe(queued_bytes as u64);
         stats.outbox_bytes.add(bytes as u64);
@@ -172,8 +172,8 @@ impl OutboxState {
         self.buffer.as_ref().is_some_and(|buffer| is_half_full(buffer, limits))
     }
 
-    /// Writes until everything is written or the socket accepts no more. In that case the session waits for the socket;
-    /// after a failed write it aborts.
+    /// Writes until everything is written or the socket accepts no more; then the session waits for the socket. After a
+    /// failed write the session aborts.
     pub(crate) fn write(&mut self, stats: &SessionStats) {
         if !self.can_write() {
             return;

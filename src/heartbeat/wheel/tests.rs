@@ -44,16 +44,16 @@ fn past_deadline_fires_at_the_next_tick() {
 
 #[test]
 fn deadline_beyond_one_round_fires_in_its_round() {
-    let rounds = SLOTS as u64;
+    let round = SLOTS as u64;
     let mut wheel = TimerWheel::default();
     wheel.insert(0, 7);
-    wheel.insert(1, 7 + rounds);
-    wheel.insert(2, 7 + 10 * rounds);
-    for tick in 1..=7 + 10 * rounds {
+    wheel.insert(1, 7 + round);
+    wheel.insert(2, 7 + 10 * round);
+    for tick in 1..=7 + 10 * round {
         let expected: &[u32] = match tick {
             7 => &[0],
-            tick if tick == 7 + rounds => &[1],
-            tick if tick == 7 + 10 * rounds => &[2],
+            tick if tick == 7 + round => &[1],
+            tick if tick == 7 + 10 * round => &[2],
             _ => &[],
         };
         assert_eq!(fired(&mut wheel, tick), expected, "tick {tick}");
@@ -106,7 +106,7 @@ fn entries_over_the_limit_are_due_in_the_next_batch() {
     let mut due = Vec::new();
     assert!(!wheel.advance(3, 2, &mut due));
     assert_eq!(due.len(), 2);
-    // An entry scheduled between two batches fires if its tick isn't caught up yet.
+    // An entry scheduled between two batches fires if `advance` hasn't reached its tick yet.
     wheel.insert(5, 2);
     wheel.schedule(due[0], 4);
     due.clear();

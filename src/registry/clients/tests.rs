@@ -91,7 +91,7 @@ fn connect_and_disconnect(registry: &ClientRegistry, writer: usize) -> Vec<Regis
     held
 }
 
-/// Checks a snapshot and a list while other threads connect and disconnect: moving clients may be counted or not.
+/// Checks a snapshot and a list while other threads connect and disconnect clients, which may be counted or not.
 fn check_bounds(registry: &ClientRegistry) {
     let now = registry.health_snapshot();
     assert!(now.operators + now.nodes <= now.total_connections, "{now:?}");

@@ -19,7 +19,7 @@ labels! {
         NodeDisconnected = "node_disconnected",
         /// The gateway shut down.
         Draining = "draining",
-        /// The node's answer is neither a result nor an error object.
+        /// The node's answer isn't a valid JSON-RPC response.
         InvalidAnswer = "invalid_answer",
         /// The caller has reached `calls.max_per_caller`.
         CallerBusy = "caller_busy",

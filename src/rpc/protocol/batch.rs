@@ -69,8 +69,8 @@ impl Batch {
         self.responses.lock().outstanding += 1;
     }
 
-    /// Adds a response, or the error `answer_too_large` in its place if it doesn't fit into three quarters of the
-    /// message. Only these replacements, and responses that are no longer than theirs, may use the last quarter.
+    /// Adds a response, or the error `answer_too_large` in its place if it doesn't fit into three quarters of
+    /// `max_bytes`. The last quarter is for these errors, and for responses that aren't longer than their error.
     pub fn add(&self, id: &str, response: String) {
         let mut responses = self.responses.lock();
         if responses.overflowed {

@@ -39,9 +39,9 @@ labels! {
         NodeDisconnected = "node_disconnected" => -32007,
         /// The gateway is shutting down.
         Draining = "draining" => -32008,
-        /// The node's answer is neither a result nor an error object.
+        /// The node's answer isn't a valid JSON-RPC response.
         InvalidAnswer = "invalid_answer" => -32009,
-         /// The response is over the limit: half of an outbox; in a batch, what the earlier responses have left of three
+        /// The response is over the limit: half of an outbox; in a batch, what the earlier responses have left of three
         /// quarters of that.
         AnswerTooLarge = "answer_too_large" => -32010,
     }
@@ -87,7 +87,7 @@ impl RpcError {
         Self::new(ErrorKind::InvalidRequest, format!("Invalid Request: {problem}"))
     }
 
-    /// A member of the params is missing, unknown or invalid; `problem` says what is expected.
+    /// A member of the params is missing, unknown or invalid; `problem` says so, or what is expected.
     pub fn invalid_member(member: &str, problem: &str) -> Self {
         // Both may contain the caller's text, which may be as long as a message.
         let [member, problem] = [member, problem].map(|text| &text[..text.floor_char_boundary(MAX_ECHOED)]);
@@ -96,7 +96,7 @@ impl RpcError {
 
     /// The response is over the limit of `max_bytes`.
     pub fn answer_too_large(max_bytes: usize) -> Self {
-        Self::new(ErrorKind::AnswerTooLarge, "the response is too large; request less at once").with("most", max_bytes)
+        Self::new(ErrorKind::AnswerTooLarge, "the response is too large; request less").with("most", max_bytes)
     }
 
     /// An error inside the gateway.

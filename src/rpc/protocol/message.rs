@@ -83,7 +83,8 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de Raw
 }
 
 impl<'a> Request<'a> {
-    /// Reads the message as a response; `None` if it is none. Its ID is `None` if the gateway can't have sent that.
+    /// Reads the message as a response; `None` if it isn't one. The ID in the result is `None` if it is absent or can't
+    /// be that of a request of the gateway.
     pub fn as_response(&self) -> Option<(Option<u64>, Response<'a>)> {
         let response = match (self.result, self.error) {
             _ if self.method.is_some() || self.id.is_none() && self.result.is_none() && self.error.is_none() => {
@@ -157,7 +158,7 @@ pub fn parse_batch(text: &str, max_requests: usize) -> Result<Vec<&RawValue>, Rp
     }
 }
 
-/// Collects a batch's elements; `None` if there are more than `max_requests`, which are skipped without keeping them.
+/// Collects a batch's elements; `None` if there are more than `max_requests`: then the others are only checked.
 struct BatchVisitor {
     max_requests: usize,
 }

@@ -132,7 +132,8 @@ impl Topics {
         queued
     }
 
-    /// Publishes an event on a reserved topic. Other tasks write it, so the caller may hold an ordering lock.
+    /// Publishes an event on a reserved topic. Other tasks write it, so the caller may hold a lock that keeps events in
+    /// order.
     pub fn publish_reserved(&self, name: &str, data: &str) {
         let Some(topic) = self.reserved(name).filter(|topic| topic.has_subscribers()) else { return };
         let (queued, pending) = topic.publish(data);

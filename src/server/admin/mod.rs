@@ -73,7 +73,8 @@ fn call(router: &Router, auth: &Arc<AuthInfo>, route: &Route, body: &[u8]) -> Re
     Ok(router.call(auth, route.method, &params))
 }
 
-/// Authenticates a request as a handshake would. Also rejects DNS rebinding without `Origin`, and repeated failures.
+/// Authenticates a request as a handshake would. Unlike a handshake, also rejects a request without `Origin` whose host
+/// isn't safe from DNS rebinding, and a request from an address with too many failures.
 fn authenticate(
     server: &ServerState,
     headers: &HeaderMap,

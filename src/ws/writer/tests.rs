@@ -3,7 +3,7 @@ use super::*;
 const LIMITS: QueueLimits = QueueLimits { messages: 4, bytes: 10 };
 const PONG: &[u8] = &[0x8a, 1, b'p'];
 
-/// Every form of length, and payloads on both sides of `COPY_LIMIT`.
+/// Payload lengths for every encoding of the length in a header, and on both sides of `COPY_LIMIT`.
 const LENGTHS: [usize; 9] = [0, 1, 125, 126, COPY_LIMIT - 1, COPY_LIMIT, 65_535, 65_536, 3];
 
 /// A buffer with a pong and a message of each length, and the bytes that it is to write.
