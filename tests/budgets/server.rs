@@ -65,7 +65,6 @@ impl Server {
 
     /// Closes the standard input, which ends the server.
     pub fn stop(mut self) {
-        drop(self.process.take_stdin());
         let status = self.process.wait();
         assert!(status.success(), "{status}: {:#?}", self.process.stderr());
     }

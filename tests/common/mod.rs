@@ -2,7 +2,6 @@
 
 pub mod client;
 pub mod config_check;
-pub mod credential;
 pub mod gateway;
 pub mod http;
 pub mod process;

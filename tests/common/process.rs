@@ -66,11 +66,6 @@ impl Process {
         Process { stdin: child.stdin.take(), child, stdout, stderr }
     }
 
-    /// Takes the standard input, for use by another thread.
-    pub fn take_stdin(&mut self) -> ChildStdin {
-        self.stdin.take().expect("an open standard input")
-    }
-
     /// Writes a line to the standard input.
     pub fn write_line(&mut self, line: &str) {
         let stdin = self.stdin.as_mut().expect("an open standard input");
@@ -101,8 +96,9 @@ impl Process {
         self.stderr.wait_for(what, matches)
     }
 
-    /// Waits for the exit.
+    /// Closes the standard input and waits for the exit.
     pub fn wait(&mut self) -> ExitStatus {
+        self.stdin = None;
         wait_for("the program's exit", || self.child.try_wait().expect("a child"))
     }
 }

@@ -1,12 +1,13 @@
 //! A gateway with named credentials, and clients that speak JSON-RPC.
 
-use super::credential::digest;
 use super::http::{fetch, request};
 use super::{Client, Gateway};
+use aisopod_gateway::auth::SecretDigest;
 use serde_json::{Value, json};
 use std::collections::{HashMap, VecDeque};
 use std::fmt::Write;
 use std::ops::{Deref, DerefMut};
+use std::process::ExitStatus;
 use tungstenite::handshake::client::Response;
 
 /// A gateway with a token for each of several client names.
@@ -27,6 +28,11 @@ impl TestGateway {
     /// The value of the `Authorization` header for a name.
     pub fn bearer(&self, name: &str) -> String {
         format!("Bearer {}", token(name))
+    }
+
+    /// Sends SIGTERM and waits for the exit. Returns the log as well.
+    pub fn stop(self) -> (ExitStatus, Vec<String>) {
+        self.0.stop()
     }
 
     pub fn try_connect(&self, name: &str) -> tungstenite::Result<(RpcClient, Response)> {
@@ -76,8 +82,13 @@ impl DerefMut for TestGateway {
 }
 
 /// The token for a client name.
-fn token(name: &str) -> String {
+pub fn token(name: &str) -> String {
     format!("token-of-{name}")
+}
+
+/// The SHA-256 of a secret in hex, as in the configuration.
+pub fn digest(secret: &str) -> String {
+    SecretDigest::of(secret.as_bytes()).to_hex()
 }
 
 /// A client that matches responses to its requests.

@@ -1,8 +1,8 @@
 //! Tokens, passwords and origins of web pages in handshakes. No secret is ever logged.
 
 use crate::common::Gateway;
-use crate::common::credential::digest;
 use crate::common::http::{GET_WS, Response, fetch, handshake_request};
+use crate::common::test_gateway::digest;
 
 const TOKEN: &str = "open-sesame_0123456789-ABCDEFGHIJKLMNOPQRST";
 const PASSWORD: &str = "correct:horse battery staple";

@@ -6,6 +6,9 @@ mod protocol;
 mod readme;
 mod settings;
 
+use crate::common::tools;
+use std::process::Command;
+
 pub const README: &str = include_str!("../../../README.md");
 pub const PROTOCOL: &str = include_str!("../../../src/rpc/README.md");
 pub const OPERATION: &str = include_str!("../../../systemd/README.md");
@@ -34,4 +37,28 @@ pub fn table<'a>(document: &'a str, header: &str) -> Vec<Vec<&'a str>> {
 /// The texts between backticks.
 pub fn code_spans(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
+}
+
+/// Runs commands of the documentation in a temporary directory, with websocat in the PATH.
+pub struct Shell {
+    pub dir: tempfile::TempDir,
+    path: String,
+}
+
+impl Shell {
+    /// A shell, if websocat and curl are installed.
+    pub fn new() -> Option<Shell> {
+        let (websocat, _) = (tools::require("websocat")?, tools::require("curl")?);
+        let path = format!("{}:{}", websocat.parent().unwrap().display(), std::env::var("PATH").unwrap());
+        Some(Shell { dir: tempfile::tempdir().unwrap(), path })
+    }
+
+    /// A process that runs these commands, with this port instead of the documentation's. If the last one is run by
+    /// `exec`, it is the child process that signals go to.
+    pub fn command(&self, commands: &str, port: u16) -> Command {
+        let mut command = Command::new("bash");
+        command.args(["-e", "-c", &commands.replace(":8080", &format!(":{port}"))]);
+        command.current_dir(self.dir.path()).env("PATH", &self.path);
+        command
+    }
 }

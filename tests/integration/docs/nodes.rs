@@ -1,13 +1,13 @@
 //! The nodes of `src/rpc/README.md`, run against a gateway that restarts.
 
 use super::{PROTOCOL, blocks, section};
-use crate::common::http::exchange;
 use crate::common::process::Process;
+use crate::common::test_gateway::{TestGateway, token};
 use crate::common::{Gateway, tools, wait_until};
-use aisopod_gateway::auth::SecretDigest;
 use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
+use tempfile::TempDir;
 
 /// The node in this language.
 fn source(language: &str) -> &'static str {
@@ -16,72 +16,41 @@ fn source(language: &str) -> &'static str {
 }
 
 /// A temporary directory with a node's source and token file.
-struct WorkDir(tempfile::TempDir);
-
-impl WorkDir {
-    fn new(file: &str, source: &str) -> WorkDir {
-        let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join(file), source).unwrap();
-        std::fs::write(dir.path().join("kitchen-pi.token"), "node-token\n").unwrap();
-        WorkDir(dir)
-    }
-
-    fn path(&self) -> &Path {
-        self.0.path()
-    }
+fn work_dir(file: &str, source: &str) -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join(file), source).unwrap();
+    std::fs::write(dir.path().join("kitchen-pi.token"), token("kitchen-pi") + "\n").unwrap();
+    dir
 }
 
 /// A gateway on this port; 0 takes a free one.
-fn gateway(port: u16) -> Gateway {
-    let digest = |token: &str| SecretDigest::of(token.as_bytes()).to_hex();
-    Gateway::start(&format!(
-        "listen = [\"127.0.0.1:{port}\"]
-        [auth]
-        mode = \"token\"
-        [[auth.credentials]]
-        name = \"alice\"
-        role = \"operator\"
-        scopes = [\"*\"]
-        token_sha256 = \"{}\"
-        [[auth.credentials]]
-        name = \"kitchen-pi\"
-        role = \"node\"
-        token_sha256 = \"{}\"",
-        digest("operator-token"),
-        digest("node-token"),
-    ))
+fn gateway(port: u16) -> TestGateway {
+    let credentials = [("alice", "operator", "*"), ("kitchen-pi", "node", "")];
+    TestGateway::start(&credentials, &format!("listen = [\"127.0.0.1:{port}\"]"))
 }
 
-/// An operator's request: the body of the response.
-fn request(gateway: &Gateway, method: &str, path: &str, body: &str) -> Value {
-    let head = format!("{method} {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer operator-token\r\n");
-    let head = format!("{head}Connection: close\r\nContent-Length: {}\r\n\r\n", body.len());
-    let (_, body) = exchange(&mut gateway.tcp(), &(head + body));
-    serde_json::from_str(&body).unwrap_or_else(|error| panic!("{error}: {body}"))
-}
-
-fn wait_until_announced(gateway: &Gateway, node: &Process) {
+fn wait_until_announced(gateway: &TestGateway, node: &Process) {
     wait_until(&format!("the node has announced its method: {:?}", node.stderr()), || {
-        request(gateway, "GET", "/nodes", "")["nodes"][0]["capabilities"]
+        gateway.http("alice", "GET /nodes", "").1["nodes"][0]["capabilities"]
             == json!([{"service": "light", "methods": ["light.set"]}])
     });
 }
 
 /// Checks that a node does its duties. Its address and token file are appended to `command`.
-fn check(mut command: Command, work_dir: &WorkDir) {
+fn check(mut command: Command, work_dir: &TempDir) {
     let first = gateway(0);
     let addr = first.addr();
     command.current_dir(work_dir.path()).arg(format!("ws://{addr}/ws")).arg("kitchen-pi.token");
     let mut node = Process::start(&mut command);
     wait_until_announced(&first, &node);
-    let invoke = |body: Value| request(&first, "POST", "/nodes/node:kitchen-pi/invoke", &body.to_string());
+    let invoke = |body: Value| first.http("alice", "POST /nodes/node:kitchen-pi/invoke", &body.to_string()).1;
     assert_eq!(invoke(json!({"method": "light.set", "params": {"on": true}})), json!({"on": true}));
     assert_eq!(invoke(json!({"method": "light.paint"}))["error"]["data"]["code"], -32601);
 
     first.stop();
     let second = gateway(addr.port());
     wait_until_announced(&second, &node);
-    let kicked = request(&second, "DELETE", "/clients?role=node&confirm=true", "");
+    let (_, kicked) = second.http("alice", "DELETE /clients?role=node&confirm=true", "");
     assert_eq!(kicked["disconnected"], 1);
     // 4000: it doesn't come back.
     assert!(node.wait().success(), "{:#?}", node.stderr());
@@ -90,7 +59,7 @@ fn check(mut command: Command, work_dir: &WorkDir) {
 #[test]
 fn python_node_answers_announces_again_and_stops_when_kicked() {
     let (Some(python), Some(_)) = (tools::require("python3"), tools::require("websockets")) else { return };
-    let work_dir = WorkDir::new("node.py", source("python"));
+    let work_dir = work_dir("node.py", source("python"));
     let mut command = Command::new(python);
     // A short pause after a connect that failed, and no proxy for this machine.
     command.arg("node.py").env("PYTHONPATH", tools::python_packages());
@@ -101,7 +70,7 @@ fn python_node_answers_announces_again_and_stops_when_kicked() {
 #[test]
 fn javascript_node_answers_announces_again_and_stops_when_kicked() {
     let (Some(node), Some(_)) = (tools::require("node"), tools::require("ws")) else { return };
-    let work_dir = WorkDir::new("node.mjs", source("js"));
+    let work_dir = work_dir("node.mjs", source("js"));
     std::os::unix::fs::symlink(tools::node_packages(), work_dir.path().join("node_modules")).unwrap();
     let mut command = Command::new(node);
     command.arg("node.mjs");
@@ -122,7 +91,7 @@ fn build_example() -> PathBuf {
 #[test]
 fn rust_node_answers_announces_again_and_stops_when_kicked() {
     assert_eq!(source("rust"), include_str!("../../examples/node.rs"), "tests/examples/node.rs isn't the README's");
-    let work_dir = WorkDir::new("node.rs", "");
+    let work_dir = work_dir("node.rs", "");
     let mut command = Command::new("sh");
     command.args(["-c", r#"until "$0" "$@"; do sleep 1; done"#]).arg(build_example());
     check(command, &work_dir);

@@ -1,17 +1,11 @@
-//! The main README: its length, its links, and its first conversation, run as printed with websocat, curl and a shell.
+//! The main README: its links, and its first conversation, run as printed with websocat, curl and a shell.
 
-use super::{OPERATION, PROTOCOL, README, blocks, code_spans, section};
+use super::{OPERATION, PROTOCOL, README, Shell, blocks, code_spans, section};
+use crate::common::Gateway;
 use crate::common::process::Process;
-use crate::common::{Gateway, tools};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::process::Command;
-
-#[test]
-fn readme_has_at_most_300_lines() {
-    assert!(README.lines().count() <= 300);
-}
 
 /// A heading's anchor, as GitHub makes it.
 fn anchor(heading: &str) -> String {
@@ -51,82 +45,59 @@ fn files_of_the_development_section_exist() {
     assert!(missing.is_empty(), "{missing:?}");
 }
 
-/// Runs the README's commands in a temporary directory, with the gateway under test and websocat.
-struct Shell {
-    dir: tempfile::TempDir,
-    path: String,
-    /// The gateway's port, or 0 for any free one.
-    port: u16,
-}
-
-impl Shell {
-    fn new() -> Option<Shell> {
-        let (websocat, _) = (tools::require("websocat")?, tools::require("curl")?);
-        let path = format!("{}:{}", websocat.parent().unwrap().display(), std::env::var("PATH").unwrap());
-        Some(Shell { dir: tempfile::tempdir().unwrap(), path, port: 0 })
-    }
-
-    /// A shell that runs these commands. If the last one is run by `exec`, it is the child process that signals go to.
-    fn command(&self, script: &str) -> Command {
-        // Uses the test's port and binary instead of the README's.
-        let script = script.replace(":8080", &format!(":{}", self.port));
-        let script = script.replace("../release/aisopod-gateway", &Gateway::binary().display().to_string());
-        let script = script.replace("cd target/demo", ":");
-        let mut command = Command::new("bash");
-        command.args(["-e", "-c", &script]).current_dir(self.dir.path()).env("PATH", &self.path);
-        command
-    }
-
-    /// Replays a console block: runs the command after `$`, writes the lines after `>`, expects the lines after `<`.
-    fn replay(&self, block: &str, mut terminal: Option<Process>) -> Process {
-        for line in block.lines() {
-            let (mark, text) = line.split_at(2);
-            match mark {
-                "$ " => terminal = Some(Process::start(&mut self.command(&format!("exec {text}")))),
-                "> " => terminal.as_mut().expect("a terminal").write_line(text),
-                "< " => {
-                    let expected: Value = serde_json::from_str(text).unwrap();
-                    assert_eq!(terminal.as_ref().expect("a terminal").read_json(), expected);
-                }
-                _ => panic!("neither typed nor shown: {line}"),
+/// Replays a console block: runs the command after `$`, writes the lines after `>`, expects the lines after `<`.
+fn replay(shell: &Shell, port: u16, block: &str, mut terminal: Option<Process>) -> Process {
+    for line in block.lines() {
+        let (mark, text) = line.split_at(2);
+        match mark {
+            "$ " => terminal = Some(Process::start(&mut shell.command(&format!("exec {text}"), port))),
+            "> " => terminal.as_mut().expect("a terminal").write_line(text),
+            "< " => {
+                let expected: Value = serde_json::from_str(text).unwrap();
+                assert_eq!(terminal.as_ref().expect("a terminal").read_json(), expected);
             }
+            _ => panic!("neither typed nor shown: {line}"),
         }
-        terminal.expect("a terminal")
     }
+    terminal.expect("a terminal")
 }
 
 #[test]
 fn first_conversation_runs_as_written() {
-    let Some(mut shell) = Shell::new() else { return };
+    let Some(shell) = Shell::new() else { return };
     let blocks = blocks(section(README, "## A first conversation"));
     let [start, alice, node, joined, call, answer, result] = blocks[..] else { panic!("other blocks: {blocks:#?}") };
     let (commands, serve) = start.1.trim_end().rsplit_once('\n').expect("several commands");
-    let gateway = Process::start(&mut shell.command(&format!("{commands}\nexec {serve}")));
+    let commands = format!("{commands}\nexec {serve}").replace("cd target/demo", ":");
+    let commands = commands.replace("../release/aisopod-gateway", &Gateway::binary().display().to_string());
+    // With port 0 it takes any free one.
+    let gateway = Process::start(&mut shell.command(&commands, 0));
     let listening = gateway.wait_for_stderr("its address", |line| line.contains(" listening addr="));
-    shell.port = listening.rsplit(':').next().unwrap().parse().unwrap();
+    let port = listening.rsplit(':').next().unwrap().parse().unwrap();
+    let replay = |block: &str, terminal| replay(&shell, port, block, terminal);
 
-    let alice = shell.replay(alice.1, None);
-    let node = shell.replay(node.1, None);
-    let _alice = shell.replay(joined.1, Some(alice));
-    let call = shell.replay(call.1, None);
-    let _node = shell.replay(answer.1, Some(node));
+    let alice = replay(alice.1, None);
+    let node = replay(node.1, None);
+    let _alice = replay(joined.1, Some(alice));
+    let call = replay(call.1, None);
+    let _node = replay(answer.1, Some(node));
     assert_eq!(call.read_line(), result.1.trim());
 }
 
 #[test]
 fn quick_start_answers_as_shown() {
-    let Some(mut shell) = Shell::new() else { return };
+    let Some(shell) = Shell::new() else { return };
     let gateway = Gateway::start("");
-    shell.port = gateway.addr().port();
+    let port = gateway.addr().port();
     let blocks = blocks(section(README, "## Quick start"));
     let [run, commands, shown] = blocks[..] else { panic!("other blocks: {blocks:#?}") };
     assert_eq!(run.1, "make run\n");
     let lines: Vec<_> = commands.1.lines().collect();
     let [status, install, websocat] = lines[..] else { panic!("other commands: {lines:#?}") };
     assert_eq!(install, "cargo install --locked websocat");
-    let status = Process::start(&mut shell.command(status));
+    let status = Process::start(&mut shell.command(status, port));
     assert_eq!(status.read_json()["status"], "ok");
-    let mut websocat = Process::start(&mut shell.command(&format!("exec {websocat}")));
+    let mut websocat = Process::start(&mut shell.command(&format!("exec {websocat}"), port));
     let (request, answer) = shown.1.split_once('\n').expect("two lines");
     websocat.write_line(request.strip_prefix("> ").unwrap());
     let (actual, example) = (websocat.read_json(), serde_json::from_str::<Value>(&answer[2..]).unwrap());

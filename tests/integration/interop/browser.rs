@@ -1,7 +1,7 @@
 //! A web page in headless Chromium.
 
-use crate::common::credential::Credential;
-use crate::common::{Gateway, TIMEOUT, tools};
+use crate::common::test_gateway::{TestGateway, token};
+use crate::common::{TIMEOUT, tools};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -37,9 +37,9 @@ impl PageServer {
         format!("http://{}", self.addr)
     }
 
-    /// The page's URL, with the gateway's URL and the token as parameters. Neither needs escapes.
-    fn page(&self, gateway: &Gateway, token: &str) -> String {
-        format!("{}/?gateway=ws://{}/ws&token={token}", self.origin(), gateway.addr())
+    /// The page's URL, with the gateway's URL and ann's token as parameters. Neither needs escapes.
+    fn page(&self, gateway: &TestGateway) -> String {
+        format!("{}/?gateway=ws://{}/ws&token={}", self.origin(), gateway.addr(), token("ann"))
     }
 
     /// The next report of the page in `browser`.
@@ -115,19 +115,19 @@ impl Drop for Browser {
     }
 }
 
-/// Settings for one credential and the pages of one server.
-fn settings(credential: &Credential, server: &PageServer) -> String {
+/// A gateway that allows the pages of one server.
+fn start_gateway(server: &PageServer) -> TestGateway {
     // Allows for a browser that is slow to answer a close frame.
     let limits = "[limits]\nclose_timeout = \"20s\"";
-    format!("{}{limits}\n[handshake]\nallowed_origins = [\"{}\"]", credential.settings, server.origin())
+    let settings = format!("{limits}\n[handshake]\nallowed_origins = [\"{}\"]", server.origin());
+    TestGateway::start(&[("ann", "operator", "")], &settings)
 }
 
 #[test]
 fn page_connects_with_a_token_and_sees_the_drain() {
     let server = PageServer::start();
-    let ann = Credential::new("ann", "operator");
-    let gateway = Gateway::start(&settings(&ann, &server));
-    let Some(browser) = Browser::open(&server.page(&gateway, &ann.token)) else { return };
+    let gateway = start_gateway(&server);
+    let Some(browser) = Browser::open(&server.page(&gateway)) else { return };
     assert_eq!(server.report(&browser), json!({"event": "open", "protocol": "aisopod.v1"}));
     let answer = server.report(&browser)["answer"].clone();
     assert_eq!((&answer["id"], &answer["result"]["presence_key"]), (&json!(7), &json!("operator:ann")), "{answer}");
@@ -141,9 +141,8 @@ fn page_connects_with_a_token_and_sees_the_drain() {
 #[test]
 fn page_of_another_origin_is_rejected() {
     let (allowed, other) = (PageServer::start(), PageServer::start());
-    let ann = Credential::new("ann", "operator");
-    let gateway = Gateway::start(&settings(&ann, &allowed));
-    let Some(browser) = Browser::open(&other.page(&gateway, &ann.token)) else { return };
+    let gateway = start_gateway(&allowed);
+    let Some(browser) = Browser::open(&other.page(&gateway)) else { return };
     let failed = json!({"event": "close", "code": 1006, "reason": "", "wasClean": false});
     assert_eq!(other.report(&browser), failed);
     let status = gateway

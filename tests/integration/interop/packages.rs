@@ -1,7 +1,7 @@
 //! The Python package `websockets` and the Node package `ws`, each in a script that reads commands line by line.
 
-use crate::common::credential::Credential;
 use crate::common::process::Process;
+use crate::common::test_gateway::{TestGateway, token};
 use crate::common::{Gateway, tools};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -58,10 +58,9 @@ fn assert_closed(client: &mut Process, code: u16, reason: &str) {
 // The tests. They return `None` when they are skipped.
 
 fn token_is_sent_as_header_or_subprotocol(package: Package) -> Option<()> {
-    let ann = Credential::new("ann", "operator");
-    let gateway = Gateway::start(&ann.settings);
+    let gateway = TestGateway::start(&[("ann", "operator", "")], "");
     for (option, protocol) in [("--header", ""), ("--protocol", "aisopod.v1")] {
-        let (mut client, first) = package.connect(&gateway, &[option, &ann.token])?;
+        let (mut client, first) = package.connect(&gateway, &[option, &token("ann")])?;
         assert_eq!(first, json!({"protocol": protocol}), "{option}");
         assert_eq!(call(&mut client, "gateway.whoami")["presence_key"], "operator:ann");
         let (mut client, first) = package.connect(&gateway, &[option, "wrong"])?;
