@@ -218,14 +218,16 @@ mod tests {
 
     #[test]
     fn misspelt_scopes_and_roles_get_a_warning_with_a_suggestion() {
+        let config = with_credential("nodes", &["client:read", "clients:write", "*", "reports"]);
         assert_eq!(
-            config_warnings(&with_credential("nodes", &["client:read", "clients:write", "*", "reports"])),
+            config_warnings(&config),
             [
                 "credential pi: unusual role nodes (did you mean node?)",
                 "credential pi: unknown scope client:read (did you mean clients:read?)",
                 "credential pi: unknown scope reports",
             ]
         );
+        assert!(check_report(&config, true).starts_with("warning: credential pi: unusual role nodes"));
         assert!(config_warnings(&with_credential("probe", &["events:publish"])).is_empty());
     }
 

@@ -76,6 +76,7 @@ mod tests {
         let list = ["https://app.example.com".to_owned()];
         assert!(is_allowed("https://app.example.com", "gw.example.com", &list, false));
         assert!(!is_allowed("https://app.example.com:8443", "gw.example.com", &list, false));
+        assert!(!is_allowed("http://app.example.com", "gw.example.com", &list, false));
         assert!(is_allowed("null", "gw.example.com", &["null".to_owned()], false));
         assert!(is_allowed("https://anything", "gw.example.com", &["*".to_owned()], true));
     }

@@ -231,14 +231,10 @@ async fn count_yields<F: Future + ?Sized>(mut future: Pin<&mut F>, after_yield: 
     }
 }
 
-/// A batch of `count` calls to a node, with IDs from `first_id`.
-fn invoke_batch(first_id: u32, count: u32) -> Message {
-    let call = |id| {
-        let params = r#"{"target":"node:n","method":"x","timeout":3600}"#;
-        format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"node.invoke","params":{params}}}"#)
-    };
-    let calls: Vec<_> = (first_id..first_id + count).map(call).collect();
-    Message::Text(format!("[{}]", calls.join(",")).into())
+/// A call to a node.
+fn invoke(id: u32) -> String {
+    let params = r#"{"target":"node:n","method":"x","timeout":3600}"#;
+    format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"node.invoke","params":{params}}}"#)
 }
 
 #[test]
@@ -247,15 +243,20 @@ fn only_one_batch_of_a_client_waits_for_nodes() {
     let node = GatewayClient::unconnected(AuthInfo::new("n", Role::Node, []));
     let _registration = router.state.registry.on_connect(node.clone());
     router.state.presence.join(&node, &router);
-    let run = |message| {
-        let future = router.on_message(&caller, message).expect("a batch is a future");
+    let run = |requests: &[String]| {
+        let batch = Message::Text(format!("[{}]", requests.join(",")).into());
+        let future = router.on_message(&caller, batch).expect("a batch is a future");
         assert!(poll_once(pin!(future)).is_ready());
     };
-    run(invoke_batch(1, 2));
+    run(&[invoke(1), invoke(2)]);
     assert_eq!((caller.outbox.queued().len(), node.outbox.queued().len()), (0, 2));
-    run(invoke_batch(3, 1));
+    run(&[invoke(3), r#"{"jsonrpc":"2.0","id":9,"method":"gateway.ping"}"#.to_owned()]);
     let refused: Value = serde_json::from_str(&text_of(&caller.outbox.queued()[0])).unwrap();
     assert_eq!((&refused[0]["id"], &refused[0]["error"]["data"]["reason"]), (&json!(3), &json!("caller_busy")));
+    assert_eq!(refused[1]["result"], "pong", "the rest of the batch is done");
+    // A call outside a batch is still made.
+    assert!(router.on_message(&caller, Message::Text(invoke(5).into())).is_none());
+    assert_eq!(node.outbox.queued().len(), 3);
     for request in node.outbox.queued() {
         let request: Value = serde_json::from_str(&text_of(&request)).unwrap();
         let answer = format!(r#"{{"jsonrpc":"2.0","id":{},"result":7}}"#, request["id"]);
@@ -264,8 +265,8 @@ fn only_one_batch_of_a_client_waits_for_nodes() {
     let done: Value = serde_json::from_str(&text_of(&caller.outbox.queued()[1])).unwrap();
     assert_eq!((&done[0]["result"], &done[1]["result"], done.as_array().unwrap().len()), (&json!(7), &json!(7), 2));
     // Now the next batch may wait.
-    run(invoke_batch(4, 1));
-    assert_eq!((caller.outbox.queued().len(), node.outbox.queued().len()), (2, 3));
+    run(&[invoke(4)]);
+    assert_eq!((caller.outbox.queued().len(), node.outbox.queued().len()), (3, 4));
 }
 
 #[test]

@@ -32,9 +32,11 @@ fn call(router: &Router, method: &str, value: Value) -> Value {
 }
 
 #[test]
-fn pages_list_each_client_once_and_in_order() {
+fn pages_list_each_staying_client_once_and_in_order_while_others_connect_and_disconnect() {
     let router = router();
+    let mut passing = register_clients(&router, 100);
     let clients = register_clients(&router, 2_500);
+    let staying: HashSet<_> = clients.iter().map(|client| client.conn_id.to_string()).collect();
     let key = |client: &Registration| (client.auth.presence_key.clone(), client.conn_id);
     let age = |client: &Registration| (client.connected_at.nanos(), client.conn_id);
     let ids = |clients: Vec<&Registration>| clients.iter().map(|client| client.conn_id.to_string()).collect::<Vec<_>>();
@@ -63,7 +65,12 @@ fn pages_list_each_client_once_and_in_order() {
                 if cursor.is_null() {
                     break;
                 }
+                // Some of these were listed before, others weren't.
+                passing.drain(..passing.len() / 4);
+                passing.extend(register_clients(&router, 1));
             }
+            assert_eq!(listed.iter().collect::<HashSet<_>>().len(), listed.len(), "{sort} {limit}: listed twice");
+            listed.retain(|id| staying.contains(id));
             assert_eq!(listed, sorted(sort), "{sort} {limit}");
         }
     }
