@@ -26,7 +26,6 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// The binary under test.
     pub fn binary() -> &'static Path {
         Path::new(env!("CARGO_BIN_EXE_aisopod-gateway"))
     }
@@ -62,7 +61,6 @@ impl Gateway {
         gateway
     }
 
-    /// The TCP address.
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }
@@ -82,7 +80,6 @@ impl Gateway {
         assert!(status.success(), "kill -{name}");
     }
 
-    /// The log so far.
     pub fn log(&self) -> Vec<String> {
         self.log.all()
     }
@@ -124,6 +121,17 @@ impl Gateway {
     /// Waits until exactly `count` clients are connected.
     pub fn wait_for_clients(&self, count: u64) -> Value {
         self.wait_for_status(&format!("{count} clients"), |status| status["clients"]["total_connections"] == count)
+    }
+
+    pub fn open_descriptors(&self) -> Value {
+        self.status()["process"]["open_descriptors"].take()
+    }
+
+    /// Waits until no client is connected and no other descriptors are open than before it connected.
+    pub fn wait_for_descriptors(&self, before: &Value) -> Value {
+        self.wait_for_status("closed descriptors", |status| {
+            status["clients"]["total_connections"] == 0 && status["process"]["open_descriptors"] == *before
+        })
     }
 
     /// Connects a client without credentials.

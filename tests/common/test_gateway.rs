@@ -6,12 +6,10 @@ use aisopod_gateway::auth::SecretDigest;
 use serde_json::{Value, json};
 use std::collections::{HashMap, VecDeque};
 use std::fmt::Write;
-use std::ops::{Deref, DerefMut};
-use std::process::ExitStatus;
-use tungstenite::handshake::client::Response;
+use std::ops::Deref;
 
 /// A gateway with a token for each of several client names.
-pub struct TestGateway(Gateway);
+pub struct TestGateway(pub Gateway);
 
 impl TestGateway {
     /// Starts a gateway with credentials: name, role and scopes, which are separated by spaces.
@@ -30,20 +28,15 @@ impl TestGateway {
         format!("Bearer {}", token(name))
     }
 
-    /// Sends SIGTERM and waits for the exit. Returns the log as well.
-    pub fn stop(self) -> (ExitStatus, Vec<String>) {
-        self.0.stop()
-    }
-
-    pub fn try_connect(&self, name: &str) -> tungstenite::Result<(RpcClient, Response)> {
+    pub fn try_connect(&self, name: &str) -> tungstenite::Result<RpcClient> {
         let (client, response) = self.connect_with(&[("Authorization", &self.bearer(name))])?;
         let conn_id = response.headers()["x-conn-id"].to_str().unwrap().to_owned();
-        Ok((RpcClient { client, conn_id, last_id: 0, responses: HashMap::new(), others: VecDeque::new() }, response))
+        Ok(RpcClient { client, conn_id, last_id: 0, responses: HashMap::new(), others: VecDeque::new() })
     }
 
     /// Connects a client and waits until it is registered, which is shortly after its 101.
     pub fn connect(&self, name: &str) -> RpcClient {
-        let (mut client, _) = self.try_connect(name).unwrap_or_else(|error| panic!("{name} can't connect: {error}"));
+        let mut client = self.try_connect(name).unwrap_or_else(|error| panic!("{name} can't connect: {error}"));
         client.call("gateway.ping", json!({}));
         client
     }
@@ -72,12 +65,6 @@ impl Deref for TestGateway {
 
     fn deref(&self) -> &Gateway {
         &self.0
-    }
-}
-
-impl DerefMut for TestGateway {
-    fn deref_mut(&mut self) -> &mut Gateway {
-        &mut self.0
     }
 }
 

@@ -23,7 +23,7 @@ fn exhausted_descriptors_pause_accepting_and_leave_clients_alone() {
     let Some(prlimit) = require("prlimit") else { return };
     let gateway = Gateway::start("");
     let mut client = gateway.connect();
-    let open = gateway.status()["process"]["open_descriptors"].as_u64().unwrap();
+    let open = gateway.open_descriptors().as_u64().unwrap();
     let set_limit = |limit: u64| {
         let limit = format!("--nofile={limit}:");
         let status = Command::new(&prlimit).args(["--pid", &gateway.pid().to_string(), &limit]).status();
@@ -52,15 +52,14 @@ fn exhausted_descriptors_pause_accepting_and_leave_clients_alone() {
 #[test]
 fn descriptors_of_ended_connections_are_closed() {
     let gateway = Gateway::start("");
-    let before = proc::open_descriptors(gateway.pid()).unwrap();
+    let before = gateway.open_descriptors();
     for round in 0..2_000 {
         let stream = TcpStream::connect(gateway.addr()).unwrap();
         if round % 2 == 0 {
             drop(RawClient::upgrade(stream, ""));
         }
     }
-    wait_until("closed descriptors", || proc::open_descriptors(gateway.pid()).unwrap() == before);
-    gateway.wait_for_clients(0);
+    gateway.wait_for_descriptors(&before);
 }
 
 #[test]
@@ -133,17 +132,15 @@ impl LoggingGateway {
         (gateway, log)
     }
 
-    fn get(&self, path: &str) -> String {
+    /// Head and body of the response to a GET.
+    fn get(&self, path: &str) -> (String, String) {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
         stream.set_read_timeout(Some(TIMEOUT)).unwrap();
-        let (head, body) =
-            exchange(&mut stream, &format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"));
-        head + &body
+        exchange(&mut stream, &format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"))
     }
 
     fn dropped_lines(&self) -> u64 {
-        let response = self.get("/status");
-        let status: Value = serde_json::from_str(&response[response.find('{').unwrap()..]).unwrap();
+        let status: Value = serde_json::from_str(&self.get("/status").1).unwrap();
         status["log_lines_dropped"].as_u64().unwrap()
     }
 
@@ -167,7 +164,7 @@ fn closed_log_pipe_drops_lines_and_does_not_panic() {
     let (gateway, log) = LoggingGateway::start();
     drop(log);
     wait_until("dropped lines", || {
-        assert!(gateway.get("/ws").starts_with("HTTP/1.1 426 "));
+        assert!(gateway.get("/ws").0.starts_with("HTTP/1.1 426 "));
         gateway.dropped_lines() > 3
     });
     gateway.stop();
@@ -178,7 +175,7 @@ fn log_reader_that_stops_reading_does_not_block_the_gateway() {
     let (gateway, log) = LoggingGateway::start();
     // The pipe holds 64 KiB and the queue 4,096 lines, so some of 10,000 lines are dropped.
     let dropped = (0..10_000).any(|request| {
-        assert!(gateway.get("/ws").starts_with("HTTP/1.1 426 "));
+        assert!(gateway.get("/ws").0.starts_with("HTTP/1.1 426 "));
         request % 200 == 0 && gateway.dropped_lines() > 0
     });
     assert!(dropped, "no line was dropped");
@@ -220,7 +217,7 @@ fn peer_without_a_network_ends_as_pong_timeout() {
     let mut command = Command::new(&ip);
     command.args(["netns", "exec", &namespace.0]).arg(Gateway::binary());
     let gateway = Gateway::start_with(command, "[heartbeat]\ninterval = \"3s\"\ntimeout = \"3s\"\n");
-    let descriptors = gateway.status()["process"]["open_descriptors"].clone();
+    let descriptors = gateway.open_descriptors();
     // The client in the namespace answers pings while they arrive.
     let url = format!("ws://{}/ws", gateway.addr());
     let mut client = Command::new(&ip)
@@ -233,9 +230,7 @@ fn peer_without_a_network_ends_as_pong_timeout() {
         .unwrap();
     gateway.wait_for_status("a pong", |status| status["heartbeat"]["pongs_received"].as_u64() >= Some(1));
     namespace.set_loopback(&ip, "down");
-    let status = gateway.wait_for_status("the disconnect", |status| {
-        status["clients"]["total_connections"] == 0 && status["process"]["open_descriptors"] == descriptors
-    });
+    let status = gateway.wait_for_descriptors(&descriptors);
     assert_eq!(status["closed_total"]["pong_timeout"], 1, "{status}");
     let lines = gateway.wait_for_disconnects(1);
     assert!(lines.len() == 1 && lines[0].contains(" reason=pong_timeout code=4100 clean=false "), "{lines:?}");

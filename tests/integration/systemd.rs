@@ -13,7 +13,6 @@ fn make(target: &str, variables: &[String]) {
     make_with(target, variables, &[]);
 }
 
-/// The same with these environment variables.
 fn make_with(target: &str, variables: &[String], environment: &[(&str, &str)]) {
     let binary = format!("BINARY={}", Gateway::binary().display());
     let output = Command::new("make")
@@ -98,28 +97,22 @@ fn unit_is_valid_and_sandboxed() {
 #[test]
 fn example_configuration_has_the_defaults() {
     let example = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/systemd/config.toml")).unwrap();
-    let uncommented: String = example
-        .lines()
-        .map(|line| line.strip_prefix('#').filter(|rest| !rest.starts_with(' ')).unwrap_or(line))
-        // The credentials at the end aren't defaults.
-        .take_while(|line| *line != "[[auth.credentials]]")
-        .flat_map(|line| [line, "\n"])
-        .collect();
-    assert!(uncommented.matches(" = ").count() >= 18, "{uncommented}");
+    let uncomment = |text: &str| -> String {
+        let lines = text.lines();
+        let lines = lines.map(|line| line.strip_prefix('#').filter(|rest| !rest.starts_with(' ')).unwrap_or(line));
+        lines.flat_map(|line| [line, "\n"]).collect()
+    };
+    // The credentials at the end aren't defaults.
+    let defaults = uncomment(example.split("#[[auth.credentials]]").next().unwrap());
+    assert!(defaults.matches(" = ").count() >= 18, "{defaults}");
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("config.toml");
-    fs::write(&path, &uncommented).unwrap();
+    fs::write(&path, &defaults).unwrap();
     let descriptors = 20_000;
     let read = aisopod_gateway::config::load(&path, descriptors, Vec::new()).unwrap();
     assert_eq!(format!("{read:?}"), format!("{:?}", aisopod_gateway::config::Config::new(descriptors)));
 
-    let with_credentials: String = example.replace("#[[auth", "[[auth").replace("#mode = \"none\"", "mode = \"token\"");
-    let with_credentials: String = with_credentials
-        .lines()
-        .map(|line| line.strip_prefix('#').filter(|rest| !rest.starts_with(' ')).unwrap_or(line))
-        .flat_map(|line| [line, "\n"])
-        .collect();
-    fs::write(&path, with_credentials).unwrap();
+    fs::write(&path, uncomment(&example.replace("#mode = \"none\"", "mode = \"token\""))).unwrap();
     aisopod_gateway::config::load(&path, descriptors, Vec::new()).unwrap();
 }
 

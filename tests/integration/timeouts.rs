@@ -24,20 +24,6 @@ fn timed_out(status: &Value, stage: &str) -> u64 {
     status["handshakes"]["timed_out"][stage].as_u64().expect("a count")
 }
 
-/// A gateway and the number of its open descriptors.
-fn start_counted(settings: &str) -> (Gateway, Value) {
-    let gateway = Gateway::start(settings);
-    let descriptors = gateway.status()["process"]["open_descriptors"].clone();
-    (gateway, descriptors)
-}
-
-/// Waits until no client is connected and no additional descriptor is open.
-fn wait_for_descriptors(gateway: &Gateway, descriptors: &Value) {
-    gateway.wait_for_status("closed descriptors", |status| {
-        status["clients"]["total_connections"] == 0 && status["process"]["open_descriptors"] == *descriptors
-    });
-}
-
 /// Checks that one peer's timeout is counted and logged exactly once, for this stage only.
 fn assert_timed_out(gateway: &Gateway, stage: &str, peer: SocketAddr) {
     gateway.wait_for_status(stage, |status| timed_out(status, stage) == 1);
@@ -53,25 +39,21 @@ fn assert_timed_out(gateway: &Gateway, stage: &str, peer: SocketAddr) {
 }
 
 #[test]
-fn silent_peer_times_out() {
-    let (gateway, descriptors) = start_counted(SETTINGS);
-    let stream = gateway.tcp();
-    let peer = stream.local_addr().unwrap();
-    wait_for_close(stream);
-    assert_timed_out(&gateway, "nothing_sent", peer);
-    wait_for_descriptors(&gateway, &descriptors);
-}
-
-#[test]
-fn peer_with_an_incomplete_header_times_out() {
-    for part in ["G", "GET /ws HTTP/1.1\r\nHost: gw.example\r\nUpgr", "\r\n"] {
-        let (gateway, descriptors) = start_counted(SETTINGS);
+fn peer_without_a_complete_header_times_out() {
+    for (part, stage) in [
+        ("", "nothing_sent"),
+        ("G", "header_unfinished"),
+        ("GET /ws HTTP/1.1\r\nHost: gw.example\r\nUpgr", "header_unfinished"),
+        ("\r\n", "header_unfinished"),
+    ] {
+        let gateway = Gateway::start(SETTINGS);
+        let descriptors = gateway.open_descriptors();
         let mut stream = gateway.tcp();
         let peer = stream.local_addr().unwrap();
         stream.write_all(part.as_bytes()).unwrap();
         wait_for_close(stream);
-        assert_timed_out(&gateway, "header_unfinished", peer);
-        wait_for_descriptors(&gateway, &descriptors);
+        assert_timed_out(&gateway, stage, peer);
+        gateway.wait_for_descriptors(&descriptors);
     }
 }
 
@@ -100,7 +82,8 @@ fn peer_that_sends_its_header_byte_by_byte_times_out() {
 #[test]
 fn peer_that_never_reads_its_101_times_out() {
     const STAGE: &str = "response_not_read";
-    let (gateway, descriptors) = start_counted(&format!("{SETTINGS}idle_timeout = \"1m\"\n"));
+    let gateway = Gateway::start(&format!("{SETTINGS}idle_timeout = \"1m\"\n"));
+    let descriptors = gateway.open_descriptors();
     let plain = "GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n";
     let mut peers = Vec::new();
     for count in 0..250 {
@@ -117,7 +100,7 @@ fn peer_that_never_reads_its_101_times_out() {
     let status = gateway.status();
     assert_eq!((timed_out(&status, "nothing_sent"), timed_out(&status, "header_unfinished")), (0, 0), "{status:#}");
     drop(peers);
-    wait_for_descriptors(&gateway, &descriptors);
+    gateway.wait_for_descriptors(&descriptors);
 }
 
 #[test]

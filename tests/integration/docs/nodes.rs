@@ -47,7 +47,7 @@ fn check(mut command: Command, work_dir: &TempDir) {
     assert_eq!(invoke(json!({"method": "light.set", "params": {"on": true}})), json!({"on": true}));
     assert_eq!(invoke(json!({"method": "light.paint"}))["error"]["data"]["code"], -32601);
 
-    first.stop();
+    first.0.stop();
     let second = gateway(addr.port());
     wait_until_announced(&second, &node);
     let (_, kicked) = second.http("alice", "DELETE /clients?role=node&confirm=true", "");

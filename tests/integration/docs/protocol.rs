@@ -59,8 +59,7 @@ fn every_method_is_described_and_its_example_is_true() {
     let gateway = TestGateway::start(&credentials, "");
     let (mut alice, mut node) = (gateway.connect("alice"), gateway.connect("kitchen-pi"));
     let mut ended = gateway.connect("hall-pi");
-    ended.client.socket.close(None).unwrap();
-    while ended.client.socket.read().is_ok() {}
+    ended.client.close();
     gateway.wait_for_clients(2);
     let descriptions = descriptions();
     let mut names: Vec<_> = descriptions.iter().map(|method| method.name).collect();
@@ -112,20 +111,16 @@ fn methods_of_the_readme_are_those_of_the_protocol_with_their_scopes() {
     assert_eq!(rows.collect::<Vec<_>>(), described.collect::<Vec<_>>());
 }
 
-/// The HTTP requests in the first cells of a table: method and path.
-fn requests(rows: &[Vec<&'static str>]) -> Vec<(&'static str, &'static str)> {
-    rows.iter().flat_map(|row| code_spans(row[0])).map(|span| span.split_once(' ').expect("method and path")).collect()
-}
-
 #[test]
 fn every_http_path_of_the_documents_is_served() {
     let gateway =
         TestGateway::start(&[("alice", "operator", "*"), ("kitchen-pi", "node", ""), ("hall-pi", "node", "")], "");
     let _called = gateway.connect("kitchen-pi");
     let rows = [table(PROTOCOL, "| request | method |"), table(README, "| HTTP | |")].concat();
-    let requests = requests(&rows);
+    let requests: Vec<_> = rows.iter().flat_map(|row| code_spans(row[0])).collect();
     assert!(requests.len() >= 18, "{requests:?}");
-    for (method, path) in requests {
+    for request in requests {
+        let (method, path) = request.split_once(' ').expect("method and path");
         // A new client for each request, because some requests disconnect it.
         let client = gateway.connect("hall-pi");
         let path = path.replace("{conn_id}", &client.conn_id).replace("{topic}", "news");

@@ -131,7 +131,7 @@ fn page_connects_with_a_token_and_sees_the_drain() {
     assert_eq!(server.report(&browser), json!({"event": "open", "protocol": "aisopod.v1"}));
     let answer = server.report(&browser)["answer"].clone();
     assert_eq!((&answer["id"], &answer["result"]["presence_key"]), (&json!(7), &json!("operator:ann")), "{answer}");
-    let (status, log) = gateway.stop();
+    let (status, log) = gateway.0.stop();
     assert!(status.success(), "{log:#?}");
     let closed = json!({"event": "close", "code": 1012, "reason": "draining", "wasClean": true});
     assert_eq!(server.report(&browser), closed);
