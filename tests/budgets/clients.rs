@@ -27,7 +27,7 @@ pub fn connect(server: &Server) -> RawClient {
 
 /// A client with this token.
 pub fn connect_with(server: &Server, token: &str) -> RawClient {
-    RawClient::upgrade(connect_silent(server), &format!("Authorization: Bearer {token}\r\n"))
+    RawClient::upgrade(connect_silent(server), &format!("Authorization: Bearer {token}"))
 }
 
 /// Connects `count` clients and waits until they are registered.

@@ -3,7 +3,7 @@
 
 use crate::bound::assert_at_most;
 use crate::clients::{broadcast, connect, connect_all, connect_silent, echo, echo_concurrently};
-use crate::serve::Snapshot;
+use crate::serve::{Protocol, Snapshot};
 use crate::server::Server;
 
 const CONNECTIONS: usize = 1_000;
@@ -38,7 +38,7 @@ fn growth(now: usize, before: usize) -> f64 {
 
 /// Starts a server and makes the allocations that occur once.
 fn start() -> (Server, Snapshot) {
-    let mut server = Server::start();
+    let mut server = Server::start(Protocol::Echo);
     let mut clients: Vec<_> = (0..10).map(|_| connect(&server)).collect();
     echo_concurrently(&mut clients, LARGE);
     echo(&mut clients, SMALL, 10);

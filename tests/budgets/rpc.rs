@@ -3,7 +3,7 @@
 use crate::bound::assert_at_most;
 use crate::clients::{connect, connect_all, connect_with};
 use crate::common::raw_client::RawClient;
-use crate::serve::{NODES, node_token};
+use crate::serve::{NODES, Protocol, node_token};
 use crate::server::Server;
 use serde_json::{Value, json};
 use std::thread;
@@ -50,14 +50,14 @@ fn idle_bytes(mut server: Server) -> f64 {
 #[test]
 fn idle_client_takes_no_memory_for_rpc() {
     // After the first round the history of closed clients is full, so it doesn't grow in the second.
-    let [raw, rpc] = [idle_bytes(Server::start()), idle_bytes(Server::start_rpc())];
+    let [raw, rpc] = [Protocol::Echo, Protocol::Rpc].map(|protocol| idle_bytes(Server::start(protocol)));
     assert_at_most(ADDED_BYTES, "bytes that JSON-RPC adds to an idle client", rpc - raw);
 }
 
 #[test]
 fn events_leave_no_memory_behind() {
     const EVENTS: usize = 1_000;
-    let mut server = Server::start_rpc();
+    let mut server = Server::start(Protocol::Rpc);
     let mut publisher = connect(&server);
     let mut subscribers: Vec<RawClient> = (0..CONNECTIONS).map(|_| connect(&server)).collect();
     for subscriber in &mut subscribers {
@@ -95,7 +95,7 @@ fn events_leave_no_memory_behind() {
 #[test]
 fn ten_thousand_concurrent_calls_leave_no_memory_behind() {
     const CALLERS: usize = 10;
-    let mut server = Server::start_rpc();
+    let mut server = Server::start(Protocol::Rpc);
     let mut nodes: Vec<RawClient> = (0..NODES).map(|index| connect_with(&server, &node_token(index))).collect();
     let mut callers: Vec<RawClient> = (0..CALLERS).map(|_| connect(&server)).collect();
     let round = |server: &mut Server, nodes: &mut [RawClient], callers: &mut [RawClient]| {

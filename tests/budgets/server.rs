@@ -15,14 +15,9 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts an echo server that sends no pings.
-    pub fn start() -> Server {
-        Self::start_with(None, None, Protocol::Echo)
-    }
-
-    /// Starts a server that speaks JSON-RPC and sends no pings.
-    pub fn start_rpc() -> Server {
-        Self::start_with(None, None, Protocol::Rpc)
+    /// Starts a server that sends no pings.
+    pub fn start(protocol: Protocol) -> Server {
+        Self::start_with(None, None, protocol)
     }
 
     /// Starts an echo server under `wrapper`, such as strace. Without a heartbeat it sends no pings.

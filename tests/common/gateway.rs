@@ -1,6 +1,6 @@
 //! The binary under test as a process.
 
-use super::http::exchange;
+use super::http::{bearer, exchange};
 use super::process::Lines;
 use super::{Client, TIMEOUT, wait_for};
 use serde_json::Value;
@@ -15,7 +15,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 use tungstenite::client::IntoClientRequest;
 use tungstenite::handshake::client::Response;
-use tungstenite::http::HeaderName;
 
 /// A running gateway with a directory of its own. Killed when dropped.
 pub struct Gateway {
@@ -136,18 +135,17 @@ impl Gateway {
 
     /// Connects a client without credentials.
     pub fn connect(&self) -> Client {
-        self.connect_with(&[]).expect("the gateway accepts anonymous clients").0
+        self.connect_as("").expect("the gateway accepts anonymous clients").0
     }
 
-    /// Connects a client that sends these headers as well.
-    pub fn connect_with(&self, headers: &[(&str, &str)]) -> tungstenite::Result<(Client, Response)> {
+    /// Connects a client with a token, unless it is empty.
+    pub fn connect_as(&self, token: &str) -> tungstenite::Result<(Client, Response)> {
         let stream = self.tcp();
         stream.set_write_timeout(Some(TIMEOUT))?;
         stream.set_nodelay(true)?;
         let mut request = format!("ws://{}/ws", self.addr).into_client_request()?;
-        for (name, value) in headers {
-            let name = HeaderName::from_bytes(name.as_bytes()).expect("a header's name");
-            request.headers_mut().append(name, value.parse().expect("a header's value"));
+        if !token.is_empty() {
+            request.headers_mut().insert("authorization", bearer(token).parse().expect("a header's value"));
         }
         match tungstenite::client(request, stream) {
             Ok((socket, response)) => Ok((Client { socket }, response)),

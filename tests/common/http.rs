@@ -24,6 +24,11 @@ pub fn handshake_request(line: &str, removed: &str, added: &str) -> String {
     lines.map(|line| format!("{line}\r\n")).collect::<String>() + "\r\n"
 }
 
+/// The value of the `Authorization` header for a token.
+pub fn bearer(token: &str) -> String {
+    format!("Bearer {token}")
+}
+
 /// A request with a body. `headers` are whole lines.
 pub fn request(line: &str, authorization: Option<&str>, headers: &str, body: &str) -> String {
     let authorization = authorization.map(|value| format!("Authorization: {value}\r\n")).unwrap_or_default();

@@ -1,5 +1,6 @@
 //! A WebSocket client that sends and receives single frames, for what no WebSocket library sends.
 
+use super::http::{GET_WS, handshake_request};
 use super::{Gateway, TIMEOUT};
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -17,12 +18,9 @@ impl RawClient {
         Self::upgrade(gateway.tcp(), "")
     }
 
-    /// Sends the handshake on a connected stream, with these header lines as well.
-    pub fn upgrade(mut stream: TcpStream, headers: &str) -> RawClient {
-        let request = format!(
-            "GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
-             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{headers}\r\n"
-        );
+    /// Sends the handshake on a connected stream, with this header as well unless it is empty.
+    pub fn upgrade(mut stream: TcpStream, header: &str) -> RawClient {
+        let request = handshake_request(GET_WS, "", header);
         stream.set_read_timeout(Some(TIMEOUT)).unwrap();
         stream.write_all(request.as_bytes()).unwrap();
         let mut head = Vec::new();

@@ -1,6 +1,6 @@
 //! A gateway with named credentials, and clients that speak JSON-RPC.
 
-use super::http::{fetch, request};
+use super::http::{bearer, fetch, request};
 use super::{Client, Gateway};
 use aisopod_gateway::auth::SecretDigest;
 use serde_json::{Value, json};
@@ -25,11 +25,11 @@ impl TestGateway {
 
     /// The value of the `Authorization` header for a name.
     pub fn bearer(&self, name: &str) -> String {
-        format!("Bearer {}", token(name))
+        bearer(&token(name))
     }
 
     pub fn try_connect(&self, name: &str) -> tungstenite::Result<RpcClient> {
-        let (client, response) = self.connect_with(&[("Authorization", &self.bearer(name))])?;
+        let (client, response) = self.connect_as(&token(name))?;
         let conn_id = response.headers()["x-conn-id"].to_str().unwrap().to_owned();
         Ok(RpcClient { client, conn_id, last_id: 0, responses: HashMap::new(), others: VecDeque::new() })
     }

@@ -2,6 +2,7 @@
 
 use crate::common::Gateway;
 use crate::common::config_check::{self, assert_output, assert_problems, run};
+use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -116,11 +117,9 @@ fn secret_file_must_be_regular_and_small() {
     assert_problems(dir.path(), &with_secret("token", "token_file = 5"), &[problem]);
 }
 
-/// The presence key of a client with this token.
-fn presence_key(gateway: &Gateway, token: &str) -> String {
-    let bearer = format!("Bearer {token}");
-    let (mut client, _) = gateway.connect_with(&[("Authorization", &bearer)]).expect("a valid token");
-    client.call("gateway.whoami")["result"]["presence_key"].as_str().expect("a key").to_owned()
+/// What `gateway.whoami` returns to a client with this token.
+fn whoami(gateway: &Gateway, token: &str) -> Value {
+    gateway.connect_as(token).expect("a valid token").0.call("gateway.whoami")["result"].take()
 }
 
 /// A relative path is searched in systemd's credentials first, then in the directory of the configuration.
@@ -141,13 +140,13 @@ fn relative_secret_file_is_found_in_credentials_or_next_to_the_configuration() {
         Gateway::start_with(command, config)
     };
     for directory in [None, Some(&*credentials)] {
-        assert_eq!(presence_key(&start(&absolute, directory), "from-beside"), "node:alice", "an absolute path");
+        let me = whoami(&start(&absolute, directory), "from-beside");
+        assert_eq!(me["presence_key"], "node:alice", "an absolute path");
     }
     let relative = with_secret("token", "token_file = \"token\"");
     let gateway = start(&relative, Some(&credentials));
-    assert_eq!(presence_key(&gateway, "from-credentials"), "node:alice");
-    let refused = gateway.connect_with(&[("Authorization", "Bearer from-beside")]);
-    assert!(matches!(refused, Err(Error::Http(answer)) if answer.status() == 401));
+    assert_eq!(whoami(&gateway, "from-credentials")["presence_key"], "node:alice");
+    assert!(matches!(gateway.connect_as("from-beside"), Err(Error::Http(answer)) if answer.status() == 401));
     let output = run(files.path(), &["--check", "--config", "etc/config.toml"]);
     assert_output(&output, "a file next to the configuration", &[""; 0]);
 }
@@ -173,12 +172,10 @@ fn new_token_is_unique_and_accepted() {
     assert!(!alice.contains(&first) && !pi.contains(&second), "the entry contains the token");
     let gateway = Gateway::start(&format!("[auth]\nmode = \"token\"\n{alice}\n{pi}"));
     for (token, presence_key, role, scopes) in [
-        (&first, "operator:alice", "operator", serde_json::json!([])),
-        (&second, "node:kitchen-pi", "node", serde_json::json!(["read", "write:all"])),
+        (&first, "operator:alice", "operator", json!([])),
+        (&second, "node:kitchen-pi", "node", json!(["read", "write:all"])),
     ] {
-        let bearer = format!("Bearer {token}");
-        let (mut client, _) = gateway.connect_with(&[("Authorization", &bearer)]).expect("a valid token");
-        let me = &client.call("gateway.whoami")["result"];
+        let me = whoami(&gateway, token);
         assert_eq!(me["presence_key"], presence_key);
         assert_eq!((&me["role"], &me["scopes"]), (&role.into(), &scopes));
     }

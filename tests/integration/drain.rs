@@ -1,8 +1,8 @@
 //! Shutdown: paced, bounded by its timeout, aborted by a second signal.
 
-use crate::common::http::exchange;
+use crate::common::Gateway;
+use crate::common::http::{HttpConnection, exchange};
 use crate::common::raw_client::RawClient;
-use crate::common::{Gateway, TIMEOUT};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
@@ -79,9 +79,9 @@ fn draining_gateway_rejects_new_clients_and_answers_open_connections() {
     half_sent.write_all(b"GET /readyz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n").unwrap();
     let mut upgrading = gateway.tcp();
     upgrading.write_all(b"GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n").unwrap();
-    let mut kept_alive = gateway.tcp();
-    kept_alive.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
-    assert!(kept_alive.read(&mut [0; 1000]).unwrap() > 0);
+    let mut kept_alive = HttpConnection::open(&gateway);
+    kept_alive.send("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_eq!(kept_alive.receive(true).status, 200);
     gateway.wait_for_status("three handshakes", |status| status["handshakes"]["in_progress"] == 3);
 
     gateway.signal("TERM");
@@ -97,15 +97,13 @@ fn draining_gateway_rejects_new_clients_and_answers_open_connections() {
     assert!(!gateway.unix_path().exists(), "the Unix socket is removed");
 
     // A monitoring connection is served until the last client has disconnected.
-    for (path, expected) in [("/readyz", "503 Service Unavailable"), ("/status", r#"{"status":"draining","#)] {
-        kept_alive.write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes()).unwrap();
-        let mut response = [0; 4000];
-        let length = kept_alive.read(&mut response).unwrap();
-        assert!(String::from_utf8_lossy(&response[..length]).contains(expected), "{path}");
+    for (path, status, start) in [("/readyz", 503, ""), ("/status", 200, r#"{"status":"draining","#)] {
+        kept_alive.send(format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n"));
+        let response = kept_alive.receive(true);
+        assert!(response.status == status && response.body.starts_with(start), "{path}: {response:?}");
     }
     drop(client);
-    kept_alive.set_read_timeout(Some(TIMEOUT)).unwrap();
-    assert_eq!(kept_alive.read(&mut [0; 1]).unwrap(), 0);
+    assert_eq!(kept_alive.read_to_end(), "");
     assert!(gateway.wait().success());
     assert_stopped(&gateway, 0, 1);
 }
