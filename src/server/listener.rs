@@ -148,6 +148,9 @@ mod tests {
         assert!(Listener::bind(&addr, true).is_err(), "another listener is bound");
         drop(first);
         assert!(!path.exists());
+        // The socket of a process that was killed.
+        drop(std::os::unix::net::UnixListener::bind(path).unwrap());
+        assert!(path.exists() && Listener::bind(&addr, false).is_ok());
         fs::write(path, "a file, not a socket").unwrap();
         assert!(Listener::bind(&addr, false).is_err());
         assert!(path.exists(), "only a socket is replaced");

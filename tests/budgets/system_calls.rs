@@ -79,12 +79,9 @@ fn ping_and_pong_take_one_call_of_each_kind() {
     let trace = traced.stop();
 
     // At a snapshot one more ping and pong may have passed the socket without being counted yet.
-    let count = |what: &str| (heartbeats(&after, what) - heartbeats(&before, what) + 1) as usize;
+    let counter = |snapshot: &Snapshot, what| snapshot.status["heartbeat"][what].as_u64().expect("a number");
+    let count = |what| (counter(&after, what) - counter(&before, what) + 1) as usize;
     let (pings, pongs) = (count("pings_sent"), count("pongs_received"));
     let max = MaxCalls { sends: pings, receives: pongs, waits: pongs };
     max.assert(&format!("pings to {CLIENTS} clients and their pongs"), &trace.between(&before, &after));
-}
-
-fn heartbeats(snapshot: &Snapshot, what: &str) -> u64 {
-    snapshot.status["heartbeat"][what].as_u64().expect("a number")
 }

@@ -2,24 +2,20 @@
 
 use super::http::{bearer, exchange};
 use super::process::Lines;
-use super::{Client, TIMEOUT, wait_for};
+use super::{Client, TIMEOUT, poll, wait_for};
 use serde_json::Value;
 use std::fmt::Write as _;
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::Arc;
-use std::thread;
-use std::time::{Duration, Instant};
 use tungstenite::client::IntoClientRequest;
 use tungstenite::handshake::client::Response;
 
 /// A running gateway with a directory of its own. Killed when dropped.
 pub struct Gateway {
     child: Child,
-    log: Arc<Lines>,
+    log: Lines,
     dir: tempfile::TempDir,
     addr: SocketAddr,
 }
@@ -106,15 +102,8 @@ impl Gateway {
 
     /// Waits until `/status` matches.
     pub fn wait_for_status(&self, what: &str, mut matches: impl FnMut(&Value) -> bool) -> Value {
-        let deadline = Instant::now() + TIMEOUT;
-        loop {
-            let status = self.status();
-            if matches(&status) {
-                return status;
-            }
-            assert!(Instant::now() < deadline, "timed out: {what}; {status:#}; {:#?}", self.log());
-            thread::sleep(Duration::from_millis(5));
-        }
+        let attempt = || Some(self.status()).filter(&mut matches);
+        poll(attempt, || format!("timed out: {what}; {:#}; {:#?}", self.status(), self.log()))
     }
 
     /// Waits until exactly `count` clients are connected.
@@ -171,9 +160,7 @@ impl Gateway {
     /// Waits until the process has exited and its last log line is read.
     pub fn wait(&mut self) -> ExitStatus {
         let status = wait_for("the gateway's exit", || self.child.try_wait().expect("a child"));
-        if status.signal().is_none() {
-            self.wait_for_line("the last line", |line| line.contains(" stopped "));
-        }
+        self.wait_for_line("the last line", |line| line.contains(" stopped "));
         status
     }
 }

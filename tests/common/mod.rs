@@ -24,13 +24,18 @@ pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
 }
 
 /// Waits until `attempt` returns a value. Panics with `what` after [`TIMEOUT`].
-pub fn wait_for<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
+pub fn wait_for<T>(what: &str, attempt: impl FnMut() -> Option<T>) -> T {
+    poll(attempt, || format!("timed out: {what}"))
+}
+
+/// The same with any message.
+fn poll<T>(mut attempt: impl FnMut() -> Option<T>, message: impl Fn() -> String) -> T {
     let deadline = Instant::now() + TIMEOUT;
     loop {
         if let Some(value) = attempt() {
             return value;
         }
-        assert!(Instant::now() < deadline, "timed out: {what}");
+        assert!(Instant::now() < deadline, "{}", message());
         thread::sleep(Duration::from_millis(5));
     }
 }

@@ -1,49 +1,35 @@
 //! Another program as a child process, with its output line by line.
 
-use super::{TIMEOUT, wait_for};
+use super::{TIMEOUT, poll, wait_for};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::{Duration, Instant};
 
 /// The lines of a stream, collected by a thread.
-#[derive(Default)]
-pub struct Lines {
-    lines: Mutex<Vec<String>>,
-    added: Condvar,
-}
+#[derive(Clone, Default)]
+pub struct Lines(Arc<Mutex<Vec<String>>>);
 
 impl Lines {
     /// Collects the lines of a piped stream until its end.
-    pub fn collect(stream: Option<impl Read + Send + 'static>) -> Arc<Lines> {
-        let lines = Arc::new(Lines::default());
+    pub fn collect(stream: Option<impl Read + Send + 'static>) -> Lines {
+        let lines = Lines::default();
         let collected = lines.clone();
-        read_lines(stream, move |line| {
-            collected.lines.lock().unwrap().push(line);
-            collected.added.notify_all();
-        });
+        read_lines(stream, move |line| collected.0.lock().unwrap().push(line));
         lines
     }
 
     /// All lines so far.
     pub fn all(&self) -> Vec<String> {
-        self.lines.lock().unwrap().clone()
+        self.0.lock().unwrap().clone()
     }
 
     /// Waits for the first line that matches. Panics with `what` after [`TIMEOUT`].
     pub fn wait_for(&self, what: &str, matches: impl Fn(&str) -> bool) -> String {
-        let deadline = Instant::now() + TIMEOUT;
-        let mut lines = self.lines.lock().unwrap();
-        loop {
-            if let Some(line) = lines.iter().find(|line| matches(line)) {
-                return line.clone();
-            }
-            assert!(Instant::now() < deadline, "no line with {what}: {:#?}", *lines);
-            lines = self.added.wait_timeout(lines, Duration::from_millis(100)).unwrap().0;
-        }
+        let find = || self.0.lock().unwrap().iter().find(|line| matches(line)).cloned();
+        poll(find, || format!("no line with {what}: {:#?}", self.all()))
     }
 }
 
@@ -52,7 +38,7 @@ pub struct Process {
     child: Child,
     stdin: Option<ChildStdin>,
     stdout: Receiver<String>,
-    stderr: Arc<Lines>,
+    stderr: Lines,
 }
 
 impl Process {

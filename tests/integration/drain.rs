@@ -5,7 +5,6 @@ use crate::common::http::{HttpConnection, exchange};
 use crate::common::raw_client::RawClient;
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::os::unix::net::UnixStream;
 use std::thread;
 use std::time::Instant;
 
@@ -106,19 +105,4 @@ fn draining_gateway_rejects_new_clients_and_answers_open_connections() {
     assert_eq!(kept_alive.read_to_end(), "");
     assert!(gateway.wait().success());
     assert_stopped(&gateway, 0, 1);
-}
-
-#[test]
-fn stale_unix_socket_is_replaced_and_removed_at_exit() {
-    let mut first = Gateway::start("");
-    let path = first.unix_path();
-    first.signal("KILL");
-    assert!(!first.wait().success());
-    assert!(path.exists());
-    let second = Gateway::start(&format!("listen = [\"127.0.0.1:0\", \"unix:{}\"]\n", path.display()));
-    let mut stream = UnixStream::connect(&path).unwrap();
-    let (head, _) = exchange(&mut stream, "GET /readyz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
-    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
-    second.stop();
-    assert!(!path.exists());
 }

@@ -36,10 +36,7 @@ pub fn thread_time(thread: &Path) -> io::Result<Duration> {
     Ok(Duration::from_nanos(nanoseconds))
 }
 
-/// The first number after `name` at the start of a line, such as `VmRSS:` in `/proc/PID/status`.
-///
-/// # Errors
-/// When the file can't be read or has no such line; a process that is a zombie has a `status` without memory.
+/// The first number after `name` at the start of a line. The `status` of a zombie has no memory.
 fn read_field(path: &Path, name: &str) -> io::Result<u64> {
     parse_field(&read(path)?, name).ok_or_else(|| invalid(path, name))
 }
