@@ -8,7 +8,6 @@ use std::fs;
 use std::process::Command;
 use tempfile::TempDir;
 
-/// A server under callgrind.
 pub struct CallgrindServer {
     pub server: Server,
     dir: TempDir,

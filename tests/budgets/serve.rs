@@ -25,7 +25,6 @@ pub const TOKEN: &str = "counted";
 /// The number of nodes with a token each.
 pub const NODES: usize = 100;
 
-/// The token of a node.
 pub fn node_token(index: usize) -> String {
     format!("counted-{index}")
 }
@@ -61,7 +60,6 @@ pub struct Snapshot {
     pub status: Value,
 }
 
-/// What the server does with messages.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Protocol {
     Echo,

@@ -11,7 +11,6 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// A server under strace.
 pub struct TracedServer {
     pub server: Server,
     dir: TempDir,

@@ -6,7 +6,6 @@ use crate::serve::Snapshot;
 use crate::strace::{SystemCalls, TracedServer};
 use std::time::Duration;
 
-/// Bytes of a message.
 const SMALL: usize = 64;
 /// Other calls between two snapshots. At most one was recorded: a futex of the measurement, or growth of the heap.
 const OTHERS: usize = 10;

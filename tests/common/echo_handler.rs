@@ -6,9 +6,7 @@ use std::sync::Arc;
 /// The first byte of a message to all clients.
 pub const BROADCAST: u8 = b'!';
 
-/// Echoes messages, or broadcasts them.
 pub struct Echo {
-    /// The clients that a broadcast goes to.
     pub registry: Arc<ClientRegistry>,
 }
 

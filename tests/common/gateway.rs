@@ -79,7 +79,6 @@ impl Gateway {
         self.log.all()
     }
 
-    /// Waits for a log line that matches.
     pub fn wait_for_line(&self, what: &str, matches: impl Fn(&str) -> bool) -> String {
         self.log.wait_for(what, matches)
     }
@@ -100,13 +99,11 @@ impl Gateway {
         serde_json::from_str(&body).expect("JSON")
     }
 
-    /// Waits until `/status` matches.
     pub fn wait_for_status(&self, what: &str, mut matches: impl FnMut(&Value) -> bool) -> Value {
         let attempt = || Some(self.status()).filter(&mut matches);
         poll(attempt, || format!("timed out: {what}; {:#}; {:#?}", self.status(), self.log()))
     }
 
-    /// Waits until exactly `count` clients are connected.
     pub fn wait_for_clients(&self, count: u64) -> Value {
         self.wait_for_status(&format!("{count} clients"), |status| status["clients"]["total_connections"] == count)
     }

@@ -5,7 +5,6 @@ use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 
-/// The request line of a handshake.
 pub const GET_WS: &str = "GET /ws HTTP/1.1";
 
 /// The headers of a minimal valid handshake, with the key of RFC 6455.
@@ -36,7 +35,6 @@ pub fn request(line: &str, authorization: Option<&str>, headers: &str, body: &st
     format!("{line} HTTP/1.1\r\nHost: 127.0.0.1\r\n{authorization}{headers}Content-Length: {length}\r\n\r\n{body}")
 }
 
-/// A complete response.
 #[derive(Debug)]
 pub struct Response {
     pub status: u16,
@@ -54,7 +52,6 @@ impl Response {
         value
     }
 
-    /// The code of an error's body.
     pub fn error_code(&self) -> String {
         let body: Value = serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"));
         body["error"]["code"].as_str().unwrap_or_default().to_owned()
@@ -110,7 +107,6 @@ impl HttpConnection {
         response
     }
 
-    /// Everything up to the end of the connection.
     pub fn read_to_end(&mut self) -> String {
         let mut rest = String::new();
         self.reader.read_to_string(&mut rest).expect("the end of the stream");

@@ -21,7 +21,6 @@ impl Lines {
         lines
     }
 
-    /// All lines so far.
     pub fn all(&self) -> Vec<String> {
         self.0.lock().unwrap().clone()
     }
@@ -52,7 +51,6 @@ impl Process {
         Process { stdin: child.stdin.take(), child, stdout, stderr }
     }
 
-    /// Writes a line to the standard input.
     pub fn write_line(&mut self, line: &str) {
         let stdin = self.stdin.as_mut().expect("an open standard input");
         if let Err(error) = writeln!(stdin, "{line}") {
@@ -60,24 +58,20 @@ impl Process {
         }
     }
 
-    /// The next line of the standard output.
     pub fn read_line(&self) -> String {
         let line = self.stdout.recv_timeout(TIMEOUT);
         line.unwrap_or_else(|error| panic!("no further line: {error}; {:#?}", self.stderr()))
     }
 
-    /// The next line of the standard output, as JSON.
     pub fn read_json(&self) -> Value {
         let line = self.read_line();
         serde_json::from_str(&line).unwrap_or_else(|error| panic!("not JSON: {error}: {line:?}"))
     }
 
-    /// The standard error so far.
     pub fn stderr(&self) -> Vec<String> {
         self.stderr.all()
     }
 
-    /// Waits for a line of the standard error that matches.
     pub fn wait_for_stderr(&self, what: &str, matches: impl Fn(&str) -> bool) -> String {
         self.stderr.wait_for(what, matches)
     }

@@ -68,7 +68,6 @@ impl Deref for TestGateway {
     }
 }
 
-/// The token for a client name.
 pub fn token(name: &str) -> String {
     format!("token-of-{name}")
 }
@@ -108,7 +107,6 @@ impl RpcClient {
         }
     }
 
-    /// Calls a method and returns its result.
     pub fn call(&mut self, method: &str, params: Value) -> Value {
         let id = self.request(method, params);
         let mut response = self.response(id);
@@ -152,7 +150,6 @@ impl RpcClient {
         self.others.drain(..).collect()
     }
 
-    /// Responds to a request with a result.
     pub fn respond(&mut self, request: &Value, result: Value) {
         self.client.send(&json!({"jsonrpc": "2.0", "id": request["id"], "result": result}).to_string());
     }

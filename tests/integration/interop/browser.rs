@@ -42,7 +42,6 @@ impl PageServer {
         format!("{}/?gateway=ws://{}/ws&token={}", self.origin(), gateway.addr(), token("ann"))
     }
 
-    /// The next report of the page in `browser`.
     fn report(&self, browser: &Browser) -> Value {
         let report = self.reports.recv_timeout(TIMEOUT);
         report.unwrap_or_else(|error| panic!("the page in {} reports nothing: {error}", browser.child.id()))
