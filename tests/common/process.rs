@@ -76,6 +76,10 @@ impl Process {
         self.stderr.wait_for(what, matches)
     }
 
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().expect("a child").is_none()
+    }
+
     /// Closes the standard input and waits for the exit.
     pub fn wait(&mut self) -> ExitStatus {
         self.stdin = None;

@@ -2,8 +2,6 @@
 
 use crate::common::test_gateway::{TestGateway, error_reason};
 use serde_json::{Value, json};
-use std::io::Write;
-use test_support::frames::{FIN, TEXT, client_frame};
 
 const CREDENTIALS: &[(&str, &str, &str)] = &[
     ("alice", "operator", "*"),
@@ -250,18 +248,6 @@ fn drain_fails_calls_in_flight() {
         alice.assert_error(id, -32008, "draining");
     }
     assert_eq!(alice.client.wait_for_close(), (1012, "draining".to_owned()));
-}
-
-#[test]
-fn node_may_answer_in_a_batch() {
-    let gateway = TestGateway::start(CREDENTIALS, "");
-    let (mut alice, mut node) = (gateway.connect("alice"), gateway.connect("kitchen-pi"));
-    let ids = [alice.invoke(json!({})), alice.invoke(json!({}))];
-    let answers = [node.next_message(), node.next_message()]
-        .map(|request| json!({"jsonrpc": "2.0", "id": request["id"], "result": 5}));
-    let text = json!(answers).to_string();
-    node.client.socket.get_mut().write_all(&client_frame(FIN | TEXT, text.as_bytes())).unwrap();
-    assert!(ids.into_iter().all(|id| alice.response(id)["result"] == 5));
 }
 
 #[test]

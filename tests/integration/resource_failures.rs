@@ -1,6 +1,7 @@
 //! Resources that run out, fail or could leak: descriptors, memory, the log pipe, the network.
 
 use crate::common::http::exchange;
+use crate::common::process::Process;
 use crate::common::raw_client::RawClient;
 use crate::common::tools::{require, require_root};
 use crate::common::{Client, Gateway, TIMEOUT, wait_for, wait_until};
@@ -220,21 +221,14 @@ fn peer_without_a_network_ends_as_pong_timeout() {
     let descriptors = gateway.open_descriptors();
     // The client in the namespace answers pings while they arrive.
     let url = format!("ws://{}/ws", gateway.addr());
-    let mut client = Command::new(&ip)
-        .args(["netns", "exec", &namespace.0])
-        .arg(&websocat)
-        .args(["-n", &url])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut command = Command::new(&ip);
+    command.args(["netns", "exec", &namespace.0]).arg(&websocat).args(["-n", &url]);
+    let mut client = Process::start(&mut command);
     gateway.wait_for_status("a pong", |status| status["heartbeat"]["pongs_received"].as_u64() >= Some(1));
     namespace.set_loopback(&ip, "down");
     let status = gateway.wait_for_descriptors(&descriptors);
     assert_eq!(status["closed_total"]["pong_timeout"], 1, "{status}");
     let lines = gateway.wait_for_disconnects(1);
     assert!(lines.len() == 1 && lines[0].contains(" reason=pong_timeout code=4100 clean=false "), "{lines:?}");
-    assert!(client.try_wait().unwrap().is_none(), "the client has noticed the loss");
-    client.kill().unwrap();
-    client.wait().unwrap();
+    assert!(client.is_running(), "the client has noticed the loss");
 }
