@@ -84,6 +84,7 @@ const INVALID: &[(&str, &[&str])] = &[
     ("[calls]\nmax_per_node = 0",            &["2: calls.max_per_node = 0; allowed: 1 to 1000000"]),
     ("[ops]\nmax_failures_per_minute = 0",   &["2: ops.max_failures_per_minute = 0; allowed: 1 to 1000000"]),
     ("[ops]\nlisten = \"nowhere\"",          &["2: ops.listen = \"nowhere\"; allowed: an IP address with a port, such as \"127.0.0.1:8080\" or \"[::1]:8080\", or a Unix socket, such as \"unix:/run/aisopod-gateway/gateway.sock\""]),
+    ("[ops]\nlisten = \"0.0.0.0:81\"",       &["2: ops.listen \"0.0.0.0:81\" INSECURE"]),
     ("listen = \"127.0.0.1:81\"\n[ops]\nlisten = \"127.0.0.1:81\"", &["3: ops.listen \"127.0.0.1:81\" is taken by listen \"127.0.0.1:81\"; allowed: another address or port"]),
     // [shutdown]
     ("[shutdown]\ndrain_timeout = \"0s\"",    &["2: shutdown.drain_timeout = \"0s\"; allowed: \"1ms\" to \"1h\", a whole number with ms, s, m or h"]),

@@ -2,12 +2,11 @@
 
 use crate::affinity::on_server_core;
 use crate::process::Process;
-use serde_json::Value;
 use std::fs::OpenOptions;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::OpenOptionsExt;
-use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -27,17 +26,16 @@ pub const PINGS: &str = "interval = \"3s\"\ntimeout = \"3s\"";
 /// Heartbeat settings: no ping during a measurement.
 pub const NO_PINGS: &str = "interval = \"1h\"\ntimeout = \"1h\"";
 
-/// A running gateway.
 pub struct Gateway {
     process: Process,
     addr: SocketAddr,
     /// Time from the start of the process to READY=1.
     pub start_time: Duration,
-    dir: tempfile::TempDir,
+    /// Its configuration; removed when this is dropped.
+    _dir: tempfile::TempDir,
 }
 
 impl Gateway {
-    /// Path of the program.
     pub fn binary() -> &'static Path {
         Path::new(env!("CARGO_BIN_EXE_aisopod-gateway"))
     }
@@ -58,7 +56,7 @@ impl Gateway {
         write_private(&dir.path().join("operator.token"), TOKEN);
         write_private(&dir.path().join("node.token"), NODE_TOKEN);
         let config = dir.path().join("config.toml");
-        write_private(&config, &config_text(addr, &unix_path(&dir), heartbeat));
+        write_private(&config, &config_text(addr, heartbeat));
         let notify_path = dir.path().join("notify.sock");
         let notify = UnixDatagram::bind(&notify_path).expect("a socket for READY=1");
         notify.set_read_timeout(Some(TIMEOUT)).expect("a read timeout");
@@ -66,30 +64,15 @@ impl Gateway {
         let start = Instant::now();
         let process = Process::start(&mut command);
         wait_for_ready(&notify);
-        Gateway { process, addr, start_time: start.elapsed(), dir }
+        Gateway { process, addr, start_time: start.elapsed(), _dir: dir }
     }
 
-    /// The TCP address.
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }
 
-    /// The process.
     pub fn process(&self) -> &Process {
         &self.process
-    }
-
-    /// Requests `/status` over the Unix socket.
-    pub fn status(&self) -> Value {
-        let mut stream = UnixStream::connect(unix_path(&self.dir)).expect("the gateway listens");
-        stream.set_read_timeout(Some(TIMEOUT)).expect("a read timeout");
-        let request = b"GET /status HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
-        stream.write_all(request).expect("the gateway reads");
-        let mut response = String::new();
-        stream.read_to_string(&mut response).expect("a response");
-        let (head, body) = response.split_once("\r\n\r\n").expect("a head and a body");
-        assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
-        serde_json::from_str(body).expect("JSON")
     }
 }
 
@@ -104,10 +87,6 @@ pub fn free_addr() -> SocketAddr {
     listener.local_addr().expect("an address")
 }
 
-fn unix_path(dir: &tempfile::TempDir) -> PathBuf {
-    dir.path().join("gateway.sock")
-}
-
 /// Writes a file that only the user may read, as the gateway requires of a token file.
 fn write_private(path: &Path, text: &str) {
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
@@ -115,11 +94,10 @@ fn write_private(path: &Path, text: &str) {
 }
 
 /// No client is closed while the cost of silent and of stalled connections is measured: the baselines close none either.
-fn config_text(addr: SocketAddr, unix: &Path, heartbeat: &str) -> String {
-    let unix = unix.display();
+fn config_text(addr: SocketAddr, heartbeat: &str) -> String {
     format!(
         r#"
-listen = ["{addr}", "unix:{unix}"]
+listen = "{addr}"
 log_level = "warn"
 [handshake]
 timeout = "1h"

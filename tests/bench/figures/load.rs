@@ -11,15 +11,12 @@ use std::process::{ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// A run that takes longer is aborted; the load generator gives up earlier by itself.
+/// A run that takes longer is aborted; for example because a reply is lost.
 const RUN_TIMEOUT: Duration = Duration::from_secs(120);
 /// Interval at which its exit is polled.
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Runs a mode of the load generator with these options, which are separated by spaces.
-///
-/// # Errors
-/// What went wrong; the load generator has printed more on standard error.
 pub fn run(programs: &Programs, server: &Server, mode: &str, options: &str) -> Result<Value, String> {
     let mut command = on_client_core(&programs.load);
     command.arg(mode).args(["--addr", &server.addr.to_string(), "--pid", &server.process().pid().to_string()]);
@@ -40,14 +37,6 @@ pub fn run(programs: &Programs, server: &Server, mode: &str, options: &str) -> R
         return Err(format!("{mode}: {status}"));
     }
     serde_json::from_str(&line).map_err(|error| format!("{mode}: {error}: {line}"))
-}
-
-/// Returns a number of a report.
-///
-/// # Errors
-/// If the report has no number there.
-pub fn number(report: &Value, pointer: &str) -> Result<f64, String> {
-    report.pointer(pointer).and_then(Value::as_f64).ok_or_else(|| format!("no number at {pointer} in {report}"))
 }
 
 fn wait(process: &Process) -> Option<ExitStatus> {

@@ -6,7 +6,6 @@
 
 mod affinity;
 mod gateway;
-mod gateway_only;
 mod load;
 mod number;
 mod plan;
@@ -19,9 +18,10 @@ mod stalled_node;
 mod third_party;
 mod workloads;
 
+use gateway::Gateway;
 use plan::Plan;
 use programs::Programs;
-use report::Report;
+use report::{Report, Row};
 use servers::Kind;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -57,17 +57,15 @@ fn main() -> ExitCode {
 fn measure(plan: &Plan, words: &[String], programs: &Programs, report: &mut Report) {
     let is_selected = |name: &str| words.is_empty() || words.iter().any(|word| name.contains(word.as_str()));
     if is_selected("start") {
-        gateway_only::starts(plan, report);
+        eprintln!("{} starts", plan.starts);
+        let start = || Gateway::start_unpinned(gateway::NO_PINGS).start_time.as_secs_f64() * 1e3;
+        let times = (0..plan.starts).map(|_| start()).collect();
+        report.add(Row::of_gateway("start", "until READY=1", "ms", times));
     }
     for workload in workloads::all(plan).iter().filter(|workload| is_selected(&workload.name)) {
         rounds::run(workload, programs, report);
     }
-    type Measure = fn(&Plan, &Programs, &mut Report) -> Result<(), String>;
-    let others: [(&str, Measure); 2] = [("heartbeat", gateway_only::heartbeat), ("stalled node", stalled_node::run)];
-    for (name, run) in others.into_iter().filter(|(name, _)| is_selected(name)) {
-        run(plan, programs, report).unwrap_or_else(|error| report.fail(format!("{name}: {error}")));
-    }
-    if is_selected("sizes") {
-        gateway_only::sizes(report);
+    if is_selected("stalled node") {
+        stalled_node::run(plan, report).unwrap_or_else(|error| report.fail(format!("stalled node: {error}")));
     }
 }

@@ -5,9 +5,7 @@ use std::time::Duration;
 /// Descriptors that aren't available for connections.
 const OTHER_DESCRIPTORS: usize = 1000;
 
-/// The size of a run.
 pub struct Plan {
-    /// Whether it is the quick run.
     pub quick: bool,
     /// Starts of the gateway, for a median.
     pub starts: usize,

@@ -7,23 +7,19 @@ use std::process::{Child, ChildStdout, Command, ExitStatus};
 pub struct Process(RefCell<Child>);
 
 impl Process {
-    /// Starts the command.
     pub fn start(command: &mut Command) -> Self {
         let child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
         Process(RefCell::new(child))
     }
 
-    /// Takes the child's standard output.
     pub fn take_stdout(&self) -> Option<ChildStdout> {
         self.0.borrow_mut().stdout.take()
     }
 
-    /// Returns the exit status, if the process has exited.
     pub fn exit_status(&self) -> Option<ExitStatus> {
         self.0.borrow_mut().try_wait().expect("the child is ours")
     }
 
-    /// The process ID.
     pub fn pid(&self) -> u32 {
         self.0.borrow().id()
     }

@@ -6,13 +6,10 @@ use std::process::Command;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
-/// Paths of the built programs.
 pub struct Programs {
     /// The gateway's library with a handler that echoes.
     pub echo: PathBuf,
-    /// The load generator.
     pub load: PathBuf,
-    /// The directory of the baselines.
     baselines: PathBuf,
 }
 
@@ -30,7 +27,6 @@ impl Programs {
         Programs { echo: release.join("examples/echo"), load: load.join("load"), baselines }
     }
 
-    /// Path of a baseline.
     pub fn baseline(&self, name: &str) -> PathBuf {
         self.baselines.join(name)
     }

@@ -11,9 +11,7 @@ use std::path::Path;
 /// The bound of a figure or of a ratio.
 #[derive(Clone, Copy)]
 pub enum Bound {
-    /// Not more than this.
     AtMost(f64),
-    /// Not less than this.
     AtLeast(f64),
 }
 
@@ -40,41 +38,26 @@ impl Bound {
     }
 }
 
-/// Whether a row is the gateway's own or compares the gateway with another server.
-#[derive(Clone, Copy)]
-pub enum Baseline {
-    /// The row is the gateway's own.
-    None,
-    /// The row is another server's: the gateway's figure divided by it; `None` if no round has both.
-    Ratio(Option<f64>),
-}
-
 /// One figure of one server.
 pub struct Row {
-    /// The workload's name.
     pub workload: String,
-    /// The figure's name.
     pub figure: String,
-    /// Its unit.
     pub unit: &'static str,
-    /// The server's name.
     pub server: String,
     /// One sample for each round; empty if all rounds failed.
     pub samples: Vec<f64>,
-    /// What the gateway is compared with.
-    pub baseline: Baseline,
+    /// In another server's row, the gateway's figure divided by this one; NaN if no round has both.
+    pub ratio: Option<f64>,
     /// The bound of the ratio or, in the gateway's own row, of the median.
     pub bound: Option<Bound>,
 }
 
 impl Row {
-    /// A figure of the gateway itself.
     pub fn of_gateway(workload: &str, figure: impl Into<String>, unit: &'static str, samples: Vec<f64>) -> Self {
-        let (workload, server, baseline) = (workload.to_owned(), "gateway".to_owned(), Baseline::None);
-        Row { workload, figure: figure.into(), unit, server, samples, baseline, bound: None }
+        let (workload, server) = (workload.to_owned(), "gateway".to_owned());
+        Row { workload, figure: figure.into(), unit, server, samples, ratio: None, bound: None }
     }
 
-    /// The same row with a bound.
     pub fn bound(mut self, bound: Bound) -> Self {
         self.bound = Some(bound);
         self
@@ -82,24 +65,14 @@ impl Row {
 
     /// Whether the bound is met; `None` without a bound.
     fn is_met(&self) -> Option<bool> {
-        let value = match self.baseline {
-            Baseline::None => median(&self.samples),
-            Baseline::Ratio(ratio) => ratio,
-        };
+        let value = self.ratio.or_else(|| median(&self.samples));
         self.bound.map(|bound| value.is_some_and(|value| bound.is_met_by(value)))
-    }
-
-    fn ratio(&self) -> Option<f64> {
-        match self.baseline {
-            Baseline::None => None,
-            Baseline::Ratio(ratio) => ratio,
-        }
     }
 
     fn to_json(&self) -> Value {
         json!({
             "workload": self.workload, "figure": self.figure, "unit": self.unit, "server": self.server,
-            "samples": self.samples, "median": median(&self.samples), "ratio": self.ratio(),
+            "samples": self.samples, "median": median(&self.samples), "ratio": self.ratio,
             "bound": self.bound.map(Bound::to_json), "met": self.is_met(),
         })
     }
@@ -114,7 +87,7 @@ impl Row {
             (Some(min), Some(max)) if self.samples.len() > 1 => format!("{min}..{max}"),
             _ => String::new(),
         };
-        let ratio = self.ratio().map(|ratio| format!("{ratio:.2}")).unwrap_or_default();
+        let ratio = self.ratio.map(|ratio| format!("{ratio:.2}")).unwrap_or_default();
         let bound = self.bound.map(Bound::text).unwrap_or_default();
         let met = match self.is_met() {
             Some(true) => "met",
@@ -142,7 +115,6 @@ pub struct Report {
 }
 
 impl Report {
-    /// Adds a row.
     pub fn add(&mut self, row: Row) {
         self.rows.push(row);
     }
@@ -193,7 +165,6 @@ impl Report {
         text
     }
 
-    /// Writes the JSON.
     pub fn write(&self, path: &Path, plan: &Plan) {
         let rows: Vec<Value> = self.rows.iter().map(Row::to_json).collect();
         let report = json!({

@@ -3,7 +3,7 @@
 
 use crate::load;
 use crate::programs::Programs;
-use crate::report::{Baseline, Report, Row, median};
+use crate::report::{Report, Row, median};
 use crate::servers::{Kind, Server};
 use crate::workloads::{Figure, Workload};
 use serde_json::Value;
@@ -47,17 +47,14 @@ fn run_once(workload: &Workload, kind: Kind, programs: &Programs) -> Result<Valu
 
 fn row(workload: &Workload, figure: &Figure, results: &Results, all: &[Results]) -> Row {
     let gateway = all.iter().find(|results| results.kind == Kind::Gateway);
-    let baseline = match results.kind {
-        Kind::Gateway => Baseline::None,
-        _ => Baseline::Ratio(gateway.and_then(|gateway| ratio(figure, gateway, results))),
-    };
+    let ratio = || gateway.and_then(|gateway| ratio(figure, gateway, results)).unwrap_or(f64::NAN);
     Row {
         workload: workload.name.clone(),
         figure: figure.name.to_owned(),
         unit: figure.unit,
         server: results.kind.name().to_owned(),
         samples: results.rounds.iter().flatten().filter_map(|result| figure.value(result)).collect(),
-        baseline,
+        ratio: (results.kind != Kind::Gateway).then(ratio),
         bound: figure.bound_for(results.kind),
     }
 }

@@ -5,10 +5,9 @@ use crate::gateway::{Gateway, NO_PINGS, PINGS, TOKEN};
 use crate::process::Process;
 use crate::programs::Programs;
 use crate::third_party::{self, PUBLISH_PATH, Started};
-use serde_json::Value;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -29,7 +28,6 @@ pub enum Kind {
     Nchan,
 }
 
-/// What clients and server exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
     /// JSON-RPC, as the daemon implements it.
@@ -39,11 +37,9 @@ pub enum Protocol {
 }
 
 impl Kind {
-    /// All servers.
     pub const ALL: [Kind; 7] =
         [Kind::Gateway, Kind::Predecessor, Kind::Fast, Kind::Floor, Kind::Channel, Kind::Nats, Kind::Nchan];
 
-    /// The name in the report.
     pub fn name(self) -> &'static str {
         match self {
             Kind::Gateway => "gateway",
@@ -83,9 +79,6 @@ enum Running {
 
 impl Server {
     /// Starts a server that pings its clients every three seconds, or not at all.
-    ///
-    /// # Errors
-    /// If it doesn't listen.
     pub fn start(kind: Kind, programs: &Programs, protocol: Protocol, pings: bool) -> Result<Server, String> {
         let third_party = |started: Started| {
             let addr = started.addr;
@@ -103,10 +96,10 @@ impl Server {
                 command.args(["--token", TOKEN]);
                 command
             }
-            (Kind::Predecessor, _) => baseline(programs, "predecessor", protocol),
-            (Kind::Fast, _) => baseline(programs, "fast", protocol),
-            (Kind::Floor, _) => baseline(programs, "floor", protocol),
-            (Kind::Channel, _) => baseline(programs, "channel", protocol),
+            (Kind::Predecessor, _) => on_server_core(programs.baseline("predecessor")),
+            (Kind::Fast, _) => on_server_core(programs.baseline("fast")),
+            (Kind::Floor, _) => on_server_core(programs.baseline("floor")),
+            (Kind::Channel, _) => on_server_core(programs.baseline("channel")),
         };
         if pings {
             command.args(["--ping-interval", "3"]);
@@ -117,20 +110,11 @@ impl Server {
         Ok(Server { kind, protocol, running: Running::Program(process), addr })
     }
 
-    /// The process.
     pub fn process(&self) -> &Process {
         match &self.running {
             Running::Daemon(gateway) => gateway.process(),
             Running::Program(process) => process,
             Running::ThirdParty(started) => &started.process,
-        }
-    }
-
-    /// The daemon's `/status`; `None` for other programs.
-    pub fn status(&self) -> Option<Value> {
-        match &self.running {
-            Running::Daemon(gateway) => Some(gateway.status()),
-            Running::Program(_) | Running::ThirdParty(_) => None,
         }
     }
 
@@ -145,14 +129,6 @@ impl Server {
         };
         format!("--dialect {dialect}")
     }
-}
-
-fn baseline(programs: &Programs, name: &str, protocol: Protocol) -> Command {
-    let mut command = on_server_core(programs.baseline(name));
-    if protocol == Protocol::Rpc {
-        command.arg("--rpc");
-    }
-    command
 }
 
 /// The address that a server prints when it listens.

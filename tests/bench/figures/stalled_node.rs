@@ -3,8 +3,7 @@
 
 use crate::gateway::{self, Gateway, NODE, NODE_TOKEN, TOKEN};
 use crate::plan::Plan;
-use crate::programs::Programs;
-use crate::report::{Baseline, Bound, Report, Row, median};
+use crate::report::{Bound, Report, Row, median};
 use std::fmt::Display;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -29,10 +28,7 @@ enum Node {
 }
 
 /// Measures both, round by round.
-///
-/// # Errors
-/// What went wrong on a connection.
-pub fn run(plan: &Plan, _: &Programs, report: &mut Report) -> Result<(), String> {
+pub fn run(plan: &Plan, report: &mut Report) -> Result<(), String> {
     let workload = format!("{BURST} calls at a time to a stalled node");
     let gateway = Gateway::start(gateway::NO_PINGS);
     let time = Duration::from_secs_f64(plan.seconds);
@@ -47,7 +43,7 @@ pub fn run(plan: &Plan, _: &Programs, report: &mut Report) -> Result<(), String>
     report.add(Row::of_gateway(&workload, figure, "µs", stalled));
     report.add(Row {
         server: "gateway, node absent".to_owned(),
-        baseline: Baseline::Ratio(median(&ratios)),
+        ratio: Some(median(&ratios).unwrap_or(f64::NAN)),
         ..Row::of_gateway(&workload, figure, "µs", absent).bound(Bound::AtMost(1.5))
     });
     Ok(())

@@ -32,17 +32,12 @@ pub fn nginx_with_nchan() -> Option<(PathBuf, PathBuf)> {
 
 /// A running server with the directory of its files.
 pub struct Started {
-    /// The process.
     pub process: Process,
-    /// The address of the WebSocket.
     pub addr: SocketAddr,
     _dir: tempfile::TempDir,
 }
 
 /// Starts nats-server, with one thread and without logs, pings and persistence.
-///
-/// # Errors
-/// If it isn't installed, or doesn't listen in time.
 pub fn start_nats() -> Result<Started, String> {
     let program = nats_server().ok_or("nats-server isn't installed")?;
     start(|dir, addr| {
@@ -63,9 +58,6 @@ websocket {{ listen: "{addr}", no_tls: true }}
 }
 
 /// Starts nginx with nchan, in one process and without logs.
-///
-/// # Errors
-/// If it isn't installed, or doesn't listen in time.
 pub fn start_nginx() -> Result<Started, String> {
     let (program, module) = nginx_with_nchan().ok_or("nginx with nchan isn't installed")?;
     start(|dir, addr| {

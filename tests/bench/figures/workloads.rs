@@ -8,21 +8,16 @@ use serde_json::Value;
 
 /// One run of the load generator, repeated for each server and round.
 pub struct Workload {
-    /// The name in the report.
     pub name: String,
-    /// What clients and server exchange.
     pub protocol: Protocol,
     /// Whether the servers ping their clients every three seconds.
     pub pings: bool,
-    /// The load generator's mode.
     pub mode: &'static str,
     /// Its options, beyond those for connections.
     pub options: String,
-    /// Number of connections.
     pub connections: usize,
     /// The servers, in the order in which they run.
     pub servers: Vec<Kind>,
-    /// Number of rounds.
     pub rounds: usize,
     /// The numbers that are taken from the load generator's report.
     pub figures: Vec<Figure>,
@@ -30,9 +25,7 @@ pub struct Workload {
 
 /// One number of the load generator's report.
 pub struct Figure {
-    /// The name in the report.
     pub name: &'static str,
-    /// Its unit.
     pub unit: &'static str,
     /// Where it is, as a JSON pointer (RFC 6901).
     pub pointer: &'static str,
@@ -52,14 +45,12 @@ impl Figure {
         self
     }
 
-    /// Its value in a report.
     pub fn value(&self, report: &Value) -> Option<f64> {
         let number = report.pointer(self.pointer)?.as_f64()?;
         let value = if self.is_rate { 1e6 / number } else { number };
         value.is_finite().then_some(value)
     }
 
-    /// The bound for this server.
     pub fn bound_for(&self, kind: Kind) -> Option<Bound> {
         self.bounds.iter().find(|(of, _)| *of == kind).map(|(_, bound)| *bound)
     }
@@ -72,8 +63,7 @@ pub fn all(plan: &Plan) -> Vec<Workload> {
     workloads.extend([rpc_echo(plan), pipelined_echo(plan), fanout(plan)]);
     workloads.extend([events(plan, plan.receivers, 1), events(plan, plan.event_burst, plan.event_burst)]);
     workloads.push(handshakes(plan));
-    // The quick run has no time for it.
-    workloads.extend((!plan.quick).then(|| pings(plan)));
+    workloads.push(pings(plan));
     for workload in &mut workloads {
         workload.servers.retain(|kind| kind.is_available());
     }
@@ -170,7 +160,7 @@ fn echo(plan: &Plan, connections: usize) -> Workload {
 
 fn rpc_echo(plan: &Plan) -> Workload {
     let workload = timed(plan, "JSON-RPC echo on 100 connections".to_owned(), Rpc, "echo", 100);
-    Workload { figures: echo_figures(&[], &[]), ..workload }
+    Workload { servers: vec![Gateway], figures: echo_figures(&[], &[]), ..workload }
 }
 
 fn pipelined_echo(plan: &Plan) -> Workload {
@@ -230,13 +220,18 @@ fn handshakes(plan: &Plan) -> Workload {
 fn pings(plan: &Plan) -> Workload {
     let name = format!("pings every 3 s to {} connections", plan.held);
     let cpu = Figure::new("CPU per ping and pong", "µs", "/server_cpu_microseconds_per_ping");
+    // Three seconds is the interval of the pings.
+    let rate =
+        Figure::new("pings per second", "", "/pings_per_second").bound(Gateway, AtLeast(0.95 / 3.0 * plan.held as f64));
+    let lost = Figure::new("connections lost", "", "/lost").bound(Gateway, AtMost(0.0));
     Workload {
         pings: true,
         options: format!("--seconds {}", plan.ping_time.as_secs()),
-        servers: vec![Gateway, Floor, Predecessor],
+        // The quick run has no time for the others.
+        servers: if plan.quick { vec![Gateway] } else { vec![Gateway, Floor, Predecessor] },
         // A round takes a minute.
-        rounds: 2,
-        figures: vec![cpu.bound(Floor, FANOUT_BOUND)],
+        rounds: if plan.quick { 1 } else { 2 },
+        figures: vec![cpu.bound(Floor, FANOUT_BOUND), rate, lost],
         ..timed(plan, name, Rpc, "hold", plan.held)
     }
 }

@@ -1,10 +1,9 @@
-//! What all baselines share: the command line, the line that announces the address, SIGTERM, and JSON-RPC. Knows nothing of
+//! What all baselines share: the command line, the line that announces the address, SIGTERM. Knows nothing of
 //! WebSocket: how a baseline implements it is what is compared.
 
 use axum::Router;
 use axum::serve::ListenerExt;
 use lexopt::{Arg, Parser, ValueExt};
-use serde_json::{Value, json};
 use std::fmt::Display;
 use std::io::Write;
 use std::net::SocketAddr;
@@ -39,46 +38,26 @@ pub struct Options {
     pub listen: SocketAddr,
     /// Time between two pings to a client.
     pub ping_interval: Duration,
-    /// Messages are JSON-RPC requests, not texts to be echoed.
-    pub rpc: bool,
 }
 
 impl Options {
     fn parse(mut parser: Parser) -> Result<Self, lexopt::Error> {
-        let (mut listen, mut ping_interval, mut rpc) = (None, NO_PINGS, false);
+        let (mut listen, mut ping_interval) = (None, NO_PINGS);
         while let Some(argument) = parser.next()? {
             match argument {
                 Arg::Long("listen") => listen = Some(parser.value()?.parse()?),
                 Arg::Long("ping-interval") => ping_interval = parser.value()?.parse_with(parse_seconds)?,
-                Arg::Long("rpc") => rpc = true,
                 other => return Err(other.unexpected()),
             }
         }
         let listen = listen.ok_or("--listen ADDRESS is missing, as in --listen 127.0.0.1:0")?;
-        Ok(Options { listen, ping_interval, rpc })
+        Ok(Options { listen, ping_interval })
     }
 }
 
 fn parse_seconds(text: &str) -> Result<Duration, &'static str> {
     let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     seconds.filter(|seconds| !seconds.is_zero()).ok_or("a number of seconds above 0 is needed")
-}
-
-/// The response to a JSON-RPC 2.0 request; the only method is `gateway.echo`.
-pub fn rpc_response(text: &str) -> String {
-    let Ok(mut request) = serde_json::from_str::<Value>(text) else {
-        return rpc_error(-32700, "Parse error", Value::Null);
-    };
-    let id = request.get_mut("id").map(Value::take).unwrap_or_default();
-    if request.get("method").and_then(Value::as_str) != Some("gateway.echo") {
-        return rpc_error(-32601, "Method not found", id);
-    }
-    let params = request.get_mut("params").map(Value::take).unwrap_or_default();
-    json!({ "jsonrpc": "2.0", "result": params, "id": id }).to_string()
-}
-
-fn rpc_error(code: i32, message: &str, id: Value) -> String {
-    json!({ "jsonrpc": "2.0", "error": { "code": code, "message": message }, "id": id }).to_string()
 }
 
 /// tokio's defaults, which is how the libraries under comparison are used.
@@ -164,9 +143,9 @@ mod tests {
     #[test]
     fn invalid_arguments_are_named() {
         let options = parse(&["--listen", "127.0.0.1:0", "--ping-interval", "0.5"]).unwrap();
-        assert_eq!((options.ping_interval, options.rpc), (Duration::from_millis(500), false));
+        assert_eq!(options.ping_interval, Duration::from_millis(500));
         for (arguments, named) in [
-            (&["--rpc"][..], "--listen"),
+            (&[][..], "--listen"),
             (&["--listen", "nowhere"], "nowhere"),
             (&["--listen", "127.0.0.1:0", "--ping-interval", "0"], "above 0"),
             (&["--listen", "127.0.0.1:0", "--quick"], "--quick"),
@@ -174,13 +153,5 @@ mod tests {
             let error = parse(arguments).unwrap_err();
             assert!(error.contains(named), "{arguments:?}: {error}");
         }
-    }
-
-    #[test]
-    fn rpc_response_has_params_and_id_of_its_request() {
-        let response = rpc_response(r#"{"jsonrpc":"2.0","id":7,"method":"gateway.echo","params":{"a":[1]}}"#);
-        let expected = json!({ "jsonrpc": "2.0", "result": { "a": [1] }, "id": 7 });
-        assert_eq!(serde_json::from_str::<Value>(&response).unwrap(), expected);
-        assert!(rpc_response("{").contains("-32700") && rpc_response(r#"{"id":1,"method":"x"}"#).contains("-32601"));
     }
 }

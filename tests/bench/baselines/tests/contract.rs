@@ -114,7 +114,6 @@ impl Client {
 fn check_contract(program: &str) {
     check_echo_and_broadcast(program);
     check_pings(program);
-    check_rpc(program);
 }
 
 fn check_echo_and_broadcast(program: &str) {
@@ -169,17 +168,6 @@ fn check_pings(program: &str) {
     });
     answering.send(TEXT, b"still here");
     while answering.receive() != (TEXT, b"still here".to_vec()) {}
-}
-
-fn check_rpc(program: &str) {
-    let server = Server::start(program, &["--rpc"]);
-    let (mut client, reply) = server.connect(b"no JSON");
-    assert!(reply.contains(r#""error""#), "{reply}");
-    client.send(TEXT, br#"{"jsonrpc":"2.0","id":7,"method":"gateway.echo","params":{"text":"x"}}"#);
-    let response: serde_json::Value = serde_json::from_str(&client.receive_text()).unwrap();
-    assert_eq!(response, serde_json::json!({"jsonrpc": "2.0", "result": {"text": "x"}, "id": 7}));
-    client.send(TEXT, b"!to all");
-    assert_eq!(client.receive_text(), "!to all");
 }
 
 #[test]

@@ -23,7 +23,7 @@ pub trait Handler {
 
     /// A connection ended. That fails the run unless the mode overrides this.
     fn ended(&mut self, id: usize, end: &End) -> Result<(), Failure> {
-        Err(Failure::Run(format!("connection {id}: {end}")))
+        Err(Failure(format!("connection {id}: {end}")))
     }
 }
 
@@ -34,17 +34,13 @@ pub enum Stage {
     Connecting,
     /// The response to the handshake request.
     Handshake,
-    /// Frames.
     Open,
 }
 
-/// One connection.
 pub struct Connection {
     /// The socket; dropping it closes the connection.
     pub socket: OwnedFd,
-    /// What the connection waits for.
     pub stage: Stage,
-    /// Its sending side.
     pub out: Outbound,
     /// The beginning of a frame of which the rest hasn't arrived.
     unread: Vec<u8>,
@@ -59,14 +55,8 @@ pub struct Connection {
 pub struct Counts {
     /// Connections that are neither open nor ended.
     pub opening: usize,
-    /// Connections that are open.
     pub open: usize,
-    /// Connections that opened, or failed to, since the start.
-    pub settled: u64,
-    /// Pings answered.
     pub pings: u64,
-    /// Bytes received.
-    pub bytes: u64,
 }
 
 impl Counts {
@@ -74,15 +64,12 @@ impl Counts {
     pub fn opened(&mut self) {
         self.opening -= 1;
         self.open += 1;
-        self.settled += 1;
     }
 }
 
 /// Why the bytes of a connection aren't read any further.
 pub enum Stop {
-    /// The connection has ended.
     End(End),
-    /// The run has failed.
     Failure(Failure),
 }
 
@@ -99,7 +86,6 @@ impl From<Failure> for Stop {
 }
 
 impl Connection {
-    /// A new connection, on which `sent` bytes of the request were sent.
     pub fn new(socket: OwnedFd, request: &[u8], sent: usize) -> Connection {
         let (stage, out) = match sent {
             0 => (Stage::Connecting, Outbound::default()),
@@ -122,7 +108,6 @@ impl Connection {
         }
     }
 
-    /// Handles received bytes.
     pub fn receive(
         &mut self,
         id: usize,

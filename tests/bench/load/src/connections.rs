@@ -7,7 +7,6 @@ use crate::losses::End;
 use crate::options::Options;
 use crate::peer::Peer;
 use crate::socket::{self, Poller, Ready};
-use crate::watchdog::Watchdog;
 use std::net::Ipv4Addr;
 use std::ops::Range;
 use std::time::{Duration, Instant};
@@ -23,15 +22,12 @@ pub const MAX_SLEEP: Duration = Duration::from_millis(20);
 /// Handshakes in flight while connections are opened.
 pub const HANDSHAKES_IN_FLIGHT: usize = 256;
 
-/// The connections, by index.
 pub struct Connections {
     poller: Poller,
     connections: Vec<Option<Connection>>,
     buffer: Box<[u8]>,
     options: Options,
-    /// The handshake request.
     request: Vec<u8>,
-    /// What happened so far.
     pub counts: Counts,
 }
 
@@ -54,9 +50,12 @@ impl Connections {
     }
 
     /// Opens these connections, at most `in_flight` at once, and returns when each is open or has failed.
-    pub fn open_all(&mut self, ids: Range<usize>, in_flight: usize, handler: &mut impl Handler) -> Result<(), Failure> {
-        let mut watchdog = Watchdog::new(self.options.timeout);
-        let (total, mut ids) = (ids.len(), ids);
+    pub fn open_all(
+        &mut self,
+        mut ids: Range<usize>,
+        in_flight: usize,
+        handler: &mut impl Handler,
+    ) -> Result<(), Failure> {
         loop {
             while self.counts.opening < in_flight
                 && let Some(id) = ids.next()
@@ -67,8 +66,6 @@ impl Connections {
                 return Ok(());
             }
             self.step(MAX_SLEEP, handler)?;
-            let Counts { opening, open, .. } = self.counts;
-            watchdog.check(self.counts.settled, || format!("{opening} of {total} handshakes, with {open} open"))?;
         }
     }
 
@@ -99,7 +96,7 @@ impl Connections {
             Some(Connection { socket, out, stage: Stage::Open, .. }) => {
                 Ok(Peer { id, now: Instant::now(), socket, out, poller: &self.poller })
             }
-            _ => Err(Failure::Run(format!("connection {id} isn't open"))),
+            _ => Err(Failure(format!("connection {id} isn't open"))),
         }
     }
 
@@ -167,7 +164,6 @@ impl Connections {
                 Ok(Some(length)) => length,
                 Err(error) => return self.end(id, End::Broken(error), handler),
             };
-            self.counts.bytes += length as u64;
             match connection.receive(id, &self.buffer[..length], &self.poller, &mut self.counts, handler) {
                 Ok(()) => {}
                 Err(Stop::Failure(failure)) => return Err(failure),
@@ -183,10 +179,7 @@ impl Connections {
     fn end(&mut self, id: usize, end: End, handler: &mut impl Handler) -> Result<(), Failure> {
         match self.connections[id].take() {
             Some(Connection { stage: Stage::Open, .. }) => self.counts.open -= 1,
-            _ => {
-                self.counts.opening -= 1;
-                self.counts.settled += 1;
-            }
+            _ => self.counts.opening -= 1,
         }
         handler.ended(id, &end)
     }

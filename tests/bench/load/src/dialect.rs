@@ -23,7 +23,6 @@ const NCHAN_ANSWER: &[u8] = b"queued messages";
 pub enum Received<'a> {
     /// The answer to a subscription or a publication.
     Confirmation,
-    /// A published payload.
     Payload,
     /// A published payload in an event with this sequence number.
     Event(u64),
@@ -34,7 +33,6 @@ pub enum Received<'a> {
 /// Subscribing and publishing in one dialect: the frames to send, and what is received.
 pub struct PubSub {
     dialect: Dialect,
-    /// What is published.
     payload: Vec<u8>,
     /// The frames of one publication of `--depth` messages, and of a single message.
     publication: Vec<u8>,
@@ -96,12 +94,10 @@ impl PubSub {
         matches!(self.dialect, Dialect::Rpc | Dialect::Nchan)
     }
 
-    /// The frames of `depth` messages.
     pub fn publication(&self) -> &[u8] {
         &self.publication
     }
 
-    /// The frame of one message.
     pub fn single_publication(&self) -> &[u8] {
         &self.publication[..self.publication.len() / self.depth]
     }
@@ -123,7 +119,7 @@ impl PubSub {
             });
         }
         if !is_text {
-            return Err(Failure::Run("a binary message".to_owned()));
+            return Err(Failure("a binary message".to_owned()));
         }
         sink(self.classify(message)?)
     }

@@ -6,10 +6,8 @@ use crate::options::Options;
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 const ACCEPT: &[u8] = b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
-/// Longest response head.
 const MAX_HEAD: usize = 16 * 1024;
 
-/// Builds the request.
 pub fn request(options: &Options, path: &str) -> Vec<u8> {
     let mut request = format!(
         "GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
@@ -53,7 +51,6 @@ pub fn response(bytes: &[u8]) -> Response {
     Response::Upgraded(length)
 }
 
-/// Returns the position of `wanted` in `bytes`.
 pub fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
     bytes.windows(wanted.len()).position(|window| window == wanted)
 }

@@ -3,7 +3,6 @@
 use serde_json::{Value, json};
 use std::time::Duration;
 
-/// Quantiles that are reported.
 const QUANTILES: [(&str, f64); 5] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999), ("max", 1.0)];
 
 /// All latencies, in nanoseconds.
@@ -11,7 +10,6 @@ const QUANTILES: [(&str, f64); 5] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), 
 pub struct Latencies(Vec<u64>);
 
 impl Latencies {
-    /// Adds a latency.
     pub fn record(&mut self, latency: Duration) {
         self.0.push(latency.as_nanos() as u64);
     }

@@ -11,19 +11,15 @@ const DESCRIBED: u64 = 5;
 /// How a connection ended.
 #[derive(Debug)]
 pub enum End {
-    /// `connect` failed.
     Connect(Errno),
     /// The handshake was refused with this status.
     Refused(String),
     /// The server closed the connection during the handshake.
     Unanswered,
-    /// The server sent a close frame.
     Closed(u16, String),
     /// The server ended the stream without a close frame.
     NoCloseFrame,
-    /// The transport failed.
     Broken(Errno),
-    /// The server violated RFC 6455.
     Violation(Violation),
     /// The server answered our close frame and ended the stream.
     Finished,
@@ -69,11 +65,10 @@ impl Losses {
     pub fn check_opened(&self) -> Result<(), Failure> {
         match self.unopened {
             0 => Ok(()),
-            unopened => Err(Failure::Run(format!("{unopened} connections didn't open"))),
+            unopened => Err(Failure(format!("{unopened} connections didn't open"))),
         }
     }
 
-    /// Number of lost connections.
     pub fn total(&self) -> u64 {
         self.total
     }

@@ -9,7 +9,7 @@
 //! - `handshake`: the opening handshake; frames are in the support crate
 //! - `socket`: system calls
 //! - `span`, `process`: what the server used meanwhile
-//! - `latencies`, `losses`, `watchdog`, `failure`: counting, giving up, reporting
+//! - `latencies`, `losses`, `failure`: counting and reporting
 
 mod connection;
 mod connections;
@@ -25,41 +25,25 @@ mod peer;
 mod process;
 mod socket;
 mod span;
-mod watchdog;
 
 use failure::Failure;
-use rustix::process::{Resource, getrlimit};
 use std::io::Write;
 use std::process::ExitCode;
-
-/// Descriptors beyond those of connections: standard streams, epoll, files under /proc.
-const OTHER_DESCRIPTORS: u64 = 32;
 
 fn main() -> ExitCode {
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("load: {failure}");
-            failure.exit_code().into()
+            ExitCode::FAILURE
         }
     }
 }
 
 fn run() -> Result<(), Failure> {
     let Some(options) = options::parse(lexopt::Parser::from_env())? else { return print(options::HELP) };
-    check_descriptors(options.connections as u64)?;
     let report = modes::run(&options)?;
     print(&format!("{report}\n"))
-}
-
-fn check_descriptors(connections: u64) -> Result<(), Failure> {
-    let needed = connections + OTHER_DESCRIPTORS;
-    match getrlimit(Resource::Nofile).current {
-        Some(limit) if limit < needed => Err(Failure::Usage(format!(
-            "{connections} connections need {needed} descriptors, but the limit is {limit}: run ulimit -n {needed}"
-        ))),
-        _ => Ok(()),
-    }
 }
 
 fn print(text: &str) -> Result<(), Failure> {

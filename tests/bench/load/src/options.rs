@@ -34,7 +34,6 @@ options:
   --at-once             hold: connect all before the first request is sent
   --busy                poll without sleeping: the server doesn't pay for waking this client
   --pid PID             the server's process, for CPU and memory
-  --timeout S           fail when nothing happens for this long (default: 20)
   -h, --help            print this
 ";
 
@@ -106,12 +105,11 @@ pub struct Options {
     pub at_once: bool,
     pub busy: bool,
     pub pid: Option<u32>,
-    pub timeout: Duration,
 }
 
 /// Parses the arguments; `None` means that help was requested.
 pub fn parse(parser: Parser) -> Result<Option<Options>, Failure> {
-    parse_all(parser).map_err(|error| Failure::Usage(format!("{error}; see --help")))
+    parse_all(parser).map_err(|error| Failure(format!("{error}; see --help")))
 }
 
 fn parse_all(mut parser: Parser) -> Result<Option<Options>, lexopt::Error> {
@@ -129,7 +127,6 @@ fn parse_all(mut parser: Parser) -> Result<Option<Options>, lexopt::Error> {
             Long("connections") => options.connections = parser.value()?.parse()?,
             Long("seconds") => options.seconds = seconds(&mut parser)?,
             Long("warmup") => options.warmup = seconds(&mut parser)?,
-            Long("timeout") => options.timeout = seconds(&mut parser)?,
             Long("size") => options.size = parser.value()?.parse()?,
             Long("depth") => options.depth = parser.value()?.parse()?,
             Long("rounds") => options.rounds = parser.value()?.parse()?,
@@ -172,7 +169,6 @@ impl Default for Options {
             at_once: false,
             busy: false,
             pid: None,
-            timeout: Duration::from_secs(20),
         }
     }
 }

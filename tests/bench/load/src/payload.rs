@@ -8,7 +8,6 @@ use test_support::frames::{FIN, MASKING_KEY, TEXT, client_frame};
 
 /// Digits of an ID: all requests have the same length.
 const ID_DIGITS: usize = 10;
-/// The first ID.
 pub const FIRST_ID: u64 = 1_000_000_000;
 
 /// A text of this size without a short period, so that a shifted or reordered copy differs from it.
@@ -18,9 +17,7 @@ pub fn text(size: usize) -> Vec<u8> {
 
 /// The messages of one write, and the reply that each must get.
 pub struct Batch {
-    /// All frames, masked.
     frames: Vec<u8>,
-    /// Length of one frame.
     frame_len: usize,
     /// Position of the ID's digits in a frame.
     id: Option<Range<usize>>,
@@ -30,10 +27,12 @@ pub struct Batch {
 }
 
 enum Expected {
-    /// The same text.
     Text(Vec<u8>),
     /// A JSON-RPC response that contains `result` and is as long as the first one.
-    Response { result: Vec<u8>, length: Option<usize> },
+    Response {
+        result: Vec<u8>,
+        length: Option<usize>,
+    },
 }
 
 impl Batch {

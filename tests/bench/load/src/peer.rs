@@ -6,7 +6,6 @@ use rustix::fd::OwnedFd;
 use std::time::Instant;
 use test_support::frames::{CLOSE, FIN, PONG, client_frame};
 
-/// The close code of a normal close.
 const NORMAL: [u8; 2] = 1000_u16.to_be_bytes();
 
 /// A connection's unsent bytes and its close state.
@@ -14,7 +13,6 @@ const NORMAL: [u8; 2] = 1000_u16.to_be_bytes();
 pub struct Outbound {
     /// Nearly always empty, and then without an allocation.
     unsent: Vec<u8>,
-    /// Our close frame was sent.
     pub close_sent: bool,
 }
 
@@ -32,15 +30,11 @@ impl Outbound {
 
 /// One connection as a mode sees it.
 pub struct Peer<'a> {
-    /// The connection's index.
     pub id: usize,
     /// When the bytes being handled were read.
     pub now: Instant,
-    /// The socket.
     pub socket: &'a OwnedFd,
-    /// Its unsent bytes.
     pub out: &'a mut Outbound,
-    /// Where it is registered.
     pub poller: &'a Poller,
 }
 
@@ -73,12 +67,10 @@ impl Peer<'_> {
         Ok(())
     }
 
-    /// Answers a ping.
     pub fn pong(&mut self, payload: &[u8]) -> Result<(), Failure> {
         self.send(&client_frame(FIN | PONG, payload))
     }
 
-    /// Starts the close handshake.
     pub fn close(&mut self) -> Result<(), Failure> {
         self.out.close_sent = true;
         self.send(&client_frame(FIN | CLOSE, &NORMAL))

@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 use test_support::proc::{self, cpu_time, thread_time, threads};
 
-/// CPU time that a process has used.
 #[derive(Clone, Debug, Default)]
 pub struct CpuTime {
     /// Of all threads, in steps of 10 ms.
@@ -16,7 +15,6 @@ pub struct CpuTime {
 }
 
 impl CpuTime {
-    /// Reads the CPU time of a process.
     pub fn of(pid: u32) -> Result<CpuTime, Failure> {
         let fail = |error| Failure::run("CPU time", error);
         let total = cpu_time(pid).map_err(fail)?;
@@ -42,7 +40,6 @@ impl CpuTime {
     }
 }
 
-/// Resident memory in bytes.
 pub fn resident_bytes(pid: u32) -> Result<u64, Failure> {
     proc::resident_bytes(pid).map_err(|error| Failure::run("memory", error))
 }

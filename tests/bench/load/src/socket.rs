@@ -35,7 +35,6 @@ impl Interest {
 /// What the kernel reports of a connection.
 #[derive(Clone, Copy, Debug)]
 pub struct Ready {
-    /// The connection.
     pub id: usize,
     /// There are bytes to read, or the stream has ended.
     pub read: bool,
@@ -50,7 +49,6 @@ pub struct Poller {
 }
 
 impl Poller {
-    /// Creates an epoll instance.
     pub fn new() -> Result<Poller, Errno> {
         Ok(Poller { epoll: epoll::create(CreateFlags::CLOEXEC)?, events: Vec::with_capacity(1024) })
     }

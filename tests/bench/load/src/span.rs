@@ -15,25 +15,20 @@ pub struct Span {
 
 /// A measured part that has ended.
 pub struct Measured {
-    /// Its length.
     pub elapsed: Duration,
-    /// CPU seconds of the server.
     server_seconds: Option<f64>,
 }
 
 impl Span {
-    /// Starts now.
     pub fn start(options: &Options) -> Result<Span, Failure> {
         let server = options.pid.map(CpuTime::of).transpose()?;
         Ok(Span { pid: options.pid, server, start: Instant::now() })
     }
 
-    /// When it started.
     pub fn started_at(&self) -> Instant {
         self.start
     }
 
-    /// Ends now.
     pub fn end(self) -> Result<Measured, Failure> {
         let elapsed = self.start.elapsed();
         let server = self.pid.map(CpuTime::of).transpose()?;

@@ -4,7 +4,7 @@
 //!
 //! Leaves out authentication and a registry of clients: no client can be looked up or addressed.
 
-use aisopod_baselines::{BROADCAST, MAX_UNANSWERED, Options, PATH, default_runtime, rpc_response};
+use aisopod_baselines::{BROADCAST, MAX_UNANSWERED, Options, PATH, default_runtime};
 use fastwebsockets::upgrade::{UpgradeFut, upgrade};
 use fastwebsockets::{FragmentCollectorRead, Frame, OpCode, Payload, Role, WebSocketError, after_handshake_split};
 use http_body_util::Empty;
@@ -126,15 +126,11 @@ async fn run_session(mut reader: Reader, mut writer: Writer, server: &Server) ->
 }
 
 async fn reply(writer: &mut Writer, frame: Frame<'_>, server: &Server) -> Result<(), WebSocketError> {
-    let is_broadcast = frame.payload.first() == Some(&BROADCAST);
-    if !is_broadcast && !server.options.rpc {
+    if frame.payload.first() != Some(&BROADCAST) {
         return writer.write_frame(frame).await;
     }
     let text = std::str::from_utf8(&frame.payload).map_err(|_| WebSocketError::InvalidUTF8)?;
-    if is_broadcast {
-        // The sender itself is subscribed, so there is a receiver.
-        let _ = server.broadcasts.send(text.into());
-        return Ok(());
-    }
-    writer.write_frame(Frame::text(Payload::Borrowed(rpc_response(text).as_bytes()))).await
+    // The sender itself is subscribed, so there is a receiver.
+    let _ = server.broadcasts.send(text.into());
+    Ok(())
 }

@@ -4,7 +4,7 @@
 //!
 //! Leaves out authentication, methods, events and logs.
 
-use aisopod_baselines::{BROADCAST, MAX_UNANSWERED, Options, PATH, default_runtime, rpc_response, serve_axum};
+use aisopod_baselines::{BROADCAST, MAX_UNANSWERED, Options, PATH, default_runtime, serve_axum};
 use axum::Router;
 use axum::extract::State;
 use axum::extract::ws::{Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
@@ -60,7 +60,7 @@ async fn run_session(
         tokio::select! {
             received = socket.recv() => match received.transpose()? {
                 Some(Message::Text(text)) if text.as_bytes().first() == Some(&BROADCAST) => gateway.broadcast(text),
-                Some(Message::Text(text)) => socket.send(gateway.reply(text)).await?,
+                Some(Message::Text(text)) => socket.send(Message::Text(text)).await?,
                 Some(Message::Pong(_)) => unanswered = 0,
                 // axum answers both.
                 Some(Message::Ping(_) | Message::Close(_)) => {}
@@ -79,10 +79,6 @@ async fn run_session(
 }
 
 impl Gateway {
-    fn reply(&self, text: Utf8Bytes) -> Message {
-        if self.options.rpc { Message::text(rpc_response(&text)) } else { Message::Text(text) }
-    }
-
     fn broadcast(&self, text: Utf8Bytes) {
         for client in &self.clients {
             // A full client misses the message.

@@ -11,7 +11,6 @@ pub enum Command<'a> {
     Ping,
     /// The answer to our PING.
     Pong,
-    /// A published payload.
     Message(&'a [u8]),
 }
 
@@ -21,7 +20,6 @@ pub fn greeting(subject: Option<&str>) -> Vec<u8> {
     format!("CONNECT {{\"verbose\":false,\"pedantic\":false}}\r\n{subscription}PING\r\n").into_bytes()
 }
 
-/// Publishes a payload.
 pub fn publication(subject: &str, payload: &[u8]) -> Vec<u8> {
     [format!("PUB {subject} {}\r\n", payload.len()).as_bytes(), payload, b"\r\n"].concat()
 }

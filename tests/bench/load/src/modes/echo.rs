@@ -1,14 +1,13 @@
 //! Echo: each connection sends a batch of messages, and the next one when all have been answered.
 
 use crate::connection::Handler;
-use crate::connections::{Connections, HANDSHAKES_IN_FLIGHT, MAX_SLEEP};
+use crate::connections::{Connections, HANDSHAKES_IN_FLIGHT};
 use crate::failure::Failure;
 use crate::latencies::Latencies;
 use crate::options::{Dialect, Options};
 use crate::payload::{Batch, FIRST_ID};
 use crate::peer::Peer;
 use crate::span::Span;
-use crate::watchdog::Watchdog;
 use serde_json::{Value, json};
 use std::time::Instant;
 
@@ -20,18 +19,16 @@ pub fn run(options: &Options) -> Result<Value, Failure> {
     for id in 0..options.connections {
         echo.send(&mut connections.peer(id)?)?;
     }
-    echo.run_until(&mut connections, options, Instant::now() + options.warmup)?;
+    connections.run_for(options.warmup, &mut echo)?;
     let span = Span::start(options)?;
     echo.measured_from = Some(span.started_at());
     echo.answered = 0;
-    echo.run_until(&mut connections, options, span.started_at() + options.seconds)?;
+    connections.run_for(options.seconds, &mut echo)?;
     let measured = span.end()?;
     if echo.answered == 0 {
-        return Err(Failure::Run(format!("no message was answered in {:?}", measured.elapsed)));
+        return Err(Failure(format!("no message was answered in {:?}", measured.elapsed)));
     }
-    let members = json!({
-        "latency_microseconds": echo.latencies.into_json(),
-    });
+    let members = json!({ "latency_microseconds": echo.latencies.into_json() });
     Ok(measured.report(options, "message", echo.answered, members))
 }
 
@@ -74,17 +71,6 @@ impl Echo {
         }
     }
 
-    fn run_until(&mut self, connections: &mut Connections, options: &Options, end: Instant) -> Result<(), Failure> {
-        let mut watchdog = Watchdog::new(options.timeout);
-        while Instant::now() < end {
-            connections.step(MAX_SLEEP, self)?;
-            // Bytes count as progress: a large reply takes long.
-            watchdog
-                .check(connections.counts.bytes, || format!("replies on {} connections", connections.counts.open))?;
-        }
-        Ok(())
-    }
-
     fn send(&mut self, peer: &mut Peer<'_>) -> Result<(), Failure> {
         let exchange = &mut self.exchanges[peer.id];
         (exchange.sent, exchange.outstanding, exchange.next_id) = (peer.now, self.depth, self.next_id);
@@ -99,7 +85,7 @@ impl Handler for Echo {
         let exchange = &mut self.exchanges[id];
         if !is_text || exchange.outstanding == 0 {
             let what = if is_text { "an unexpected message" } else { "a binary message" };
-            return Err(Failure::Run(format!("connection {id}: {what}")));
+            return Err(Failure(format!("connection {id}: {what}")));
         }
         let checked = self.batch.check(payload, exchange.next_id, !exchange.was_compared);
         checked.map_err(|failure| Failure::run(format!("connection {id}"), failure))?;

@@ -8,7 +8,6 @@ use crate::failure::Failure;
 use crate::options::Options;
 use crate::peer::Peer;
 use crate::span::Span;
-use crate::watchdog::Watchdog;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
@@ -23,15 +22,15 @@ pub fn run(options: &Options) -> Result<Value, Failure> {
     connections.open_all(0..publisher, HANDSHAKES_IN_FLIGHT, &mut fanout)?;
     connections.set_path(options.publish_path.as_deref().unwrap_or(&options.path));
     connections.open_all(publisher..publisher + 1, 1, &mut fanout)?;
-    fanout.wait(&mut connections, options, "confirmations of subscriptions")?;
+    fanout.wait(&mut connections)?;
     for _ in 0..WARMUP_ROUNDS {
-        fanout.round(&mut connections, options, 1)?;
+        fanout.round(&mut connections, 1)?;
     }
     let before = fanout.delivered;
     let span = Span::start(options)?;
     let mut times = Vec::with_capacity(options.rounds);
     for _ in 0..options.rounds {
-        times.push(fanout.round(&mut connections, options, options.depth)?);
+        times.push(fanout.round(&mut connections, options.depth)?);
     }
     let measured = span.end()?;
     times.sort();
@@ -70,7 +69,7 @@ impl Fanout {
     }
 
     /// Publishes `count` messages, and returns how long it took until all were received.
-    fn round(&mut self, connections: &mut Connections, options: &Options, count: usize) -> Result<Duration, Failure> {
+    fn round(&mut self, connections: &mut Connections, count: usize) -> Result<Duration, Failure> {
         let confirmations = usize::from(self.feed.is_publication_confirmed());
         let receivers = self.publisher + usize::from(self.feed.publisher_receives());
         self.missing = count * (receivers + confirmations);
@@ -78,16 +77,13 @@ impl Fanout {
         let frames = if count == 1 { self.feed.single_publication() } else { self.feed.publication() };
         let start = Instant::now();
         connections.peer(self.publisher)?.send(frames)?;
-        self.wait(connections, options, "messages")?;
+        self.wait(connections)?;
         Ok(self.last - start)
     }
 
-    fn wait(&mut self, connections: &mut Connections, options: &Options, what: &str) -> Result<(), Failure> {
-        let mut watchdog = Watchdog::new(options.timeout);
+    fn wait(&mut self, connections: &mut Connections) -> Result<(), Failure> {
         while self.missing > 0 {
             connections.step(MAX_SLEEP, self)?;
-            let missing = self.missing;
-            watchdog.check(connections.counts.bytes, || format!("{missing} {what}"))?;
         }
         Ok(())
     }
@@ -105,7 +101,7 @@ impl Handler for Fanout {
     fn message(&mut self, peer: &mut Peer<'_>, payload: &[u8], is_text: bool) -> Result<(), Failure> {
         let Fanout { feed, received, published, missing, delivered, last, .. } = self;
         let id = peer.id;
-        let fail = |what: &str| Err(Failure::Run(format!("connection {id}: {what}")));
+        let fail = |what: &str| Err(Failure(format!("connection {id}: {what}")));
         let result = feed.receive(id, payload, is_text, |item| {
             match item {
                 Received::Reply(frame) => return peer.send(frame),

@@ -8,7 +8,6 @@ use crate::losses::{End, Losses};
 use crate::options::Options;
 use crate::peer::Peer;
 use crate::span::Span;
-use crate::watchdog::Watchdog;
 use serde_json::{Value, json};
 use std::time::Instant;
 
@@ -16,17 +15,16 @@ use std::time::Instant;
 pub fn run(options: &Options) -> Result<Value, Failure> {
     let mut connections = Connections::new(options, options.connections)?;
     let mut handshakes = Handshakes { free: (0..options.connections).collect(), ..Handshakes::default() };
-    handshakes.run_until(&mut connections, options, Instant::now() + options.warmup)?;
+    handshakes.run_until(&mut connections, Instant::now() + options.warmup)?;
     let (before, span) = (handshakes.done, Span::start(options)?);
-    handshakes.run_until(&mut connections, options, span.started_at() + options.seconds)?;
+    handshakes.run_until(&mut connections, span.started_at() + options.seconds)?;
     let measured = span.end()?;
     let done = handshakes.done - before;
-    let mut watchdog = Watchdog::new(options.timeout);
     while handshakes.free.len() < options.connections {
-        handshakes.step(&mut connections, &mut watchdog)?;
+        connections.step(MAX_SLEEP, &mut handshakes)?;
     }
     if handshakes.done == 0 {
-        return Err(Failure::Run(format!("no handshake in {:?}", measured.elapsed)));
+        return Err(Failure(format!("no handshake in {:?}", measured.elapsed)));
     }
     let members = json!({ "lost": handshakes.losses.total() });
     Ok(measured.report(options, "handshake", done, members))
@@ -41,24 +39,15 @@ struct Handshakes {
 }
 
 impl Handshakes {
-    fn run_until(&mut self, connections: &mut Connections, options: &Options, end: Instant) -> Result<(), Failure> {
-        let mut watchdog = Watchdog::new(options.timeout);
+    fn run_until(&mut self, connections: &mut Connections, end: Instant) -> Result<(), Failure> {
         while Instant::now() < end {
             // An index whose connection fails at once is free again, and waits for the next step.
             for id in std::mem::take(&mut self.free) {
                 connections.open(id, self)?;
             }
-            self.step(connections, &mut watchdog)?;
+            connections.step(MAX_SLEEP, self)?;
         }
         Ok(())
-    }
-
-    fn step(&mut self, connections: &mut Connections, watchdog: &mut Watchdog) -> Result<(), Failure> {
-        connections.step(MAX_SLEEP, self)?;
-        let counts = connections.counts;
-        watchdog.check(self.done + self.losses.total(), || {
-            format!("{} handshakes, and the end of {} closed connections", counts.opening, counts.open)
-        })
     }
 }
 

@@ -1,17 +1,11 @@
-//! Servers that split frames, reply wrongly, refuse, close and hang: the load generator says what is wrong, and always ends.
+//! Servers that split frames, reply wrongly, refuse, and close: the load generator says what is wrong.
 
-use crate::server::{BINARY, Connection, FINAL_CLOSE, PING, PONG, TEXT, echo, listen, load, run, websocket};
+use crate::server::{BINARY, Connection, FINAL_CLOSE, PING, PONG, TEXT, echo, listen, load, websocket};
 use rustix::net::{AddressFamily, SocketType};
-use std::net::{SocketAddr, TcpListener};
-use std::process::Command;
+use std::net::SocketAddr;
 use std::thread;
 use std::time::Duration;
 use test_support::frames::server_frame;
-
-/// The fault ends the run long before this timeout.
-const UNTIL_FAULT: &str = "--connections 3 --timeout 5";
-/// For servers that hang: this timeout ends the run.
-const SHORT_TIMEOUT: &str = "--connections 3 --timeout 2";
 
 /// A server that answers each text with these bytes.
 fn answering(bytes: impl Fn(&[u8]) -> Vec<u8> + Send + Sync + 'static) -> SocketAddr {
@@ -44,7 +38,7 @@ fn fragments_and_split_handshakes_are_joined() {
 #[test]
 fn wrong_replies_are_described() {
     let fails = |options: &str, answer: fn(&[u8]) -> Vec<u8>, message| {
-        load(answering(answer), &format!("{options} {UNTIL_FAULT}")).fails_with(1, message);
+        load(answering(answer), &format!("{options} --connections 3")).fails_with(message);
     };
     fails("echo", |text| server_frame(TEXT, &[text, b"x"].concat()), "bytes instead of 64");
     fails("echo", |text| server_frame(TEXT, &vec![b'?'; text.len()]), "differs from the message: ????");
@@ -58,31 +52,19 @@ fn wrong_replies_are_described() {
 }
 
 #[test]
-fn lost_broadcast_is_reported() {
-    let addr = websocket(|mut connection| {
-        connection.serve(|connection, text| {
-            if text[0] != b'!' {
-                connection.send(TEXT, &text);
-            }
-        });
-    });
-    load(addr, &format!("fanout {SHORT_TIMEOUT}")).fails_with(1, "waiting for 4 messages");
-}
-
-#[test]
 fn refused_and_closed_connections_are_reported() {
     let refusing = listen(|stream| {
         if let Some(mut connection) = Connection::accept(stream) {
             connection.write(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n");
         }
     });
-    load(refusing, &format!("echo {UNTIL_FAULT}")).fails_with(1, "HTTP/1.1 401 Unauthorized");
-    load(refusing, &format!("hold {UNTIL_FAULT}")).fails_with(1, "3 connections didn't open");
+    load(refusing, "echo --connections 3").fails_with("HTTP/1.1 401 Unauthorized");
+    load(refusing, "hold --connections 3").fails_with("3 connections didn't open");
     let closing = answering(|_| server_frame(FINAL_CLOSE, b"\x03\xf4draining"));
-    load(closing, &format!("echo {UNTIL_FAULT}")).fails_with(1, "code 1012 draining");
+    load(closing, "echo --connections 3").fails_with("code 1012 draining");
     let aborting = websocket(|connection| connection.shutdown());
-    load(aborting, &format!("echo {UNTIL_FAULT}")).fails_with(1, "without a close frame");
-    load(listen(drop), &format!("echo {UNTIL_FAULT}")).fails_with(1, "connection");
+    load(aborting, "echo --connections 3").fails_with("without a close frame");
+    load(listen(drop), "echo --connections 3").fails_with("connection");
 }
 
 #[test]
@@ -96,34 +78,10 @@ fn lost_connections_are_counted_while_held() {
     assert_eq!(report["lost"], 3);
 }
 
-/// All at once, since they wait for their timeouts.
 #[test]
-fn hanging_servers_time_out() {
-    let hang = || {
-        loop {
-            thread::park();
-        }
-    };
-    let silent = websocket(move |_connection| hang());
-    let unanswering = listen(move |_stream| hang());
-    // Accepted by the kernel only.
-    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-    let unaccepted = listener.local_addr().unwrap();
-    thread::scope(|scope| {
-        for (addr, options, message) in [
-            (silent, "echo --seconds 0.1 --warmup 0", "no message was answered"),
-            (silent, &format!("echo {SHORT_TIMEOUT}"), "waiting for replies on 3 connections"),
-            (silent, "hold --dialect nats --connections 2 --timeout 2", "confirmations"),
-            (silent, "handshake --connections 2 --timeout 2", "the end of 2 closed connections"),
-            (silent, "fanout --connections 2 --timeout 2", "3 confirmations of subscriptions"),
-            (unanswering, &format!("echo {SHORT_TIMEOUT}"), "waiting for 3 of 3 handshakes"),
-            (unanswering, "hold --at-once --connections 2 --timeout 2", "handshakes"),
-            (unaccepted, &format!("hold {SHORT_TIMEOUT}"), "waiting for 3 of 3 handshakes"),
-        ] {
-            let options = options.to_owned();
-            scope.spawn(move || load(addr, &options).fails_with(1, message));
-        }
-    });
+fn missing_reply_is_reported() {
+    let silent = websocket(|mut connection| while connection.receive().is_some() {});
+    load(silent, "echo --seconds 0.1 --warmup 0").fails_with("no message was answered");
 }
 
 #[test]
@@ -132,24 +90,12 @@ fn failed_connects_are_reported() {
     let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
     rustix::net::bind(&socket, &SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
     let addr = SocketAddr::try_from(rustix::net::getsockname(&socket).unwrap()).unwrap();
-    load(addr, &format!("echo {UNTIL_FAULT}")).fails_with(1, "can't connect");
-    load(addr, "hold --at-once --connections 2").fails_with(1, "2 connections didn't open");
-    load(addr, "handshake --connections 2 --seconds 0.1 --warmup 0").fails_with(1, "no handshake");
+    load(addr, "echo --connections 3").fails_with("can't connect");
+    load(addr, "hold --at-once --connections 2").fails_with("2 connections didn't open");
+    load(addr, "handshake --connections 2 --seconds 0.1 --warmup 0").fails_with("no handshake");
 }
 
 #[test]
 fn missing_process_is_reported() {
-    load(echo(), &format!("echo {UNTIL_FAULT} --pid 5000000")).fails_with(1, "/proc/5000000");
-}
-
-#[test]
-fn low_descriptor_limit_is_reported() {
-    let command = format!("ulimit -n 100 && {} hold --addr 127.0.0.1:1 --connections 90", env!("CARGO_BIN_EXE_load"));
-    run(Command::new("sh").args(["-c", &command])).fails_with(2, "ulimit -n 122");
-}
-
-#[test]
-fn invalid_arguments_exit_with_2() {
-    let addr = "127.0.0.1:1".parse().unwrap();
-    load(addr, "shout").fails_with(2, "unknown name");
+    load(echo(), "echo --connections 3 --pid 5000000").fails_with("/proc/5000000");
 }

@@ -8,7 +8,7 @@
 mod client;
 mod handshake;
 
-use aisopod_baselines::{BROADCAST, Options, gateway_runtime, rpc_response};
+use aisopod_baselines::{BROADCAST, Options, gateway_runtime};
 use client::Client;
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -153,10 +153,6 @@ impl Server {
             let payload = frame.payload;
             match frame.first {
                 FINAL_TEXT if payload.first() == Some(&BROADCAST) => self.broadcast(payload),
-                FINAL_TEXT if self.options.rpc => {
-                    let text = std::str::from_utf8(payload).map_err(|_| ErrorKind::InvalidData)?;
-                    append_server_frame(output, FINAL_TEXT, rpc_response(text).as_bytes());
-                }
                 FINAL_TEXT => append_server_frame(output, FINAL_TEXT, payload),
                 FINAL_PING => append_server_frame(output, FINAL_PONG, payload),
                 FINAL_PONG => client.unanswered.store(0, Relaxed),
