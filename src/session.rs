@@ -124,7 +124,7 @@ impl Session {
     /// Runs until nothing makes progress and the session is parked: the outbox has its waker. `Ready` when the
     /// connection has ended.
     fn poll_inner(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut budget = MESSAGES_PER_POLL;
+        let mut messages_left = MESSAGES_PER_POLL;
         let mut is_writable = false;
         loop {
             let signals = self.client.outbox.resume(std::mem::take(&mut is_writable));
@@ -143,7 +143,7 @@ impl Session {
             }
             let step = match self.state {
                 State::Open if signals.close.is_some() => Poll::Ready(self.start_closing(State::Closing)),
-                State::Open => self.poll_open(cx, signals, &mut budget),
+                State::Open => self.poll_open(cx, signals, &mut messages_left),
                 _ => self.poll_close(cx),
             };
             match step {
@@ -156,7 +156,7 @@ impl Session {
 
     /// Checks the write timeout of a blocked socket, then reads messages. `Ready` with the next state, which may be the
     /// same.
-    fn poll_open(&mut self, cx: &mut Context<'_>, signals: Signals, budget: &mut usize) -> Poll<State> {
+    fn poll_open(&mut self, cx: &mut Context<'_>, signals: Signals, messages_left: &mut usize) -> Poll<State> {
         if signals.blocked {
             if self.poll_write_timeout(cx).is_ready() {
                 self.client.close(CloseReason::SlowConsumer);
@@ -166,14 +166,14 @@ impl Session {
             // The peer has caught up. Reading may have been paused, so count this as activity.
             self.client.mark_active();
         }
-        let result = self.poll_read_messages(cx, budget);
+        let result = self.poll_read_messages(cx, messages_left);
         self.forward_replies();
         result
     }
 
     /// Reads and handles messages; the responses are batched in the outbox. While the socket is blocked, reading
     /// continues until the outbox is half full, so that the responses to a client's own requests can't fill it.
-    fn poll_read_messages(&mut self, cx: &mut Context<'_>, budget: &mut usize) -> Poll<State> {
+    fn poll_read_messages(&mut self, cx: &mut Context<'_>, messages_left: &mut usize) -> Poll<State> {
         loop {
             match self.client.outbox.read_state() {
                 ReadState::Open => {}
@@ -185,13 +185,13 @@ impl Session {
                 }
                 ReadState::Closing => return Poll::Ready(State::Open),
             }
-            if *budget == 0 {
+            if *messages_left == 0 {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
             let reader = self.reader.get_or_insert_with(|| MessageReader::acquire(self.context.codec_config));
             if reader.in_flight.is_some() {
-                if self.poll_in_flight(cx, budget).is_pending() {
+                if self.poll_in_flight(cx, messages_left).is_pending() {
                     return Poll::Pending;
                 }
                 continue;
@@ -209,8 +209,8 @@ impl Session {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Err(error)) => return Poll::Ready(self.fail(error)),
                 Poll::Ready(Ok(message)) => {
-                    *budget -= 1;
-                    if let Some(state) = self.handle(message, budget) {
+                    *messages_left -= 1;
+                    if let Some(state) = self.handle(message, messages_left) {
                         return Poll::Ready(state);
                     }
                 }
@@ -219,10 +219,10 @@ impl Session {
     }
 
     /// Handles one message or control frame. Returns the next state if this ends [`State::Open`].
-    fn handle(&mut self, message: tungstenite::Message, budget: &mut usize) -> Option<State> {
+    fn handle(&mut self, message: tungstenite::Message, messages_left: &mut usize) -> Option<State> {
         match message {
-            tungstenite::Message::Text(text) => self.dispatch(Message::Text(text), budget),
-            tungstenite::Message::Binary(data) => self.dispatch(Message::Binary(data), budget),
+            tungstenite::Message::Text(text) => self.dispatch(Message::Text(text), messages_left),
+            tungstenite::Message::Binary(data) => self.dispatch(Message::Binary(data), messages_left),
             // The codec has written the pong.
             tungstenite::Message::Ping(_) => self.forward_replies(),
             tungstenite::Message::Pong(payload) => self.measure_round_trip(&payload),
@@ -240,7 +240,7 @@ impl Session {
     }
 
     /// Hands a message to the handler. The reader keeps the future that the handler returns, if any.
-    fn dispatch(&mut self, message: Message, budget: &mut usize) {
+    fn dispatch(&mut self, message: Message, messages_left: &mut usize) {
         self.client.activity.add_message();
         let handled = AssertUnwindSafe(|| self.context.handler.on_message(&self.client, message));
         let in_flight = catch_unwind(handled).unwrap_or_else(|_| {
@@ -248,11 +248,11 @@ impl Session {
             None
         });
         self.reader.as_mut().expect("the message came from it").in_flight = in_flight;
-        self.end_poll_if_spent(budget);
+        self.end_poll_if_spent(messages_left);
     }
 
     /// Polls the future of the last message. `Ready` when it has finished.
-    fn poll_in_flight(&mut self, cx: &mut Context<'_>, budget: &mut usize) -> Poll<()> {
+    fn poll_in_flight(&mut self, cx: &mut Context<'_>, messages_left: &mut usize) -> Poll<()> {
         let reader = self.reader.as_mut().expect("the future is kept in it");
         let Some(in_flight) = &mut reader.in_flight else { return Poll::Ready(()) };
         match catch_unwind(AssertUnwindSafe(|| in_flight.as_mut().poll(cx))) {
@@ -264,14 +264,14 @@ impl Session {
             Err(_) => _ = self.client.close(CloseReason::InternalError),
         }
         reader.in_flight = None;
-        self.end_poll_if_spent(budget);
+        self.end_poll_if_spent(messages_left);
         Poll::Ready(())
     }
 
     /// Ends reading in this poll if the task's coop budget is spent.
-    fn end_poll_if_spent(&self, budget: &mut usize) {
+    fn end_poll_if_spent(&self, messages_left: &mut usize) {
         if budget::is_spent() {
-            *budget = 0;
+            *messages_left = 0;
         }
     }
 

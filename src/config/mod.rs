@@ -265,7 +265,7 @@ impl Config {
         Some(format!(
             "{setting} \"{addr}\" can be reached from other machines and needs credentials: set auth.mode = \"token\" \
              and create them with: aisopod-gateway token --name NAME --role ROLE; allowed without credentials: \
-             127.0.0.1, [::1], unix: paths, or auth.allow_insecure = true"
+             127.0.0.1, [::1], unix: paths; or set auth.allow_insecure = true"
         ))
     }
 }

@@ -17,7 +17,7 @@ fn problems(text: &str) -> Vec<String> {
 fn exposed_listen_without_credentials_suggests_the_token_command() {
     let reason = "can be reached from other machines and needs credentials: set auth.mode = \"token\" and create them \
                   with: aisopod-gateway token --name NAME --role ROLE; allowed without credentials: 127.0.0.1, [::1], \
-                  unix: paths, or auth.allow_insecure = true";
+                  unix: paths; or set auth.allow_insecure = true";
     assert_eq!(problems("\nlisten = \"0.0.0.0:8080\""), [format!("2: listen \"0.0.0.0:8080\" {reason}")]);
     assert_eq!(problems("[ops]\nlisten = \"[::]:81\""), [format!("2: ops.listen \"[::]:81\" {reason}")]);
     assert!(read("listen = \"0.0.0.0:80\"\nauth.allow_insecure = true").is_ok());

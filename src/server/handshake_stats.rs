@@ -13,7 +13,7 @@ labels! {
         NothingSent = "nothing_sent",
         /// The peer had not finished its request.
         HeaderUnfinished = "header_unfinished",
-        /// The peer had not read the response.
+        /// The peer had not read the 101 response.
         ResponseNotRead = "response_not_read",
     }
 }
@@ -24,7 +24,7 @@ pub struct HandshakeStats {
     /// Accepted connections; `/status` shows them as `accepted_total`.
     #[serde(skip)]
     pub accepted: Counter,
-    /// Connections that have neither become clients nor sent a plain request.
+    /// Connections that have neither become clients, nor been refused, nor sent a plain request.
     pub in_progress: Gauge,
     /// Connections that became clients.
     pub completed: Counter,

@@ -28,7 +28,7 @@ const TIME: &str = "allowed: \"10ms\" to \"1h\", a whole number with ms, s, m or
 const ORIGIN: &str = "allowed: \"*\", \"null\", or scheme and host, such as \"https://example.com\"";
 const INSECURE: &str = "can be reached from other machines and needs credentials: set auth.mode = \"token\" and create them \
                         with: aisopod-gateway token --name NAME --role ROLE; allowed without credentials: \
-                        127.0.0.1, [::1], unix: paths, or auth.allow_insecure = true";
+                        127.0.0.1, [::1], unix: paths; or set auth.allow_insecure = true";
 const DESCRIPTORS: &str = "allowed: 1 to 400, the descriptor limit of 500 less 100 in reserve; LimitNOFILE= or ulimit \
                            -n raises it";
 
@@ -225,4 +225,12 @@ fn full_standard_output_is_an_error_and_not_a_panic() {
     let output = Command::new(Gateway::binary()).arg("--version").stdout(full).output().unwrap();
     assert_eq!(output.status.code(), Some(74));
     assert!(String::from_utf8_lossy(&output.stderr).starts_with("standard output: "));
+}
+
+#[test]
+fn warning_leaves_the_exit_code_at_0() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("config.toml"), "[presence]\noperatr = \"replace\"\n").unwrap();
+    let output = run(dir.path(), &["--check", "--config", "config.toml"]);
+    assert!(output.stdout.starts_with(b"warning: ") && output.status.success(), "{output:?}");
 }

@@ -221,8 +221,8 @@ fn pings(plan: &Plan) -> Workload {
     let name = format!("pings every 3 s to {} connections", plan.held);
     let cpu = Figure::new("CPU per ping and pong", "µs", "/server_cpu_microseconds_per_ping");
     // Three seconds is the interval of the pings.
-    let rate =
-        Figure::new("pings per second", "", "/pings_per_second").bound(Gateway, AtLeast(0.95 / 3.0 * plan.held as f64));
+    let rate = Figure::new("pings per second", "", "/pings_per_second")
+        .bound(Gateway, AtLeast((0.95 / 3.0 * plan.held as f64).floor()));
     let lost = Figure::new("connections lost", "", "/lost").bound(Gateway, AtMost(0.0));
     Workload {
         pings: true,
