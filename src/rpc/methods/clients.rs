@@ -127,14 +127,16 @@ pub fn take_method<'a>(params: &mut Params<'a>) -> Result<&'a str, RpcError> {
         |name: &str| (1..=128).contains(&name.len()) && !name.starts_with("gateway.") && !name.starts_with("rpc.");
     match serde_json::from_str::<CowStr<'_>>(raw) {
         Ok(CowStr(name)) if is_allowed(&name) => Ok(raw),
-        _ => Err(RpcError::invalid_member("method", EXPECTED)),
+        _ => Err(RpcError::unexpected_member("method", EXPECTED)),
     }
 }
 
 /// Takes the params of a request to a client, an object or an array, as the caller's JSON text.
 pub fn take_params<'a>(params: &mut Params<'a>) -> Result<Option<&'a str>, RpcError> {
     match params.raw("params").map(RawValue::get) {
-        Some(text) if !text.starts_with(['{', '[']) => Err(RpcError::invalid_member("params", "an object or an array")),
+        Some(text) if !text.starts_with(['{', '[']) => {
+            Err(RpcError::unexpected_member("params", "an object or an array"))
+        }
         text => Ok(text),
     }
 }

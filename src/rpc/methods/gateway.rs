@@ -90,7 +90,7 @@ fn take_topics(context: &Context<'_>) -> Result<BTreeSet<Arc<str>>, RpcError> {
     let topics = required(params.optional::<Vec<CowStr<'_>>>("topics", &expected)?, "topics")?;
     params.finish()?;
     if !topics.iter().all(|CowStr(topic)| is_topic(topic)) {
-        return Err(RpcError::invalid_member("topics", &expected));
+        return Err(RpcError::unexpected_member("topics", &expected));
     }
     Ok(topics.iter().map(|CowStr(topic)| Arc::from(&**topic)).collect())
 }

@@ -38,11 +38,12 @@ pub fn announce<'a>(context: Context<'a>) -> MethodResult<'a> {
     let raw = required(params.raw("capabilities"), "capabilities")?.get();
     params.finish()?;
     let wrong = |what: String| RpcError::invalid_member("capabilities", &what);
-    let too_much = || wrong(format!("at most {MAX_CAPABILITIES} services, {MAX_CAPABILITIES_BYTES} bytes in total"));
+    let too_much =
+        || wrong(format!("must be at most {MAX_CAPABILITIES} services, {MAX_CAPABILITIES_BYTES} bytes in total"));
     if raw.len() > MAX_CAPABILITIES_BYTES {
         return Err(too_much());
     }
-    let all: Vec<&RawValue> = serde_json::from_str(raw).map_err(|_| wrong("an array".to_owned()))?;
+    let all: Vec<&RawValue> = serde_json::from_str(raw).map_err(|_| wrong("must be an array".to_owned()))?;
     if all.len() > MAX_CAPABILITIES {
         return Err(too_much());
     }
@@ -57,7 +58,7 @@ pub fn announce<'a>(context: Context<'a>) -> MethodResult<'a> {
 /// Checks a capability. It is kept and shown byte for byte.
 fn check_capability(capability: &RawValue) -> Result<(), RpcError> {
     if !capability.get().starts_with('{') {
-        return Err(RpcError::new(ErrorKind::InvalidParams, "an object"));
+        return Err(RpcError::new(ErrorKind::InvalidParams, "must be an object"));
     }
     let mut members = Params::of(Some(capability))?;
     let is_filled = |text: &str| (!text.is_empty()).then_some(());
@@ -65,7 +66,7 @@ fn check_capability(capability: &RawValue) -> Result<(), RpcError> {
     let what = "an array of strings that aren't empty";
     let methods = required(members.optional::<Vec<CowStr<'_>>>("methods", what)?, "methods")?;
     if methods.iter().any(|CowStr(method)| method.is_empty()) {
-        return Err(RpcError::invalid_member("methods", what));
+        return Err(RpcError::unexpected_member("methods", what));
     }
     members.text("description")?;
     members.finish()

@@ -87,11 +87,16 @@ impl RpcError {
         Self::new(ErrorKind::InvalidRequest, format!("Invalid Request: {problem}"))
     }
 
-    /// A member of the params is missing, unknown or invalid; `problem` says so, or what is expected.
+    /// A member of the params is missing, unknown or invalid, as `problem` says.
     pub fn invalid_member(member: &str, problem: &str) -> Self {
         // Both may contain the caller's text, which may be as long as a message.
         let [member, problem] = [member, problem].map(|text| &text[..text.floor_char_boundary(MAX_ECHOED)]);
         Self::new(ErrorKind::InvalidParams, format!("{INVALID_PARAMS}{member}: {problem}")).with("member", member)
+    }
+
+    /// A member of the params has a type or value that isn't allowed; `expected` describes the allowed values.
+    pub fn unexpected_member(member: &str, expected: &str) -> Self {
+        Self::invalid_member(member, &format!("must be {expected}"))
     }
 
     /// The response is over the limit of `max_bytes`.

@@ -53,7 +53,7 @@ impl<'a> Params<'a> {
     /// [`cursor`](Self::cursor) accepts `null`.
     pub fn optional<T: Deserialize<'a>>(&mut self, name: &str, expected: &str) -> Result<Option<T>, RpcError> {
         let Some(raw) = self.raw(name) else { return Ok(None) };
-        serde_json::from_str(raw.get()).map(Some).map_err(|_| RpcError::invalid_member(name, expected))
+        serde_json::from_str(raw.get()).map(Some).map_err(|_| RpcError::unexpected_member(name, expected))
     }
 
     /// Takes a string and converts it; `parse` returns `None` for an invalid one.
@@ -64,7 +64,7 @@ impl<'a> Params<'a> {
         parse: impl FnOnce(&str) -> Option<T>,
     ) -> Result<Option<T>, RpcError> {
         let Some(CowStr(text)) = self.optional(name, expected)? else { return Ok(None) };
-        parse(&text).map(Some).ok_or_else(|| RpcError::invalid_member(name, expected))
+        parse(&text).map(Some).ok_or_else(|| RpcError::unexpected_member(name, expected))
     }
 
     /// Takes the member `cursor`. `null`, the `next_cursor` of the last page, counts as absent.
@@ -92,7 +92,7 @@ impl<'a> Params<'a> {
         let expected = format!("a number of seconds, {min} to {max}");
         let Some(seconds) = self.optional::<f64>(name, &expected)? else { return Ok(None) };
         if !(min..=max).contains(&seconds) {
-            return Err(RpcError::invalid_member(name, &expected));
+            return Err(RpcError::unexpected_member(name, &expected));
         }
         Ok(Some(Duration::from_secs_f64(seconds)))
     }

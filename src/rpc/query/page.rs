@@ -21,7 +21,7 @@ const MAX_LIMIT: usize = 1000;
 pub fn take_limit(params: &mut Params<'_>) -> Result<usize, RpcError> {
     let expected = format!("a whole number, 1 to {MAX_LIMIT}");
     let limit = params.optional::<usize>("limit", &expected)?.unwrap_or(DEFAULT_LIMIT);
-    (1..=MAX_LIMIT).contains(&limit).then_some(limit).ok_or_else(|| RpcError::invalid_member("limit", &expected))
+    (1..=MAX_LIMIT).contains(&limit).then_some(limit).ok_or_else(|| RpcError::unexpected_member("limit", &expected))
 }
 
 /// Truncates a list to a page. Returns whether it was longer.
