@@ -179,8 +179,8 @@ impl Authenticator {
         }
     }
 
-    /// Returns the identity of valid credentials; `None` if they are of another mode, the name is unknown, or the
-    /// secret is wrong.
+    /// Returns the identity of valid credentials; without authentication, any are valid. Returns `None` if they are of
+    /// another mode, the name is unknown, or the secret is wrong.
     ///
     /// An unknown name takes about as long as a wrong secret: every digest is compared, in constant time. Names, which
     /// aren't secret, are compared with `==`.

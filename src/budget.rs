@@ -6,7 +6,8 @@ use tokio::task::coop;
 /// The number of visits that cost as much as one write to a socket.
 const VISITS_PER_WRITE: usize = 64;
 
-/// Charges the current task for `visits`. A visit is one client examined or one message enqueued.
+/// Charges the current task for `visits`. A visit is one client, presence key or closed connection examined, or one
+/// message enqueued.
 pub fn charge(visits: usize) {
     for _ in 0..visits.div_ceil(VISITS_PER_WRITE) {
         if !try_take() {

@@ -8,8 +8,8 @@ use tokio::runtime::{Builder, Runtime};
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// IO events handled in one poll of the driver, by an idle worker and by a busy one (every 61 tasks). A worker's local
-/// queue holds 256 tasks. If one poll wakes more, the rest go to the global queue, where they may wait while tasks in
-/// the local queue run several times.
+/// queue holds 256 tasks. If one poll wakes more, half of that queue moves to the global queue, where tasks may wait
+/// while those in the local queue run several times.
 /// With tokio's default of 1,024 events, some of 1,000 busy clients waited seven times as long as the others.
 const MAX_IO_EVENTS: usize = 128;
 const MAX_IO_EVENTS_BUSY: usize = 32;

@@ -18,7 +18,8 @@ const MIB: usize = 1024 * 1024;
 /// open files. `listen`, from the command line, replaces the file's addresses unless it is empty.
 ///
 /// # Errors
-/// All problems of the file, not only the first: each with file, line, value, and what is allowed.
+/// If the file can't be read. Otherwise all syntax errors of the file, each with its line; if there are none, all
+/// other problems, each with its line and what is allowed.
 pub fn load(path: &Path, descriptors: usize, listen: Vec<ListenAddr>) -> Result<Config, ConfigError> {
     let location = path.display().to_string();
     let text = std::fs::read_to_string(path).map_err(|error| ConfigError::new(&location, error.to_string()))?;

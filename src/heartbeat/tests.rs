@@ -133,7 +133,7 @@ fn timeout_starts_when_the_ping_is_written() {
     let guard = heartbeat.register_at(0, &client);
     let ping = heartbeat.next_ping(&client, 0);
     run_tick(&heartbeat, ping);
-    // Counted in ticks, the deadline has passed, but the ping was written just now.
+    // `run_tick` doesn't wait: only now does the clock reach the tick of the ping, and the ping is written late.
     std::thread::sleep(Duration::from_millis(ping));
     client.outbox.ping_sent();
     let written = heartbeat.tick_of(client.ping_sent_at().unwrap());

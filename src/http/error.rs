@@ -15,9 +15,9 @@ use std::time::Duration;
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("5");
 
 /// The existing paths, for the message of a 404.
-const PATHS: &str = "the paths are /healthz and /readyz, /ws at listen only, and (if ops.listen is set, there only) \
-                     /status, /clients, /clients/closed, /clients/CONN_ID, /clients/CONN_ID/messages, \
-                     /topics/TOPIC/messages, /nodes and /nodes/NODE/invoke";
+const PATHS: &str = "the paths are /healthz and /readyz, at the addresses of listen /ws, and (only at those of \
+                     ops.listen if that is set) /status, /clients, /clients/closed, /clients/CONN_ID, \
+                     /clients/CONN_ID/messages, /topics/TOPIC/messages, /nodes and /nodes/NODE/invoke";
 
 labels! {
     /// Why a handshake failed.
@@ -69,7 +69,7 @@ pub struct HttpError {
     code: ErrorCode,
     /// A sentence for people.
     message: Cow<'static, str>,
-    /// A header that the status requires.
+    /// A header that belongs to the status, such as `Allow` or `Retry-After`.
     header: Option<(HeaderName, HeaderValue)>,
 }
 

@@ -38,7 +38,8 @@ enum HttpPhase {
 }
 
 impl HttpState {
-    /// The state after the first byte; the first request must be answered by `deadline`.
+    /// The state after the first byte. By `deadline` the first request must have arrived, and if it is a handshake, the
+    /// 101 response must have been sent.
     pub fn new(deadline: Instant, handshakes: Arc<HandshakeStats>, in_progress: InProgressGuard) -> Arc<Self> {
         let in_progress = Some(in_progress);
         let state = State { phase: HttpPhase::New, deadline, keep_alive: None, in_progress };

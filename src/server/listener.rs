@@ -13,7 +13,7 @@ use std::os::unix::net::UnixStream as BlockingUnixStream;
 use std::path::{Path, PathBuf};
 use tokio::net::{TcpListener, TcpSocket, UnixListener};
 
-/// Maximum connections that wait to be accepted; the kernel caps it at `net.core.somaxconn`.
+/// Maximum connections that wait to be accepted on a TCP socket; the kernel caps it at `net.core.somaxconn`.
 const BACKLOG: u32 = 4096;
 
 /// Unsent bytes in the kernel's send buffer above which a socket isn't writable (`TCP_NOTSENT_LOWAT`). With a low value

@@ -54,7 +54,7 @@ const REASON: &[&str] = &["reason"];
 const CONFIRM: &[&str] = &["confirm"];
 const KEY: &[&str] = &["presence_key"];
 
-/// The query parameters whose values are numbers; all others are strings.
+/// The query parameters whose values are numbers; all others but `confirm` are strings.
 const NUMBERS: &[&str] = &["min_idle_seconds", "min_connected_seconds", "limit"];
 
 /// The routes; the first match wins.
