@@ -133,8 +133,8 @@ fn timeout_starts_when_the_ping_is_written() {
     let guard = heartbeat.register_at(0, &client);
     let ping = heartbeat.next_ping(&client, 0);
     run_tick(&heartbeat, ping);
-    // `run_tick` doesn't wait: only now does the clock reach the tick of the ping, and the ping is written late.
-    std::thread::sleep(Duration::from_millis(ping));
+    // `run_tick` doesn't wait: by the clock, the ping is written two ticks late.
+    std::thread::sleep(Duration::from_millis(ping + 2));
     client.outbox.ping_sent();
     let written = heartbeat.tick_of(client.ping_sent_at().unwrap());
     run_tick(&heartbeat, (ping + TIMEOUT).min(written + TIMEOUT - 1));

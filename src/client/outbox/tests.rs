@@ -135,16 +135,6 @@ async fn pong_counts_once_and_no_ping_follows_a_close() {
     assert_eq!((outbox.snapshot().ping_sent_at, outbox.is_flushed()), (None, true));
 }
 
-#[tokio::test]
-async fn failed_write_aborts() {
-    let (outbox, peer) = connected().await;
-    assert!(park(&outbox));
-    drop(peer);
-    outbox.send("into the void".into()).unwrap();
-    let signals = outbox.resume(false);
-    assert_eq!((signals.close, signals.abort), (Some(CloseReason::Abnormal), true));
-}
-
 /// Several threads send to a peer that reads slowly, while a session writes what the socket had not accepted. Each
 /// frame arrives whole and each thread's messages arrive in order, wherever partial writes ended.
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
