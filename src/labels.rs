@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn labels_round_trip_and_index_all() {
+    fn labels_are_parsed_again_and_index_is_the_position_in_all() {
         for (index, size) in Size::ALL.iter().enumerate() {
             assert_eq!((size.index(), Size::parse(size.label())), (index, Some(*size)));
             assert_eq!(serde_json::to_value(size).unwrap(), size.to_string());

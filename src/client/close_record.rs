@@ -35,7 +35,7 @@ pub struct CloseRecord {
     pub connected: Duration,
     /// The time since the client's last message, in whole seconds.
     pub idle: Duration,
-    /// The client's health just before the close.
+    /// The client's health, from the close reason and from the outbox at the end of the session.
     pub health: Health,
     /// Why the connection ended.
     pub reason: CloseReason,

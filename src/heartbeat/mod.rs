@@ -28,10 +28,11 @@ const TICKS: u32 = 50;
 /// The most entries handled before the task yields. A ping may be a system call.
 const CLIENTS_PER_BATCH: usize = 64;
 
-/// If two batches start further apart than this (or than [`MIN_STALL_TICKS`], if that is longer), the process is
-/// considered stalled: suspended, stopped, or short of CPU.
+/// If two batches start further apart than this, the process is considered stalled: suspended, stopped, or short of
+/// CPU. The time is raised to [`MIN_STALL_TICKS`] if that is longer, and then lowered to half of the timeout if that is
+/// shorter.
 const STALL: Duration = Duration::from_millis(100);
-/// The lowest value of [`Heartbeat::stall_ticks`], unless half of the timeout is shorter.
+/// See [`STALL`].
 const MIN_STALL_TICKS: u64 = 3;
 
 /// The timer wheel with all clients, and its settings in ticks.

@@ -43,7 +43,7 @@ pub struct TimerWheel<T> {
     /// The first free position.
     free: u32,
     len: usize,
-    /// All entries due up to this tick were returned by `advance`.
+    /// The slots of all ticks up to this one were visited, or skipped by a jump over more than a whole round.
     now: u64,
 }
 

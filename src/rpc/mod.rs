@@ -1,6 +1,6 @@
 //! JSON-RPC 2.0: dispatches messages to methods and sends the responses to the callers.
 //!
-//! Called by sessions through [`Handler`](crate::client::Handler), and by the admin API. Knows nothing of streams.
+//! Called by sessions through [`Handler`](crate::client::Handler), and by the admin API. Knows nothing of sockets.
 
 pub mod http_call;
 pub mod method;

@@ -278,7 +278,7 @@ impl NodeCalls {
 
     /// Counts the end of a call that was removed from its table, releases its charge, and returns its responder.
     fn finish(&self, call_id: NodeCallId, call: PendingCall, end: CallEnd) -> Responder {
-        // `ended` first: when `in_flight` is 0, every call has been counted as ended.
+        // `ended` first: a report that is made in between counts the call in both rather than in neither.
         self.counts.ended.add(end);
         self.counts.in_flight.sub(1);
         self.release(call_id, &call.caller);

@@ -106,8 +106,8 @@ fn handshake(
         let http = HttpState::new(deadline, server.handshakes.clone(), in_progress);
         let upgraded = Box::pin(serve_http(&server, stream, remote_addr, &slot, http)).await?;
         server.handshakes.completed.add(1);
-        let (session, pings) = register(&server, upgraded, remote_addr);
-        Some(ActiveClient { session, _ping_timer: pings, _permit: slot.into_permit() })
+        let (session, ping_timer) = register(&server, upgraded, remote_addr);
+        Some(ActiveClient { session, _ping_timer: ping_timer, _permit: slot.into_permit() })
     }
 }
 

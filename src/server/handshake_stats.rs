@@ -28,7 +28,8 @@ pub struct HandshakeStats {
     pub in_progress: Gauge,
     /// Connections that became clients.
     pub completed: Counter,
-    /// Refused upgrades, invalid requests, and connections that ended before a request, by cause.
+    /// Refused connections and upgrades, invalid requests, and connections that ended before a request or before the
+    /// 101 response was sent, by cause.
     pub failed: CounterVec<HandshakeFailure>,
     /// Handshakes that timed out, by stage.
     pub timed_out: CounterVec<HandshakeStage>,

@@ -74,7 +74,7 @@ struct HeartbeatReport<'a> {
 
 #[derive(Serialize)]
 struct RpcReport<'a> {
-    operators: &'a AdminStats,
+    admin: &'a AdminStats,
     calls: &'a CallCounts,
     events: EventsReport<'a>,
 }
@@ -94,7 +94,7 @@ struct InOut<'a> {
 #[derive(Serialize)]
 struct OutboxReport {
     bytes_queued: u64,
-    largest_bytes: u64,
+    peak_bytes: u64,
 }
 
 /// Renders the report as JSON text.
@@ -121,9 +121,9 @@ pub fn render(sources: &StatusSources<'_>) -> String {
         },
         messages: InOut { r#in: &stats.messages_in, out: &stats.messages_out },
         bytes: InOut { r#in: &stats.bytes_in, out: &stats.bytes_out },
-        outbox: OutboxReport { bytes_queued: stats.outbox_bytes.get(), largest_bytes: stats.outbox_peak_bytes.get() },
+        outbox: OutboxReport { bytes_queued: stats.outbox_bytes.get(), peak_bytes: stats.outbox_peak_bytes.get() },
         rpc: sources.router.map(|router| RpcReport {
-            operators: sources.admin,
+            admin: sources.admin,
             calls: router.call_counts(),
             events: EventsReport { published: router.events_published(), queued: router.events_queued() },
         }),

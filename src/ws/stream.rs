@@ -1,6 +1,7 @@
 //! A connection's byte stream, over TCP or a Unix socket.
 //!
-//! The methods below take a shared reference: a client's session reads, and any task that holds its outbox lock writes.
+//! The methods of [`Stream`] itself take a shared reference: a client's session reads, and any task that holds its
+//! outbox lock writes.
 
 use socket2::SockRef;
 use std::io::{self, ErrorKind, IoSlice, Read};

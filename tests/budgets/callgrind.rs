@@ -1,5 +1,5 @@
-//! Instructions of the measured server in user space, counted by callgrind: the same on every machine of one architecture,
-//! however busy, and without hardware counters.
+//! Instructions of the measured server in user space, counted by callgrind: nearly the same on every machine of one
+//! architecture, however busy, and without hardware counters.
 
 use crate::common::tools::require;
 use crate::serve::{SNAPSHOT_FUNCTION, Snapshot};

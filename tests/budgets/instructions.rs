@@ -20,7 +20,7 @@ fn handshake_echo_and_delivery_stay_within_their_instructions() {
     /// Clients that connect after the first echoes.
     const OTHERS: usize = 900;
     /// The factor by which these clients may raise the cost of an echo. 40 more timer ticks on a busy machine are 2 %;
-    /// work proportional to the number of clients would be 20 %.
+    /// one instruction for each of these clients would be 19 %.
     const GROWTH: f64 = 1.05;
     let Some(mut profiled) = CallgrindServer::start() else { return };
     let server = &mut profiled.server;

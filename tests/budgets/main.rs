@@ -2,7 +2,7 @@
 //! timed, and each bound is slightly above the recorded count, so a change that costs more fails on a busy machine too.
 //!
 //! The measured gateway is a process of its own: this test program, started again as a server ([`serve`]). Its clients
-//! are in the tests' process. `make test-counts` runs them with the release profile, for which the bounds were
+//! are in the tests' process. `make test-counts` runs the tests with the release profile, for which the bounds were
 //! recorded.
 
 #[path = "../common/mod.rs"]

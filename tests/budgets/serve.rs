@@ -35,9 +35,9 @@ pub const LISTENING: &str = "listening ";
 pub const SNAPSHOT_FUNCTION: &str = "*serve::take_snapshot*";
 
 /// The variable that makes this program the server. Its value is the heartbeat's interval and timeout.
-const HEARTBEAT_SECONDS: &str = "AISOPOD_COUNTED_HEARTBEAT_SECONDS";
+const HEARTBEAT_SECONDS: &str = "AISOPOD_MEASURED_HEARTBEAT_SECONDS";
 /// The variable that makes it speak JSON-RPC.
-const RPC: &str = "AISOPOD_COUNTED_RPC";
+const RPC: &str = "AISOPOD_MEASURED_RPC";
 /// Ends the server if the tests hang.
 const LIFETIME: Duration = Duration::from_secs(1200);
 /// Longer than any test, so that no timeout changes the counts.

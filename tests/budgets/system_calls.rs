@@ -32,7 +32,7 @@ impl MaxCalls {
 }
 
 #[test]
-fn echo_and_delivery_take_one_call_of_each_kind() {
+fn echo_takes_one_call_of_each_kind_and_delivery_one_send() {
     const ECHOES: usize = 2_000;
     const SEVERAL: usize = 50;
     const BATCH: usize = 16;
@@ -63,7 +63,7 @@ fn echo_and_delivery_take_one_call_of_each_kind() {
     each(ECHOES).assert(&format!("{ECHOES} echoes, {SEVERAL} clients"), &calls(1));
     each(BATCHES).assert(&format!("{BATCHES} times {BATCH} echoes of messages in one write"), &calls(2));
     let deliveries = MaxCalls { sends: BROADCASTS * CLIENTS, ..each(BROADCASTS) };
-    deliveries.assert(&format!("{BROADCASTS} deliveries to {CLIENTS} clients"), &calls(3));
+    deliveries.assert(&format!("{BROADCASTS} broadcasts to {CLIENTS} clients"), &calls(3));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! A handler that isn't JSON-RPC: it echoes each message, except that one that starts with `!` goes to all clients.
+//! A handler that isn't JSON-RPC: it echoes each message, but sends those that start with `!` to all clients.
 
 use aisopod_gateway::{BoxFuture, ClientRegistry, GatewayClient, Handler, Message};
 use std::sync::Arc;

@@ -112,7 +112,7 @@ impl Gateway {
         self.status()["process"]["open_descriptors"].take()
     }
 
-    /// Waits until no client is connected and no other descriptors are open than before it connected.
+    /// Waits until no client is connected and as many descriptors are open as `before`, which was read earlier.
     pub fn wait_for_descriptors(&self, before: &Value) -> Value {
         self.wait_for_status("closed descriptors", |status| {
             status["clients"]["total_connections"] == 0 && status["process"]["open_descriptors"] == *before
@@ -124,7 +124,7 @@ impl Gateway {
         self.connect_as("").expect("the gateway accepts anonymous clients").0
     }
 
-    /// Connects a client with a token, unless it is empty.
+    /// Connects a client with this token; with an empty one, without credentials.
     pub fn connect_as(&self, token: &str) -> tungstenite::Result<(Client, Response)> {
         let stream = self.tcp();
         stream.set_write_timeout(Some(TIMEOUT))?;

@@ -1,4 +1,4 @@
-//! A real gateway on a free port and clients for it. What doesn't depend on the gateway is in [`test_support`].
+//! A real gateway on a free port, clients for it, child processes and tools. [`test_support`] has frames and `/proc`.
 
 pub mod client;
 pub mod config_check;

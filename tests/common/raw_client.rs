@@ -2,7 +2,7 @@
 
 use super::http::{GET_WS, handshake_request};
 use super::{Gateway, TIMEOUT};
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use test_support::frames::{CLOSE, FIN, PING, parse_server_frame};
 
@@ -37,7 +37,7 @@ impl RawClient {
         self.stream.write_all(bytes).expect("an open connection");
     }
 
-    /// The first byte and the payload of the next frame that isn't a ping; `None` at the end of the stream.
+    /// The first byte and the payload of the next frame that isn't a ping; `None` at the end of the stream or a reset.
     pub fn receive(&mut self) -> Option<(u8, Vec<u8>)> {
         loop {
             let frame = self.receive_any()?;
@@ -47,7 +47,7 @@ impl RawClient {
         }
     }
 
-    /// The first byte and the payload of the next frame; `None` at the end of the stream.
+    /// The first byte and the payload of the next frame; `None` at the end of the stream or a reset.
     pub fn receive_any(&mut self) -> Option<(u8, Vec<u8>)> {
         loop {
             if let Some(frame) = parse_server_frame(&self.buffer).expect("a valid frame") {
@@ -57,6 +57,7 @@ impl RawClient {
             }
             let mut chunk = [0; 16 * 1024];
             match self.stream.read(&mut chunk) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => panic!("no frame within {TIMEOUT:?}"),
                 Ok(0) | Err(_) => return None,
                 Ok(length) => self.buffer.extend_from_slice(&chunk[..length]),
             }

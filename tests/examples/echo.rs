@@ -1,5 +1,5 @@
-//! A gateway whose handler isn't JSON-RPC: it echoes each message, except that one that starts with `!` goes to all
-//! clients. The benchmark compares it with other servers that do the same.
+//! A gateway whose handler isn't JSON-RPC: it echoes each message, but sends those that start with `!` to all clients.
+//! The benchmark compares it with other servers that do the same.
 //!
 //! Prints one line, `listening ADDRESS`, once it accepts connections, and exits on SIGTERM.
 

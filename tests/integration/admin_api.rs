@@ -154,7 +154,7 @@ fn address_with_too_many_failures_gets_429() {
     assert!((1..=21).contains(&wait), "{wait}");
     assert_eq!(gateway.http_error("alice", "GET /clients", ""), (429, "too_many_failures".to_owned()));
     gateway.wait_for_line("the address", |line| line.contains("too many failures remote_addr=127.0.0.1"));
-    let counts = &gateway.status()["operators"];
+    let counts = &gateway.status()["admin"];
     assert_eq!(counts, &json!({"requests": 10, "unauthorized": 8, "too_many_failures": 2}));
     // The limit doesn't apply to clients and monitoring.
     let _alice = gateway.connect("alice");

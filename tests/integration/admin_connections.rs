@@ -100,7 +100,7 @@ fn body_may_be_chunked_or_follow_100_continue_but_not_time_out() {
     assert_eq!((response.status, response.body.trim()), (200, r#"{"queued":0}"#));
     let response = fetch(&gateway, format!("{chunked}x\r\n"));
     assert_eq!((response.status, response.error_code()), (400, "bad_request".to_owned()));
-    // curl sends a large body only after 100 Continue.
+    // curl waits (for up to a second) for 100 Continue before it sends a large body.
     let mut connection = HttpConnection::open(&gateway);
     let head = request(line, Some(&bearer), "Expect: 100-continue\r\n", r#"{"data":1}"#);
     let (head, body) = head.split_at(head.find("\r\n\r\n").unwrap() + 4);

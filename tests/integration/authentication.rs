@@ -94,18 +94,18 @@ fn fill(added: &str) -> String {
 
 /// Sends the handshake of each case, and checks that no response and no log line contains a secret.
 fn assert_cases(gateway: Gateway, cases: &[Case], challenge: &str) {
-    for (added, status, word) in cases {
+    for (added, status, code_or_protocol) in cases {
         let response = fetch(&gateway, handshake_request(GET_WS, "", &fill(added)));
-        assert_response(&response, *status, word, challenge, added);
+        assert_response(&response, *status, code_or_protocol, challenge, added);
     }
     let valid = cases.iter().filter(|case| case.1 == 101).count();
     gateway.wait_for_status("all valid handshakes counted", |status| status["handshakes"]["completed"] == valid);
     assert_no_secret_logged(gateway);
 }
 
-fn assert_response(response: &Response, status: u16, word: &str, challenge: &str, what: &str) {
+fn assert_response(response: &Response, status: u16, code_or_protocol: &str, challenge: &str, what: &str) {
     assert_eq!(response.status, status, "{what}: {response:?}");
-    let selected = (status == 101 && !word.is_empty()).then_some(word);
+    let selected = (status == 101 && !code_or_protocol.is_empty()).then_some(code_or_protocol);
     assert_eq!(response.header("sec-websocket-protocol"), selected, "{what}: {response:?}");
     assert_eq!(response.header("www-authenticate"), (status == 401).then_some(challenge), "{what}: {response:?}");
     let echoes =
@@ -113,7 +113,7 @@ fn assert_response(response: &Response, status: u16, word: &str, challenge: &str
     assert!(!echoes, "{what}: {response:?}");
     if status != 101 {
         response.assert_json(what);
-        assert_eq!(response.error_code(), word, "{what}: {response:?}");
+        assert_eq!(response.error_code(), code_or_protocol, "{what}: {response:?}");
     }
 }
 
@@ -161,10 +161,10 @@ fn token_in_query_is_rejected_and_not_logged() {
 #[test]
 fn page_connects_only_from_an_allowed_origin() {
     let listed = "[handshake]\nallowed_origins = [\"https://app.example\"]\n";
-    let open = Gateway::start(listed);
-    let closed = Gateway::start(&(settings("token", TOKEN) + listed));
+    let without = Gateway::start(listed);
+    let with = Gateway::start(&(settings("token", TOKEN) + listed));
     for (origin, host, without_auth, with_token) in ORIGINS {
-        for (gateway, allowed) in [(&open, without_auth), (&closed, with_token)] {
+        for (gateway, allowed) in [(&without, without_auth), (&with, with_token)] {
             let added = format!("Host: {host}|Origin: {origin}|Authorization: Bearer {TOKEN}");
             let response = fetch(gateway, handshake_request(GET_WS, "Host", &added));
             let what = format!("{origin} at {host}, {}", if *allowed { "allowed" } else { "not allowed" });

@@ -163,7 +163,7 @@ fn get_returns_all_details_of_a_client() {
     let messages = number("/messages/in");
     assert!(messages >= 3 && number("/messages/out") == messages, "{details}");
     assert!(number("/bytes/in") > 1000 && number("/bytes/out") > 1000, "{details}");
-    assert!(number("/outbox/highest_bytes") > 1000 && number("/outbox/bytes") == 0, "{details}");
+    assert!(number("/outbox/peak_bytes") > 1000 && number("/outbox/bytes") == 0, "{details}");
     let error = alice.call_error("clients.get", json!({"conn_id": "00000000-0000-4000-8000-000000000000"}));
     assert_eq!((&error["code"], &error["data"]["reason"]), (&json!(-32004), &json!("not_found")));
 }

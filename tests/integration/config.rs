@@ -155,8 +155,8 @@ fn unreadable_file_is_named() {
     }
 }
 
-/// Arguments, and the expected exit code and standard error. Ahead of them is `--config config.toml`; that file's
-/// second line sets an invalid log level.
+/// Arguments, and the expected exit code and standard error. Ahead of them is `--check --config config.toml`; in that
+/// file, the second line sets an invalid log level.
 #[rustfmt::skip]
 const FLAGS: &[(&[&str], i32, &str)] = &[
     (&["--foo"],             EX_USAGE, "aisopod-gateway: invalid option '--foo'; see --help\n"),

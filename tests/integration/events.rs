@@ -124,7 +124,7 @@ fn subscriber_with_a_full_outbox_is_closed_and_others_receive_everything() {
     assert_eq!((&closed[0]["conn_id"], &closed[1]), (&json!(stuck.conn_id), &Value::Null));
     assert_eq!((&closed[0]["closed_by"], &closed[0]["code"]), (&json!("gateway"), &json!(4101)));
     assert_eq!(closed[0]["health"], "blocked");
-    assert!(closed[0]["outbox_highest_bytes"].as_u64().is_some_and(|bytes| bytes > 200_000), "{closed}");
+    assert!(closed[0]["outbox_peak_bytes"].as_u64().is_some_and(|bytes| bytes > 200_000), "{closed}");
 }
 
 #[test]

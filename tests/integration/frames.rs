@@ -96,7 +96,7 @@ fn close_frame_of_the_client_is_answered_with_its_code() {
         (b"\x03\xe9", b"\x03\xe9", "going_away"),
         (b"\x0f\xa0own", b"\x0f\xa0own", "normal"),
     ] {
-        let gateway = Gateway::start("");
+        let gateway = Gateway::start("[limits]\nclose_timeout = \"1h\"");
         let mut raw = RawClient::connect(&gateway);
         raw.send(&client_frame(FIN | CLOSE, payload));
         assert_eq!(raw.receive(), Some((FIN | CLOSE, answer.to_vec())));

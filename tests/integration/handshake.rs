@@ -8,7 +8,7 @@ use std::io::Read;
 use test_support::frames::{FIN, TEXT, client_frame};
 
 /// The request line, the removed header, the added lines (separated by `|`), and what the response must have: a status,
-/// an error code and a header (empty: any).
+/// an error code (empty: no body) and a header (empty: any).
 type Case = (&'static str, &'static str, &'static str, u16, &'static str, &'static str);
 
 const KEY: &str = "Sec-WebSocket-Key";

@@ -23,7 +23,7 @@ fn assert_none_closed(status: &Value, clients: u64) {
 }
 
 #[test]
-fn healthy_client_outlives_many_heartbeats_and_the_handshake_timeout() {
+fn healthy_client_outlives_two_heartbeats_and_the_handshake_timeout() {
     let gateway = Gateway::start(&format!("[handshake]\ntimeout = \"2s\"\n{HEARTBEAT}"));
     let mut client = gateway.connect();
     // Reading answers the pings.
@@ -36,7 +36,7 @@ fn healthy_client_outlives_many_heartbeats_and_the_handshake_timeout() {
     assert_eq!(reader.join().unwrap().0, 1012);
 }
 
-/// The client sends no pong, only notifications in fragments down to single bytes.
+/// The client sends no pong, only notifications, one byte at a time.
 #[test]
 fn any_received_byte_proves_a_client_alive() {
     let gateway = Gateway::start(HEARTBEAT);
@@ -69,7 +69,7 @@ fn client_that_reads_a_large_message_slowly_is_not_closed() {
     assert_none_closed(&gateway.status(), 1);
 }
 
-/// By the time of SIGCONT most pong deadlines have passed.
+/// By the time of SIGCONT every pong deadline has passed.
 #[test]
 fn stopped_and_continued_gateway_closes_no_client() {
     let gateway = Gateway::start(HEARTBEAT);

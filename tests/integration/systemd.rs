@@ -64,7 +64,7 @@ fn uninstall_stops_and_disables_the_service_of_its_unit() {
     let dir = tempfile::tempdir().unwrap();
     let prefix = dir.path().display();
     let variables = [format!("PREFIX={prefix}"), format!("SYSCONFDIR={prefix}/etc")];
-    // A systemctl that prints the path of the installed unit and records its arguments.
+    // A systemctl that prints where make would install a unit named $UNIT, and records its arguments.
     let systemctl = format!("#!/bin/sh\necho \"$@\" >> {prefix}/calls\necho {prefix}/lib/systemd/system/$UNIT\n");
     fs::create_dir(dir.path().join("fake")).unwrap();
     fs::write(dir.path().join("fake/systemctl"), systemctl).unwrap();

@@ -67,7 +67,7 @@ fn peer_that_sends_its_header_byte_by_byte_times_out() {
     let sender = thread::spawn(move || {
         let endless = handshake_request(GET_WS, "", "").trim_end().to_owned() + &"x".repeat(10_000);
         let mut bytes = endless.bytes();
-        while writer.write_all(&[bytes.next().expect("the gateway closes the connection before")]).is_ok() {
+        while writer.write_all(&[bytes.next().expect("the gateway closes the connection earlier")]).is_ok() {
             thread::sleep(Duration::from_millis(20));
         }
     });

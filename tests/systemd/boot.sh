@@ -1,7 +1,7 @@
 #!/bin/bash
 # Boots systemd as the first process of new namespaces, with the installed unit and the probe.
-# The systemd test runs it as: unshare (all namespaces but user) bash boot.sh DIR. DIR contains the unit, the binary,
-# the configuration and probe.sh. It writes probe.log and gateway.log to DIR and leaves nothing else behind.
+# The systemd test runs it as: unshare (all namespaces but user and time) bash boot.sh DIR. DIR contains the unit, the
+# binary, the configuration, probe.sh and the token. It writes probe.log and gateway.log there; nothing else remains.
 set -eu
 dir=$1
 mount --make-rprivate /

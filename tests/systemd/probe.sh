@@ -1,5 +1,5 @@
 # Started after the gateway's unit: prints what systemd and clients see of the gateway while it runs and once it has
-# stopped. StatusText shows the client counts only shortly after the unit is active.
+# stopped. The client counts appear in StatusText shortly after the unit has become active.
 for _ in $(seq 100); do
     systemctl show aisopod-gateway -p StatusText | grep -q clients && break
     sleep 0.1

@@ -25,7 +25,7 @@ pub fn list<'a>(context: Context<'a>) -> MethodResult<'a> {
     scan(&context, None, filter, page)
 }
 
-/// Everything that is known about one client.
+/// One client as `clients.list` shows it, with its scopes, its subscriptions and the numbers of its pending calls.
 pub fn get<'a>(context: Context<'a>) -> MethodResult<'a> {
     let mut params = context.params()?;
     let conn_id = required(params.conn_id("conn_id")?, "conn_id")?;
@@ -97,13 +97,17 @@ pub fn disconnect<'a>(context: Context<'a>) -> MethodResult<'a> {
     let detail = detail.unwrap_or_default();
     let action = Collect::then(move |mut clients| {
         clients.retain(|client| caller_id != Some(client.conn_id));
-        let kicked = |client: &&Arc<GatewayClient>| !dry_run && kick(client, &detail, &caller_key);
-        let disconnected = clients.iter().filter(kicked).count();
-        to_json(&Disconnected { matched: clients.len(), disconnected, dry_run })
+        let matched = clients.len();
+        if dry_run {
+            clients.clear();
+        }
+        let disconnected = clients.iter().map(|client| usize::from(kick(client, &detail, &caller_key))).sum();
+        to_json(&Disconnected { matched, disconnected, dry_run })
     });
     scan(&context, conn_id, filter, action)
 }
 
+/// Disconnects a client. Returns whether it wasn't closing already.
 fn kick(client: &GatewayClient, detail: &str, by: &str) -> bool {
     let is_first = client.disconnect(detail);
     if is_first {
@@ -119,7 +123,8 @@ fn is_detail(text: &str) -> bool {
     text.len() <= CloseReason::MAX_DETAIL_BYTES && !text.contains(char::is_control)
 }
 
-/// Takes the name of a method, other than one of the gateway's own, as the caller's JSON text.
+/// Takes the name of a client's method as the caller's JSON text. Names that begin with `gateway.` or `rpc.` are
+/// rejected.
 pub fn take_method<'a>(params: &mut Params<'a>) -> Result<&'a str, RpcError> {
     const EXPECTED: &str = "a string of 1 to 128 bytes that doesn't begin with gateway. or rpc.";
     let raw = required(params.raw("method"), "method")?.get();

@@ -61,8 +61,8 @@ fn check_capability(capability: &RawValue) -> Result<(), RpcError> {
         return Err(RpcError::new(ErrorKind::InvalidParams, "must be an object"));
     }
     let mut members = Params::of(Some(capability))?;
-    let is_filled = |text: &str| (!text.is_empty()).then_some(());
-    required(members.checked("service", "a string that isn't empty", is_filled)?, "service")?;
+    let require_text = |text: &str| (!text.is_empty()).then_some(());
+    required(members.checked("service", "a string that isn't empty", require_text)?, "service")?;
     let what = "an array of strings that aren't empty";
     let methods = required(members.optional::<Vec<CowStr<'_>>>("methods", what)?, "methods")?;
     if methods.iter().any(|CowStr(method)| method.is_empty()) {

@@ -166,7 +166,8 @@ impl World {
 }
 
 proptest! {
-    /// After any sequence of steps each call has ended once, within the limits, and the tables are empty.
+    /// After any sequence of steps and then a drain, each call has ended once, the limits were kept, and the tables are
+    /// empty.
     #[test]
     fn each_call_ends_once_after_any_steps(steps in steps()) {
         let mut world = World { calls: calls(), clients: (0..6).map(|_| client()).collect(), all: Vec::new() };
@@ -205,7 +206,7 @@ fn call_to_a_disconnected_node_fails_at_once() {
 }
 
 #[test]
-fn response_timeout_and_disconnect_at_once_end_a_call_once() {
+fn simultaneous_response_timeout_and_disconnect_end_a_call_once() {
     let limits =
         config::CallLimits { timeout: Duration::from_secs(3600), max_per_caller: 100_000, max_per_node: 100_000 };
     let calls = Arc::new(NodeCalls { limits, ..Arc::into_inner(calls()).unwrap() });

@@ -55,8 +55,11 @@ impl Batch {
     /// [`ErrorKind::CallerBusy`] if another batch of the client waits.
     pub fn start_waiting(&self) -> Result<(), RpcError> {
         let mut responses = self.responses.lock();
-        let is_other_waiting = || self.waiting.update(self.client.conn_id, |is_waiting| replace(is_waiting, true));
-        if !responses.is_waiting && is_other_waiting() {
+        if responses.is_waiting {
+            return Ok(());
+        }
+        let other_waits = self.waiting.update(self.client.conn_id, |is_waiting| replace(is_waiting, true));
+        if other_waits {
             let message = "another batch of this client waits for nodes: wait for its response";
             return Err(RpcError::new(ErrorKind::CallerBusy, message).with("most", 1));
         }
@@ -77,11 +80,11 @@ impl Batch {
             return;
         }
         let used = responses.text.len() + 2;
-        let max_results = self.max_bytes / 4 * 3;
-        let response = if used + response.len() <= max_results {
+        let max_result_bytes = self.max_bytes / 4 * 3;
+        let response = if used + response.len() <= max_result_bytes {
             response
         } else {
-            let replacement = RpcError::answer_too_large(max_results).to_response(id);
+            let replacement = RpcError::answer_too_large(max_result_bytes).to_response(id);
             if response.len() <= replacement.len() { response } else { replacement }
         };
         if used + response.len() > self.max_bytes {
@@ -95,7 +98,7 @@ impl Batch {
     }
 
     /// Called for each deferred response, and once when all requests have run. Sends the message when nothing is
-    /// outstanding; a batch of notifications has none (JSON-RPC 2.0, section 6).
+    /// outstanding; no message is sent for a batch without responses (JSON-RPC 2.0, section 6).
     pub fn complete_one(&self) {
         let mut responses = self.responses.lock();
         responses.outstanding -= 1;

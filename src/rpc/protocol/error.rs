@@ -21,7 +21,7 @@ labels! {
         InvalidParams = "invalid_params" => -32602,
         /// An error inside the gateway.
         InternalError = "internal_error" => -32603,
-        /// The caller lacks a scope, or has the wrong role.
+        /// The caller lacks a scope, has the wrong role, or calls a method over HTTP that needs a WebSocket.
         Forbidden = "forbidden" => -32003,
         /// No such client or node.
         NotFound = "not_found" => -32004,

@@ -190,7 +190,8 @@ pub fn parse_request(text: &str) -> Result<Request<'_>, RpcError> {
     match serde_json::from_str(text) {
         Ok(request) if is_object => Ok(request),
         _ if serde_json::from_str::<IgnoredAny>(text).is_err() => Err(RpcError::parse_error()),
-        _ if is_object => Err(RpcError::invalid_request("a member is duplicated")),
+        // A name with an unpaired surrogate is JSON, but no Rust string.
+        _ if is_object => Err(RpcError::invalid_request("a member is duplicated, or its name isn't valid Unicode")),
         _ => Err(RpcError::invalid_request("expected an object")),
     }
 }

@@ -30,7 +30,11 @@ impl<'a> Params<'a> {
             let inside = params[1..params.len() - 1].trim_ascii();
             return if inside.is_empty() { Ok(Params(Vec::new())) } else { Err(no_object()) };
         }
-        let Members(members) = serde_json::from_str(params).map_err(|_| no_object())?;
+        // A name with an unpaired surrogate is JSON, but no Rust string.
+        let Members(members) = serde_json::from_str(params).map_err(|_| match params.starts_with('{') {
+            true => invalid("Invalid params: a member's name isn't valid Unicode"),
+            false => no_object(),
+        })?;
         let members = members.ok_or(invalid("Invalid params: too many members"))?;
         for (index, (name, _)) in members.iter().enumerate() {
             if members[..index].iter().any(|(other, _)| other == name) {

@@ -1,4 +1,4 @@
-//! Sends the result of a deferred call to its caller, exactly once.
+//! Sends the result of a deferred call to its caller: exactly once, unless the call is cancelled.
 
 use super::batch::Batch;
 use super::error::RpcError;
@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
-/// The most bytes of the ID of a request whose result is deferred: the ID is kept until then.
+/// The most bytes of the ID of a request whose result is deferred: the ID is kept until the result is sent.
 const MAX_ID_BYTES: usize = 256;
 
 /// The result of a call.

@@ -113,7 +113,7 @@ struct Clients<'a> {
 }
 
 impl Visitor for Page {
-    /// Whether the client comes after the cursor and, if the page is full, ahead of its last client.
+    /// Whether the client comes after the cursor and, if `limit + 1` clients are collected, ahead of the last of them.
     fn matches(&self, client: &GatewayClient) -> bool {
         let position = Position::of(client);
         let last = self.clients.get(self.limit).map(|client| Position::of(client));

@@ -10,7 +10,7 @@ use std::mem::take;
 use std::sync::Arc;
 use tokio::task::coop;
 
-/// Clients visited between two charges to the budget, rounded up to whole shards.
+/// Clients examined, whether they match or not, between two charges to the budget; rounded up to whole shards.
 const VISITS_PER_CHARGE: usize = 1000;
 
 /// Collects the clients that a scan finds.

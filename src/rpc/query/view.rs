@@ -29,8 +29,8 @@ impl<'a> Identity<'a> {
     }
 }
 
-/// A client as `clients.list` shows it. Durations are in whole seconds. Bytes include frame headers, except in the
-/// outbox.
+/// A client as `clients.list` shows it. Durations are in whole seconds, the round trip in microseconds. Bytes include
+/// frame headers, except in the outbox.
 #[derive(Serialize)]
 pub struct ClientView<'a> {
     #[serde(flatten)]
@@ -55,7 +55,7 @@ struct InOut {
 struct OutboxView {
     messages: usize,
     bytes: usize,
-    highest_bytes: u32,
+    peak_bytes: u32,
 }
 
 impl<'a> ClientView<'a> {
@@ -73,7 +73,7 @@ impl<'a> ClientView<'a> {
             outbox: OutboxView {
                 messages: outbox.outbox_messages,
                 bytes: outbox.outbox_bytes,
-                highest_bytes: outbox.outbox_peak_bytes,
+                peak_bytes: outbox.outbox_peak_bytes,
             },
         }
     }
@@ -102,7 +102,7 @@ pub struct ClosedView<'a> {
     code: u16,
     closed_by: &'static str,
     round_trip_microseconds: Option<u64>,
-    outbox_highest_bytes: u32,
+    outbox_peak_bytes: u32,
 }
 
 impl<'a> ClosedView<'a> {
@@ -117,7 +117,7 @@ impl<'a> ClosedView<'a> {
             code: closed.reason.code(),
             closed_by: closed.closed_by.label(),
             round_trip_microseconds: closed.round_trip.map(micros),
-            outbox_highest_bytes: closed.outbox_peak_bytes,
+            outbox_peak_bytes: closed.outbox_peak_bytes,
         }
     }
 }

@@ -295,7 +295,22 @@ fn response_gets_no_response_and_is_counted() {
     }
 }
 
-/// Fragments of messages, valid more often than not.
+#[test]
+fn member_name_that_is_duplicated_or_invalid_unicode_is_an_error() {
+    for (members, expected) in [
+        (r#""id":2"#, "Invalid Request: a member is duplicated, or its name isn't valid Unicode"),
+        (r#""\ud800":1"#, "Invalid Request: a member is duplicated, or its name isn't valid Unicode"),
+        (r#""params":{"conn_id":1,"conn_id":2}"#, "Invalid params: conn_id: duplicate member"),
+        (r#""params":{"\ud800":1}"#, "Invalid params: a member's name isn't valid Unicode"),
+    ] {
+        let text = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"clients.get",{members}}}"#);
+        let response: Value = serde_json::from_str(&response(&text).unwrap()).unwrap();
+        assert_eq!(response["error"]["message"], expected, "{text}");
+    }
+}
+
+/// A regular expression for texts of up to 40 pieces. Most pieces are members of messages or their names; the others
+/// are single characters.
 const FRAGMENTS: &str = r#"([\[\]{}:,"0-9a-z\\ ]|"jsonrpc":"2\.0",?|"method":"(gateway\.(echo|ping|subscribe|publish|health)|clients\.(list|get|send|disconnect|closed)|node\.(list|invoke|announce)|x)",?|"id":(1|null|"a"),?|"params":|"(result|error|topics|topic|data|target|role|limit|cursor)":){0,40}"#;
 
 proptest::proptest! {

@@ -52,8 +52,8 @@ fn frames_split_at_any_offset_are_written_in_order() {
     }
 }
 
-#[test]
-fn control_frames_are_written_ahead_of_every_message_that_is_not_partial() {
+/// A buffer with a control frame and two messages, the first of them partly written.
+fn partly_written() -> WriteBuffer {
     let mut buffer = WriteBuffer::default();
     buffer.push("first".into());
     buffer.push("second".into());
@@ -64,6 +64,18 @@ fn control_frames_are_written_ahead_of_every_message_that_is_not_partial() {
     };
     assert!(buffer.write(&mut written, write_once).is_err());
     buffer.push_control(PONG);
+    buffer
+}
+
+#[test]
+fn control_frames_are_written_ahead_of_every_message_that_is_not_partial() {
+    let (bytes, _) = drain(&mut partly_written(), 100);
+    assert_eq!(bytes, [b"irst", PONG, b"\x81\x06second"].concat());
+}
+
+#[test]
+fn discarding_keeps_control_frames_and_the_partial_message() {
+    let mut buffer = partly_written();
     assert_eq!(buffer.discard_unsent(), 6, "the second message; the first is partly written");
     assert_eq!((buffer.messages(), buffer.message_bytes()), (1, 5));
     let (bytes, _) = drain(&mut buffer, 100);

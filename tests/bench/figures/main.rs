@@ -65,7 +65,7 @@ fn measure(plan: &Plan, words: &[String], programs: &Programs, report: &mut Repo
     for workload in workloads::all(plan).iter().filter(|workload| is_selected(&workload.name)) {
         rounds::run(workload, programs, report);
     }
-    if is_selected("stalled node") {
+    if is_selected("calls at a time to a stalled node") {
         stalled_node::run(plan, report).unwrap_or_else(|error| report.fail(format!("stalled node: {error}")));
     }
 }

@@ -1,6 +1,6 @@
 //! Numbers in the table.
 
-/// Formats a number with three significant digits at least, and its thousands separated.
+/// Formats a number with up to three decimals, fewer for larger numbers, and its thousands separated.
 pub fn format_number(value: f64) -> String {
     let decimals = match value.abs() {
         _ if value.fract() == 0.0 => 0,

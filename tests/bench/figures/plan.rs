@@ -11,7 +11,7 @@ pub struct Plan {
     pub starts: usize,
     /// Rounds of timed workloads. Memory varies little, and is measured once.
     pub rounds: usize,
-    /// Rounds of the workloads with a bound close to the floor's figure. The cost of a message differs by up to a third
+    /// Rounds of echo, broadcast and handshakes, bounded by the floor. A message's cost differs by up to a third
     /// between two processes of one program, depending on their memory layout; each round starts new processes.
     pub floor_rounds: usize,
     /// Length of a timed measurement in seconds.

@@ -1,5 +1,5 @@
 //! How much calls to a node that reads nothing slow down another client: that client's round trips during such calls,
-//! compared with its round trips during as many calls to a node that isn't connected, which fail at once.
+//! compared with its round trips during bursts of the same size to a node that isn't connected, which fail at once.
 
 use crate::gateway::{self, Gateway, NODE, NODE_TOKEN, TOKEN};
 use crate::plan::Plan;

@@ -73,7 +73,7 @@ pub fn all(plan: &Plan) -> Vec<Workload> {
 /// The gateway's throughput relative to the floor's: authentication, limits and bookkeeping may cost 5 %.
 const ECHO_BOUND: Bound = AtLeast(0.95);
 /// The gateway's CPU time for each delivery, relative to the floor's.
-const FANOUT_BOUND: Bound = AtMost(1.15);
+const DELIVERY_BOUND: Bound = AtMost(1.15);
 /// The gateway's CPU time for each handshake, relative to the floor's, which doesn't authenticate.
 const HANDSHAKE_BOUND: Bound = AtMost(1.5);
 /// The gateway's memory for each connection, relative to that of other products.
@@ -124,7 +124,7 @@ fn at_once(plan: &Plan) -> Workload {
     Workload { figures: vec![resident, opened], ..workload }
 }
 
-/// A workload that takes time, and runs in several rounds.
+/// A workload that measures messages or handshakes over a time, in several rounds.
 fn timed(plan: &Plan, name: String, protocol: Protocol, mode: &'static str, connections: usize) -> Workload {
     let servers: &[Kind] = match plan.quick {
         true => &[Gateway, Floor, Predecessor],
@@ -177,7 +177,7 @@ fn fanout(plan: &Plan) -> Workload {
         false => &[Gateway, Floor, Fast, Predecessor, Nchan, Nats],
     };
     let cpu = Figure::new("CPU for each delivery", "µs", "/server_cpu_microseconds_per_delivery")
-        .bound(Floor, FANOUT_BOUND)
+        .bound(Floor, DELIVERY_BOUND)
         .bound(Nats, AtMost(1.0));
     let round = Figure::new("until all have received it", "µs", "/round_microseconds/median");
     Workload {
@@ -231,7 +231,7 @@ fn pings(plan: &Plan) -> Workload {
         servers: if plan.quick { vec![Gateway] } else { vec![Gateway, Floor, Predecessor] },
         // A round takes a minute.
         rounds: if plan.quick { 1 } else { 2 },
-        figures: vec![cpu.bound(Floor, FANOUT_BOUND), rate, lost],
+        figures: vec![cpu.bound(Floor, DELIVERY_BOUND), rate, lost],
         ..timed(plan, name, Rpc, "hold", plan.held)
     }
 }

@@ -50,7 +50,7 @@ fuzz_target!(|text: &str| {
     }
     let answers = client.outbox.snapshot().outbox_messages;
     assert!(answers <= 1, "{answers} answers to {text:?}");
-    // Excludes texts whose members may be duplicated or escaped: those aren't valid notifications.
+    // Excludes texts with duplicate members, which are invalid, and with escapes, which could hide a duplicate.
     let is_plain_notification = serde_json::from_str::<Value>(text).is_ok_and(|message| {
         is_notification(&message)
             && text.matches("\"jsonrpc\"").count() == message.as_array().map_or(1, Vec::len)

@@ -36,7 +36,7 @@ fn wait_until_announced(gateway: &TestGateway, node: &Process) {
     });
 }
 
-/// Checks that a node does its duties. Its address and token file are appended to `command`.
+/// Checks that a node does its duties. The gateway's URL and the node's token file are appended to `command`.
 fn check(mut command: Command, work_dir: &TempDir) {
     let first = gateway(0);
     let addr = first.addr();

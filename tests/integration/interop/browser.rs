@@ -44,7 +44,7 @@ impl PageServer {
 
     fn report(&self, browser: &Browser) -> Value {
         let report = self.reports.recv_timeout(TIMEOUT);
-        report.unwrap_or_else(|error| panic!("the page in {} reports nothing: {error}", browser.child.id()))
+        report.unwrap_or_else(|error| panic!("the page in process {} reports nothing: {error}", browser.child.id()))
     }
 }
 

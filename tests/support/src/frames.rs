@@ -43,9 +43,9 @@ pub enum Violation {
     Unmasked,
     /// The length isn't in the shortest form, or needs more than 63 bits.
     Length,
-    /// A control frame is fragmented or has more than 125 bytes, or a close frame has a payload of one byte.
+    /// A control frame is fragmented or has more than 125 bytes of payload.
     Control,
-    /// A continuation without a message, or a new message inside a fragmented one.
+    /// A fragment, where each message must be one frame.
     Order,
 }
 
@@ -56,8 +56,8 @@ impl fmt::Display for Violation {
             Violation::Masked => f.write_str("masked frame from a server"),
             Violation::Unmasked => f.write_str("unmasked frame from a client"),
             Violation::Length => f.write_str("frame length isn't encoded as RFC 6455 requires"),
-            Violation::Control => f.write_str("control frame is fragmented, too long or has an incomplete close code"),
-            Violation::Order => f.write_str("fragments out of order"),
+            Violation::Control => f.write_str("control frame is fragmented or too long"),
+            Violation::Order => f.write_str("fragment of a message instead of a whole one"),
         }
     }
 }
@@ -84,8 +84,8 @@ struct Header {
 }
 
 impl Header {
-    /// Parses the header at the start of `bytes`; `None` while it is incomplete. An invalid byte fails as soon as it is
-    /// there.
+    /// Parses the header at the start of `bytes`; `None` while it is incomplete. An invalid header fails before its
+    /// payload has arrived.
     fn parse(bytes: &[u8]) -> Result<Option<Header>, Violation> {
         let [first, second, rest @ ..] = bytes else { return Ok(None) };
         if first & RESERVED != 0 || !matches!(first & 0x0f, CONTINUATION | TEXT | BINARY | CLOSE | PING | PONG) {

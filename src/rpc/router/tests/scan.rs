@@ -38,14 +38,14 @@ fn pages_list_each_staying_client_once_and_in_order_while_others_connect_and_dis
     let clients = register_clients(&router, 2_500);
     let staying: HashSet<_> = clients.iter().map(|client| client.conn_id.to_string()).collect();
     let key = |client: &Registration| (client.auth.presence_key.clone(), client.conn_id);
-    let age = |client: &Registration| (client.connected_at.nanos(), client.conn_id);
+    let connected = |client: &Registration| (client.connected_at.nanos(), client.conn_id);
     let ids = |clients: Vec<&Registration>| clients.iter().map(|client| client.conn_id.to_string()).collect::<Vec<_>>();
     let sorted = |sort: &str| {
         let mut clients: Vec<_> = clients.iter().collect();
         match sort {
             "presence_key" => clients.sort_by_key(|client| key(client)),
-            "oldest" => clients.sort_by_key(|client| age(client)),
-            _ => clients.sort_by(|a, b| (age(b).0, age(a).1).cmp(&(age(a).0, age(b).1))),
+            "oldest" => clients.sort_by_key(|client| connected(client)),
+            _ => clients.sort_by(|a, b| (connected(b).0, connected(a).1).cmp(&(connected(a).0, connected(b).1))),
         }
         ids(clients)
     };
@@ -106,8 +106,8 @@ async fn list_of_many_clients_yields_and_is_answered_once() {
         [(list.to_owned(), true), (notification.clone(), false), (format!("[{notification},{list},{ping}]"), true)]
     {
         let mut future = router.on_message(&caller, Message::Text(text.clone().into())).expect("a scan is a future");
-        let is_unanswered = || assert_eq!(caller.outbox.queued().len(), responses, "answered before the end");
-        assert!(count_yields(future.as_mut(), is_unanswered).await > 0, "{text}");
+        let assert_unanswered = || assert_eq!(caller.outbox.queued().len(), responses, "answered before the end");
+        assert!(count_yields(future.as_mut(), assert_unanswered).await > 0, "{text}");
         responses += usize::from(is_answered);
         assert_eq!(caller.outbox.queued().len(), responses, "{text}");
     }

@@ -35,7 +35,7 @@ impl Connections {
     /// Room for `size` connections, none of them open.
     pub fn new(options: &Options, size: usize) -> Result<Connections, Failure> {
         Ok(Connections {
-            poller: Poller::new().map_err(|error| Failure::run("epoll_create", error))?,
+            poller: Poller::new().map_err(|error| Failure::of("epoll_create", error))?,
             connections: (0..size).map(|_| None).collect(),
             buffer: vec![0; BUFFER].into(),
             request: handshake::request(options, &options.path),
@@ -85,7 +85,7 @@ impl Connections {
         };
         let connection = Connection::new(socket, &self.request, sent);
         let interest = connection.interest();
-        self.poller.add(&connection.socket, id, interest).map_err(|error| Failure::run("epoll_ctl", error))?;
+        self.poller.add(&connection.socket, id, interest).map_err(|error| Failure::of("epoll_ctl", error))?;
         self.connections[id] = Some(connection);
         Ok(())
     }
@@ -109,7 +109,7 @@ impl Connections {
     /// Handles received bytes, and waits at most `timeout` for them.
     pub fn step(&mut self, timeout: Duration, handler: &mut impl Handler) -> Result<(), Failure> {
         let timeout = if self.options.busy { Duration::ZERO } else { timeout };
-        let events = self.poller.wait(timeout).map_err(|error| Failure::run("epoll_wait", error))?;
+        let events = self.poller.wait(timeout).map_err(|error| Failure::of("epoll_wait", error))?;
         for index in 0..events {
             self.handle(self.poller.ready(index), handler)?;
         }
@@ -151,7 +151,7 @@ impl Connections {
         peer.send(&self.request)
     }
 
-    /// Reads until the socket has no more bytes.
+    /// Reads until the socket has no more bytes, at most [`READS_PER_EVENT`] times.
     fn receive(&mut self, id: usize, handler: &mut impl Handler) -> Result<(), Failure> {
         for _ in 0..READS_PER_EVENT {
             let Some(connection) = &mut self.connections[id] else { break };
@@ -162,7 +162,8 @@ impl Connections {
                     return self.end(id, end, handler);
                 }
                 Ok(Some(length)) => length,
-                Err(error) => return self.end(id, End::Broken(error), handler),
+                Err(error) if connection.stage == Stage::Open => return self.end(id, End::Broken(error), handler),
+                Err(error) => return self.end(id, End::Connect(error), handler),
             };
             match connection.receive(id, &self.buffer[..length], &self.poller, &mut self.counts, handler) {
                 Ok(()) => {}

@@ -43,7 +43,7 @@ pub struct PubSub {
 }
 
 impl PubSub {
-    /// A feed of `size` connections, none of which has received anything.
+    /// For `size` connections, none of which has received anything.
     pub fn new(options: &Options, size: usize) -> PubSub {
         let mut payload = text(options.size);
         if options.dialect == Dialect::Echo {
@@ -132,7 +132,7 @@ impl PubSub {
             Dialect::Rpc => match number_after(&message[..message.len().min(EVENT_HEAD)], b"\"seq\":") {
                 Some(seq) => Ok(Received::Event(seq)),
                 None if find(message, b"\"result\"").is_some() => Ok(Received::Confirmation),
-                None => Err(Failure::run("neither an event nor a result", excerpt(message))),
+                None => Err(Failure::of("neither an event nor a result", excerpt(message))),
             },
         }
     }
@@ -142,7 +142,7 @@ fn check(received: &[u8], published: &[u8]) -> Result<Received<'static>, Failure
     if received == published {
         return Ok(Received::Payload);
     }
-    Err(Failure::run("a message differs from what was published", excerpt(received)))
+    Err(Failure::of("a message differs from what was published", excerpt(received)))
 }
 
 const RPC_SUBSCRIPTION: &[u8] =

@@ -8,7 +8,7 @@ pub struct Failure(pub String);
 
 impl Failure {
     /// A failure, with what failed and the error.
-    pub fn run(what: impl fmt::Display, error: impl fmt::Display) -> Failure {
+    pub fn of(what: impl fmt::Display, error: impl fmt::Display) -> Failure {
         Failure(format!("{what}: {error}"))
     }
 }

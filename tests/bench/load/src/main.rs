@@ -47,5 +47,5 @@ fn run() -> Result<(), Failure> {
 }
 
 fn print(text: &str) -> Result<(), Failure> {
-    std::io::stdout().write_all(text.as_bytes()).map_err(|error| Failure::run("standard output", error))
+    std::io::stdout().write_all(text.as_bytes()).map_err(|error| Failure::of("standard output", error))
 }

@@ -26,7 +26,7 @@ options:
   --publish-path PATH   request path of the publisher (default: --path)
   --token TOKEN         sent as Authorization: Bearer
   --connections N       default: 64
-  --seconds S           length of the measured part (default: 5)
+  --seconds S           hold, echo, handshake: length of the measured part (default: 5)
   --warmup S            echo, handshake: unmeasured part before it (default: 1)
   --size BYTES          echo, fanout: payload size (default: 64)
   --depth N             echo, fanout: messages in one write (default: 1)
@@ -138,7 +138,7 @@ fn parse_all(mut parser: Parser) -> Result<Option<Options>, lexopt::Error> {
     }
     options.mode = mode.ok_or("a mode is missing")?;
     if options.addr.port() == 0 || !options.addr.ip().is_loopback() {
-        return Err("--addr must be a port in 127.0.0.0/8".into());
+        return Err("--addr must be IP:PORT, with an IP in 127.0.0.0/8 and a port above 0".into());
     }
     if [options.connections, options.size, options.depth, options.rounds].contains(&0) {
         return Err("--connections, --size, --depth and --rounds must be at least 1".into());

@@ -80,7 +80,7 @@ impl Batch {
 
     /// Checks the reply to the request with this ID: length and ID always, the content if it is the connection's first.
     pub fn check(&mut self, reply: &[u8], id: u64, is_first: bool) -> Result<(), Failure> {
-        let fail = |what: String| Err(Failure::run(what, excerpt(reply)));
+        let fail = |what: String| Err(Failure::of(what, excerpt(reply)));
         match &mut self.expected {
             Expected::Text(text) if text.len() != reply.len() => {
                 fail(format!("the reply has {} bytes instead of {}", reply.len(), text.len()))

@@ -79,6 +79,6 @@ impl Peer<'_> {
     /// Polls the socket for what the connection waits for now.
     pub fn update_interest(&self) -> Result<(), Failure> {
         let interest = self.out.interest();
-        self.poller.modify(self.socket, self.id, interest).map_err(|error| Failure::run("epoll_ctl", error))
+        self.poller.modify(self.socket, self.id, interest).map_err(|error| Failure::of("epoll_ctl", error))
     }
 }

@@ -16,7 +16,7 @@ pub struct CpuTime {
 
 impl CpuTime {
     pub fn of(pid: u32) -> Result<CpuTime, Failure> {
-        let fail = |error| Failure::run("CPU time", error);
+        let fail = |error| Failure::of("CPU time", error);
         let total = cpu_time(pid).map_err(fail)?;
         // A thread may end meanwhile.
         let times = threads(pid).map_err(fail)?.into_iter().filter_map(|thread| {
@@ -28,7 +28,7 @@ impl CpuTime {
         Ok(CpuTime { total, by_thread: is_counted.then_some(by_thread) })
     }
 
-    /// Seconds used since `earlier`: in nanoseconds or, if a thread has ended since then, in steps of 10 ms.
+    /// Seconds used since `earlier`: to the nanosecond or, if a thread has ended or isn't counted, in steps of 10 ms.
     pub fn since(&self, earlier: &CpuTime) -> f64 {
         let exact = self.by_thread.as_ref().zip(earlier.by_thread.as_ref()).and_then(|(now, then)| {
             let all_live = then.keys().all(|thread| now.contains_key(thread));
@@ -41,7 +41,7 @@ impl CpuTime {
 }
 
 pub fn resident_bytes(pid: u32) -> Result<u64, Failure> {
-    proc::resident_bytes(pid).map_err(|error| Failure::run("memory", error))
+    proc::resident_bytes(pid).map_err(|error| Failure::of("memory", error))
 }
 
 #[cfg(test)]

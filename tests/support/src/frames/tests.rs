@@ -1,4 +1,4 @@
-//! Whole frames of every kind.
+//! Whole, incomplete and invalid frames.
 
 use super::*;
 

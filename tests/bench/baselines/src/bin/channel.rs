@@ -84,7 +84,7 @@ impl Gateway {
                 let topic = request["params"]["topic"].as_str().unwrap_or_default().into();
                 let data = request["params"]["data"].take();
                 let seq = self.seq.fetch_add(1, Relaxed) + 1;
-                // Without a connection there is no receiver, which isn't an error.
+                // The publisher's own task has a receiver, so this doesn't fail.
                 let queued = self.events.send(Event { seq, topic, data }).unwrap_or_default();
                 json!({ "queued": queued })
             }

@@ -76,7 +76,7 @@ fn read_all<'a>(
                 sink(Command::Message(&rest[..length]))?;
                 &rest[length + 2..]
             }
-            _ => return Err(Failure::run("not a NATS command", excerpt(line))),
+            _ => return Err(Failure::of("not a NATS command", excerpt(line))),
         };
     }
     Ok(bytes)
@@ -86,7 +86,7 @@ fn read_all<'a>(
 fn payload_length(line: &[u8]) -> Result<usize, Failure> {
     let word = line.rsplit(|byte| *byte == b' ').next();
     let length = word.and_then(|word| std::str::from_utf8(word).ok()?.parse().ok());
-    length.ok_or_else(|| Failure::run("a NATS message without a length", excerpt(line)))
+    length.ok_or_else(|| Failure::of("a NATS message without a length", excerpt(line)))
 }
 
 #[cfg(test)]

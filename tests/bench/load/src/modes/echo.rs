@@ -88,7 +88,7 @@ impl Handler for Echo {
             return Err(Failure(format!("connection {id}: {what}")));
         }
         let checked = self.batch.check(payload, exchange.next_id, !exchange.was_compared);
-        checked.map_err(|failure| Failure::run(format!("connection {id}"), failure))?;
+        checked.map_err(|failure| Failure::of(format!("connection {id}"), failure))?;
         (exchange.was_compared, exchange.next_id) = (true, exchange.next_id + 1);
         exchange.outstanding -= 1;
         self.answered += 1;

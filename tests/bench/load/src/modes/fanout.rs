@@ -40,7 +40,7 @@ pub fn run(options: &Options) -> Result<Value, Failure> {
 }
 
 struct Fanout {
-    feed: PubSub,
+    pubsub: PubSub,
     /// Index of the publisher's connection, which is the last one.
     publisher: usize,
     /// Messages that each connection has received so far.
@@ -58,7 +58,7 @@ impl Fanout {
     fn new(options: &Options) -> Fanout {
         let publisher = options.connections;
         Fanout {
-            feed: PubSub::new(options, publisher + 1),
+            pubsub: PubSub::new(options, publisher + 1),
             publisher,
             received: vec![0; publisher + 1],
             published: 0,
@@ -70,11 +70,11 @@ impl Fanout {
 
     /// Publishes `count` messages, and returns how long it took until all were received.
     fn round(&mut self, connections: &mut Connections, count: usize) -> Result<Duration, Failure> {
-        let confirmations = usize::from(self.feed.is_publication_confirmed());
-        let receivers = self.publisher + usize::from(self.feed.publisher_receives());
+        let confirmations = usize::from(self.pubsub.is_publication_confirmed());
+        let receivers = self.publisher + usize::from(self.pubsub.publisher_receives());
         self.missing = count * (receivers + confirmations);
         self.published += count as u64;
-        let frames = if count == 1 { self.feed.single_publication() } else { self.feed.publication() };
+        let frames = if count == 1 { self.pubsub.single_publication() } else { self.pubsub.publication() };
         let start = Instant::now();
         connections.peer(self.publisher)?.send(frames)?;
         self.wait(connections)?;
@@ -92,23 +92,23 @@ impl Fanout {
 impl Handler for Fanout {
     fn opened(&mut self, peer: &mut Peer<'_>) -> Result<(), Failure> {
         let is_publisher = peer.id == self.publisher;
-        let greeting = if is_publisher { self.feed.publisher_greeting() } else { self.feed.subscription() };
+        let greeting = if is_publisher { self.pubsub.publisher_greeting() } else { self.pubsub.subscription() };
         let Some(frame) = greeting else { return Ok(()) };
         self.missing += 1;
         peer.send(&frame)
     }
 
     fn message(&mut self, peer: &mut Peer<'_>, payload: &[u8], is_text: bool) -> Result<(), Failure> {
-        let Fanout { feed, received, published, missing, delivered, last, .. } = self;
+        let Fanout { pubsub, received, published, missing, delivered, last, .. } = self;
         let id = peer.id;
         let fail = |what: &str| Err(Failure(format!("connection {id}: {what}")));
-        let result = feed.receive(id, payload, is_text, |item| {
+        let result = pubsub.receive(id, payload, is_text, |item| {
             match item {
                 Received::Reply(frame) => return peer.send(frame),
                 Received::Confirmation => {}
                 Received::Event(seq) if seq != received[id] + 1 => return fail("an event out of order"),
                 Received::Event(_) | Received::Payload if received[id] == *published => {
-                    return fail("a message that wasn't published, or twice");
+                    return fail("a message that wasn't published, or that has arrived before");
                 }
                 Received::Event(_) | Received::Payload => {
                     received[id] += 1;
@@ -121,6 +121,6 @@ impl Handler for Fanout {
             }
             Ok(())
         });
-        result.map_err(|failure| Failure::run(format!("connection {id}"), failure))
+        result.map_err(|failure| Failure::of(format!("connection {id}"), failure))
     }
 }

@@ -56,14 +56,14 @@ pub fn run(options: &Options) -> Result<Value, Failure> {
 struct Held {
     losses: Losses,
     /// Subscribes each connection; only for nats-server, which sets a client up only after its CONNECT.
-    feed: Option<PubSub>,
+    pubsub: Option<PubSub>,
     confirmed: usize,
 }
 
 impl Held {
     fn new(options: &Options) -> Held {
-        let feed = (options.dialect == Dialect::Nats).then(|| PubSub::new(options, options.connections));
-        Held { losses: Losses::default(), feed, confirmed: 0 }
+        let pubsub = (options.dialect == Dialect::Nats).then(|| PubSub::new(options, options.connections));
+        Held { losses: Losses::default(), pubsub, confirmed: 0 }
     }
 
     /// Opens all connections, and returns how long it took.
@@ -75,7 +75,7 @@ impl Held {
         if connections.counts.open == 0 || !options.at_once {
             self.losses.check_opened()?;
         }
-        while self.feed.is_some() && self.confirmed < options.connections {
+        while self.pubsub.is_some() && self.confirmed < options.connections {
             connections.step(MAX_SLEEP, self)?;
         }
         Ok(elapsed)
@@ -103,14 +103,14 @@ impl Held {
 
 impl Handler for Held {
     fn opened(&mut self, peer: &mut Peer<'_>) -> Result<(), Failure> {
-        let subscription = self.feed.as_ref().and_then(PubSub::subscription);
+        let subscription = self.pubsub.as_ref().and_then(PubSub::subscription);
         subscription.map_or(Ok(()), |frame| peer.send(&frame))
     }
 
     fn message(&mut self, peer: &mut Peer<'_>, payload: &[u8], is_text: bool) -> Result<(), Failure> {
-        let Held { feed, confirmed, .. } = self;
-        let Some(feed) = feed else { return Ok(()) };
-        feed.receive(peer.id, payload, is_text, |received| match received {
+        let Held { pubsub, confirmed, .. } = self;
+        let Some(pubsub) = pubsub else { return Ok(()) };
+        pubsub.receive(peer.id, payload, is_text, |received| match received {
             Received::Reply(frame) => peer.send(frame),
             Received::Confirmation => {
                 *confirmed += 1;

@@ -8,8 +8,8 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Duration;
 
-/// This process, which is the server's too.
-fn pid() -> String {
+/// The option for the server's process, which is this one.
+fn pid_option() -> String {
     format!("--pid {}", std::process::id())
 }
 
@@ -19,7 +19,7 @@ fn number(report: &Value, name: &str) -> f64 {
 
 #[test]
 fn echo_reports_messages_and_latencies() {
-    let options = format!("echo --connections 5 --seconds 2 --warmup 0.1 --busy {}", pid());
+    let options = format!("echo --connections 5 --seconds 2 --warmup 0.1 --busy {}", pid_option());
     let report = load(echo(), &options).report();
     assert_eq!(report["connections"], 5);
     assert!(number(&report, "messages") >= 5.0 && number(&report, "seconds") >= 2.0);
@@ -65,7 +65,7 @@ fn rpc_requests_are_answered_by_id() {
 #[test]
 fn broadcast_round_ends_when_all_have_received_it() {
     for size in [1, 64, 200_000] {
-        let options = format!("fanout --connections 9 --rounds 4 --size {size} {}", pid());
+        let options = format!("fanout --connections 9 --rounds 4 --size {size} {}", pid_option());
         let report = load(echo(), &options).report();
         assert_eq!(report["deliveries"], 40);
         assert!(number(&report["round_microseconds"], "median") > 0.0, "{report}");
@@ -109,12 +109,12 @@ fn rpc_topic(seq: fn(u64) -> u64) -> SocketAddr {
 #[test]
 fn rpc_events_are_received_in_order() {
     for depth in [1, 5] {
-        let options = format!("fanout --dialect rpc --connections 7 --rounds 3 --depth {depth} --size 50 {}", pid());
+        let options = format!("fanout --dialect rpc --connections 7 --rounds 3 --depth {depth} --size 50 {}", pid_option());
         let report = load(rpc_topic(|seq| seq), &options).report();
         assert_eq!(report["deliveries"], 21 * depth);
     }
-    let swapped = rpc_topic(|seq| if seq == 2 { 3 } else { seq });
-    load(swapped, "fanout --dialect rpc --connections 2").fails_with("an event out of order");
+    let skipping = rpc_topic(|seq| if seq == 2 { 3 } else { seq });
+    load(skipping, "fanout --dialect rpc --connections 2").fails_with("an event out of order");
 }
 
 /// A NATS server that splits each command over two messages.
@@ -210,13 +210,13 @@ fn handshakes_end_with_a_close_handshake() {
     assert_eq!(report["lost"], 0);
 }
 
-/// All at once, since they sleep most of the time.
+/// Both runs in parallel, since they sleep most of the time.
 #[test]
-fn held_connections_are_measured_by_memory() {
+fn memory_of_held_connections_is_measured() {
     thread::scope(|scope| {
         for options in ["", "--at-once"] {
             scope.spawn(move || {
-                let report = load(echo(), &format!("hold --connections 50 --seconds 0.1 {} {options}", pid())).report();
+                let report = load(echo(), &format!("hold --connections 50 --seconds 0.1 {} {options}", pid_option())).report();
                 assert_eq!((&report["opened"], &report["open_when_measured"]), (&50.into(), &50.into()), "{report}");
                 assert!(number(&report, "resident_bytes_before") > 0.0, "{report}");
                 assert!(report["resident_bytes_per_connection"].is_number(), "{report}");
