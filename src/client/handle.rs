@@ -89,8 +89,9 @@ impl GatewayClient {
         GatewayClient { conn_id, outbox, auth, remote_addr, connected_at, activity: Activity::new(connected_at) }
     }
 
-    /// Sends a message after those that are queued: writes it if the socket accepts it, otherwise queues it. Never
-    /// waits for the peer; waits for another thread that is writing to this client.
+    /// Sends a message after those that are queued: writes it at once, or queues it if the socket accepts no more, the
+    /// client's session is running, or the current task's coop budget is spent. Never waits for the peer; waits for
+    /// another thread that is writing to this client.
     ///
     /// To send one message to many clients, clone the [`Message`]: the clones share its data.
     ///

@@ -129,7 +129,7 @@ impl Outbox {
         self.send(message).map(|()| false)
     }
 
-    /// Writes what is queued, or wakes the session to write it.
+    /// Writes what is queued, or leaves that to the session: wakes it if it is parked and the socket isn't blocked.
     pub(crate) fn flush(&self) {
         self.update(|state| self.maybe_flush(state));
     }

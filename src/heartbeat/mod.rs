@@ -259,8 +259,8 @@ impl Heartbeat {
     fn check_pong(&self, client: &GatewayClient, step: Step, batch: &Batch) -> Option<NextStep> {
         let check_again = NextStep { deadline: batch.now + self.timeout_ticks, step };
         let Some(sent) = client.ping_sent_at() else {
-            // The ping can't be written yet, because the peer hasn't read a message that is partly written. If the peer
-            // reads nothing, `write_timeout` closes it.
+            // The ping can't be written yet, because the peer hasn't read enough of what was written before. If the
+            // peer reads nothing, `write_timeout` closes it.
             return Some(check_again);
         };
         let deadline = self.tick_after(sent + self.timeout);

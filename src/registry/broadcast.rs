@@ -62,7 +62,7 @@ pub fn enqueue_all<'a>(
 pub struct PendingFlush(Vec<Arc<GatewayClient>>);
 
 impl PendingFlush {
-    /// Writes to up to [`INLINE_MAX`] clients on the current task; leaves more to new tasks.
+    /// Writes on the current task if there are at most [`INLINE_MAX`] clients; otherwise new tasks write to them all.
     pub fn flush(self) {
         if self.0.len() <= INLINE_MAX { flush_all(&self.0) } else { self.flush_in_tasks() }
     }

@@ -35,7 +35,7 @@ pub enum Caller {
 #[derive(Clone, Copy)]
 pub struct NodeCallId {
     node: ConnId,
-    /// The ID of the request to the node, unique in this process.
+    /// The ID of the request to the node, unique in this gateway.
     id: u64,
 }
 

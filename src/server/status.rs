@@ -1,5 +1,5 @@
-//! The JSON of `/status`. It contains only totals: its cost doesn't depend on the number of clients, and it identifies
-//! none of them.
+//! The JSON of `/status`. It contains only totals: it identifies no client, and its cost doesn't depend on the number
+//! of clients, except for counting the descriptors before Linux 6.2 (see [`ProcessProbe`]).
 
 use super::admin::stats::AdminStats;
 use super::handshake_stats::HandshakeStats;

@@ -9,7 +9,7 @@ use crate::clients::{broadcast, connect, connect_all, echo};
 const HANDSHAKE: f64 = 40_000.0;
 /// Recorded: 4,770 to 4,810. Messages of 64 bytes, one at a time.
 const ECHO: f64 = 5_250.0;
-/// Recorded: 940 to 970. Messages of 64 bytes to 100 clients, spread over all shards of the registry.
+/// Recorded: 940 to 970. Messages of 64 bytes to 100 clients, in random shards of the registry.
 const DELIVERY: f64 = 1_100.0;
 
 #[test]

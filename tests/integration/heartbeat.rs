@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 use test_support::frames::{FIN, TEXT, client_frame};
 
-/// The shortest interval that a client keeps up with on a busy machine.
+/// Long enough for a client to keep up with on a busy machine.
 const HEARTBEAT: &str = "[heartbeat]\ninterval = \"3s\"\ntimeout = \"3s\"\n";
 
 fn count(status: &Value, counter: &str) -> u64 {

@@ -15,7 +15,6 @@ use crate::rpc::query::view::{ClientDetails, ClientView, ClosedView};
 use log::info;
 use serde::Serialize;
 use serde_json::value::RawValue;
-use std::sync::Arc;
 
 /// A page of the clients that match a filter.
 pub fn list<'a>(context: Context<'a>) -> MethodResult<'a> {

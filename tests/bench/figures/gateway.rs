@@ -87,7 +87,7 @@ pub fn free_addr() -> SocketAddr {
     listener.local_addr().expect("an address")
 }
 
-/// Writes a file that only the user may read, as the gateway requires of a token file.
+/// Writes a file that only the user may read: the gateway rejects a token file that others can access.
 fn write_private(path: &Path, text: &str) {
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
     file.and_then(|mut file| file.write_all(text.as_bytes())).expect("a writable directory");

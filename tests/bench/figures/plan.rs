@@ -11,8 +11,8 @@ pub struct Plan {
     pub starts: usize,
     /// Rounds of timed workloads. Memory varies little, and is measured once.
     pub rounds: usize,
-    /// Rounds of echo, broadcast and handshakes, bounded by the floor. A message's cost differs by up to a third
-    /// between two processes of one program, depending on their memory layout; each round starts new processes.
+    /// Rounds of echo, broadcast and handshakes, whose bounds are relative to the floor. A message's cost differs by up
+    /// to a third between two processes of one program, depending on their memory layout; each round starts new ones.
     pub floor_rounds: usize,
     /// Length of a timed measurement in seconds.
     pub seconds: f64,

@@ -1,5 +1,5 @@
-//! fastwebsockets on hyper, used as well as it can be: after the upgrade frames are read from and written to the bare TCP
-//! stream, and messages for all clients pass through one broadcast channel, which costs a connection little. Each
+//! fastwebsockets on hyper, used as well as it can be: after the upgrade, frames are read from and written to the bare
+//! TCP stream, and messages for all clients pass through one broadcast channel, which costs a connection little. Each
 //! connection has a ping timer.
 //!
 //! Leaves out authentication and a registry of clients: no client can be looked up or addressed.

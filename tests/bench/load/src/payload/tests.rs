@@ -1,4 +1,4 @@
-//! Requests with every ID, and correct and wrong replies.
+//! Requests with consecutive IDs, and correct and wrong replies.
 
 use super::*;
 use serde_json::Value;
