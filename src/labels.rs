@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn labels_are_parsed_again_and_index_is_the_position_in_all() {
+    fn label_parses_to_its_variant_and_index_is_its_position() {
         for (index, size) in Size::ALL.iter().enumerate() {
             assert_eq!((size.index(), Size::parse(size.label())), (index, Some(*size)));
             assert_eq!(serde_json::to_value(size).unwrap(), size.to_string());

@@ -15,10 +15,10 @@ use std::time::Duration;
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("5");
 
 /// The existing paths, for the message of a 404.
-const PATHS: &str = "the paths are /healthz and /readyz at all addresses, /ws at those of listen, and at those of \
-                     ops.listen (of listen, if ops.listen isn't set) /status, /clients, /clients/closed, \
-                     /clients/CONN_ID, /clients/CONN_ID/messages, /topics/TOPIC/messages, /nodes and \
-                     /nodes/NODE/invoke";
+const PATHS: &str = "the paths are /healthz and /readyz at all addresses; /ws at those of listen; and /status, \
+                     /clients, /clients/closed, /clients/CONN_ID, /clients/CONN_ID/messages, \
+                     /topics/TOPIC/messages, /nodes and /nodes/NODE/invoke at those of ops.listen, or of listen if \
+                     ops.listen isn't set";
 
 labels! {
     /// Why a handshake failed.

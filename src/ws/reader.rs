@@ -181,8 +181,8 @@ impl Input {
         self.start == self.end
     }
 
-    /// Whether no bytes are unread, those given to the codec end with a complete message, and its replies were taken.
-    /// A codec that has also returned that message holds nothing of this connection.
+    /// Whether no bytes are unread, those given to the codec end with a complete message, and the codec's replies were
+    /// taken. Once the codec has also returned that message, it holds nothing of this connection.
     fn is_between_messages(&self) -> bool {
         self.frames.is_between_messages() && self.is_empty() && self.replies.is_empty()
     }

@@ -224,7 +224,7 @@ fn response_to_a_batch_of_node_calls_is_bounded() {
     alice.client.send(&call(&"x".repeat(300)).to_string());
     let refused: Value = serde_json::from_str(&alice.client.receive()).unwrap();
     assert_eq!(refused["error"]["data"]["member"], "id");
-    // The results of a batch may take three quarters of half an outbox: two results fit, errors replace the others.
+    // The results of a batch may take 3/8 of outbox_max_bytes, here 150,000: two fit, errors replace the others.
     alice.client.send(&json!(["1", "2", "3", "4"].map(call)).to_string());
     let text = "x".repeat(60_000);
     for _ in 0..4 {

@@ -60,7 +60,7 @@ fn make_installs_and_uninstalls_but_keeps_a_changed_configuration() {
 }
 
 #[test]
-fn uninstall_stops_and_disables_the_service_of_its_unit() {
+fn uninstall_stops_and_disables_the_service_only_if_it_removes_its_unit() {
     let dir = tempfile::tempdir().unwrap();
     let prefix = dir.path().display();
     let variables = [format!("PREFIX={prefix}"), format!("SYSCONFDIR={prefix}/etc")];

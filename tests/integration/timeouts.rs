@@ -77,8 +77,8 @@ fn peer_that_sends_its_header_byte_by_byte_times_out() {
 }
 
 /// A Unix socket buffers a fixed number of unread responses. Connection number N asks for N plain responses and then
-/// for the upgrade: with few of them the 101 still fits, with many the gateway blocks earlier, and for some N exactly
-/// the 101 doesn't fit.
+/// for the upgrade: with few of them the 101 still fits, with many the gateway blocks earlier, and for some N it is
+/// the 101 that doesn't fit.
 #[test]
 fn peer_that_never_reads_its_101_times_out() {
     const STAGE: &str = "response_not_read";

@@ -41,8 +41,8 @@ pub(crate) struct OutboxState {
     buffer: Option<Box<WriteBuffer>>,
     /// The socket accepted less than it was offered, and the session waits until it is writable.
     pub(crate) blocked: bool,
-    /// A task that has enqueued a message will flush, or has left the writing to the session, because the socket is
-    /// blocked, the session runs, or the task's budget was spent.
+    /// Set by the first task that enqueues a message after a write, until the next write. That task will flush; if it
+    /// couldn't write, because the socket is blocked, the session runs, or its budget was spent, the session will.
     pub(crate) has_writer: bool,
     /// The first reason given; it never changes.
     pub(crate) close: Option<CloseReason>,

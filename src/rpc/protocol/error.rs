@@ -41,8 +41,8 @@ labels! {
         Draining = "draining" => -32008,
         /// The node's answer isn't a valid JSON-RPC response.
         InvalidAnswer = "invalid_answer" => -32009,
-        /// The response is over the limit: half of an outbox; in a batch, what the earlier responses have left of three
-        /// quarters of that.
+        /// The response is over the limit: half of an outbox. In a batch, all responses together may take three
+        /// quarters of that, and this one no longer fits.
         AnswerTooLarge = "answer_too_large" => -32010,
     }
     /// The code.

@@ -83,8 +83,8 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de Raw
 }
 
 impl<'a> Request<'a> {
-    /// Reads the message as a response; `None` if it isn't one. The ID in the result is `None` if it is absent or can't
-    /// be that of a request of the gateway.
+    /// Reads the message as a response; `None` if it isn't one. The returned ID is `None` if the message has no ID, or
+    /// one that no request of the gateway can have.
     pub fn as_response(&self) -> Option<(Option<u64>, Response<'a>)> {
         let response = match (self.result, self.error) {
             _ if self.method.is_some() || self.id.is_none() && self.result.is_none() && self.error.is_none() => {

@@ -31,9 +31,12 @@ impl<'a> Params<'a> {
             return if inside.is_empty() { Ok(Params(Vec::new())) } else { Err(no_object()) };
         }
         // A name with an unpaired surrogate is JSON, but no Rust string.
-        let Members(members) = serde_json::from_str(params).map_err(|_| match params.starts_with('{') {
-            true => invalid("Invalid params: a member's name isn't valid Unicode"),
-            false => no_object(),
+        let Members(members) = serde_json::from_str(params).map_err(|_| {
+            if params.starts_with('{') {
+                invalid("Invalid params: a member's name isn't valid Unicode")
+            } else {
+                no_object()
+            }
         })?;
         let members = members.ok_or(invalid("Invalid params: too many members"))?;
         for (index, (name, _)) in members.iter().enumerate() {

@@ -1,8 +1,9 @@
 //! Topics: the subscriptions of all clients, and the events published to them. The events of a topic are numbered, and
 //! each is encoded once.
 //!
-//! An event is enqueued for all subscribers under the topic's lock, so that they receive the numbers in order, and
-//! written after the lock is released, unless an outbox is full. See [the lock order](crate::registry#lock-order).
+//! An event is enqueued for all subscribers under the topic's lock, so that they receive the numbers in order. It is
+//! written after the lock is released; only to a subscriber whose outbox is full is something written under the lock,
+//! to make room. See [the lock order](crate::registry#lock-order).
 
 use crate::client::{ConnId, GatewayClient};
 use crate::metrics::Counter;

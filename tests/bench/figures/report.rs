@@ -87,7 +87,7 @@ impl Row {
             (Some(min), Some(max)) if self.samples.len() > 1 => format!("{min}..{max}"),
             _ => String::new(),
         };
-        let ratio = self.ratio.map(|ratio| format!("{ratio:.2}")).unwrap_or_default();
+        let ratio = self.ratio.filter(|ratio| ratio.is_finite()).map(|ratio| format!("{ratio:.2}")).unwrap_or_default();
         let bound = self.bound.map(Bound::text).unwrap_or_default();
         let met = match self.is_met() {
             Some(true) => "met",

@@ -51,7 +51,7 @@ pub fn run(plan: &Plan, report: &mut Report) -> Result<(), String> {
 
 /// Calls without a pause on one connection, and returns the 99th percentile of another one's round trips in microseconds.
 fn round_trip_p99(addr: SocketAddr, time: Duration, node: Node) -> Result<f64, String> {
-    // Nothing is read from it. With the operator's token it isn't a node, so the called node is absent.
+    // Nothing is read from it. If it connects with the operator's token, it isn't a node, and the called one is absent.
     let _node = Client::connect(addr, if node == Node::Stalled { NODE_TOKEN } else { TOKEN })?;
     let (mut caller, mut other) = (Client::connect(addr, TOKEN)?, Client::connect(addr, TOKEN)?);
     let is_over = AtomicBool::new(false);

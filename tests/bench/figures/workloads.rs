@@ -97,10 +97,8 @@ fn held(name: String, protocol: Protocol, connections: usize, options: &str, ser
 }
 
 fn idle(plan: &Plan) -> Workload {
-    let servers: &[Kind] = match plan.quick {
-        true => &[Gateway, Floor, Nchan, Nats],
-        false => &[Gateway, Floor, Fast, Predecessor, Nchan, Nats],
-    };
+    let servers: &[Kind] =
+        if plan.quick { &[Gateway, Floor, Nchan, Nats] } else { &[Gateway, Floor, Fast, Predecessor, Nchan, Nats] };
     let before = Figure::new("resident without connections", "bytes", "/resident_bytes_before");
     let resident = Figure::new("resident for each", "bytes", RESIDENT)
         .bound(Gateway, AtMost(1500.0))
@@ -126,10 +124,8 @@ fn at_once(plan: &Plan) -> Workload {
 
 /// A workload that measures messages or handshakes over a time, in several rounds.
 fn timed(plan: &Plan, name: String, protocol: Protocol, mode: &'static str, connections: usize) -> Workload {
-    let servers: &[Kind] = match plan.quick {
-        true => &[Gateway, Floor, Predecessor],
-        false => &[Gateway, Floor, Fast, Predecessor],
-    };
+    let servers: &[Kind] =
+        if plan.quick { &[Gateway, Floor, Predecessor] } else { &[Gateway, Floor, Fast, Predecessor] };
     let options = format!("--warmup {} --seconds {}", plan.warmup, plan.seconds);
     let (servers, rounds, figures) = (servers.to_vec(), plan.rounds, Vec::new());
     Workload { name, protocol, pings: false, mode, options, connections, servers, rounds, figures }
@@ -172,10 +168,8 @@ fn pipelined_echo(plan: &Plan) -> Workload {
 
 fn fanout(plan: &Plan) -> Workload {
     let name = format!("broadcast of 64 bytes to {} clients", plan.receivers);
-    let servers: &[Kind] = match plan.quick {
-        true => &[Gateway, Floor, Nchan, Nats],
-        false => &[Gateway, Floor, Fast, Predecessor, Nchan, Nats],
-    };
+    let servers: &[Kind] =
+        if plan.quick { &[Gateway, Floor, Nchan, Nats] } else { &[Gateway, Floor, Fast, Predecessor, Nchan, Nats] };
     let cpu = Figure::new("CPU for each delivery", "µs", "/server_cpu_microseconds_per_delivery")
         .bound(Floor, DELIVERY_BOUND)
         .bound(Nats, AtMost(1.0));

@@ -1,5 +1,5 @@
-//! Commands of the documentation, as they are written: the load test of `src/rpc/README.md`, and the secrets in files of
-//! `systemd/README.md`.
+//! Commands of the documentation, as they are written: the load test in `src/rpc/README.md`, and those in
+//! `systemd/README.md` that read secrets from files.
 
 use super::{OPERATION, PROTOCOL, Shell, blocks, section};
 use crate::common::Gateway;

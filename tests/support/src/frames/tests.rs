@@ -23,9 +23,12 @@ fn whole_frames_are_parsed_with_every_length_and_only_when_complete() {
         for (mut bytes, is_client) in
             [(client_frame(FIN | TEXT, &payload), true), (server_frame(FIN | TEXT, &payload), false)]
         {
-            let parse = |bytes: &mut Vec<u8>| match is_client {
-                true => parse_client_frame(bytes).map(|frame| frame.map(|frame| (frame.payload.to_vec(), frame.len))),
-                false => parse_server_frame(bytes).map(|frame| frame.map(|frame| (frame.payload.to_vec(), frame.len))),
+            let parse = |bytes: &mut Vec<u8>| {
+                if is_client {
+                    parse_client_frame(bytes).map(|frame| frame.map(|frame| (frame.payload.to_vec(), frame.len)))
+                } else {
+                    parse_server_frame(bytes).map(|frame| frame.map(|frame| (frame.payload.to_vec(), frame.len)))
+                }
             };
             let len = bytes.len();
             for short in [0, 1, 2, len - length, len - 1] {

@@ -109,7 +109,8 @@ fn rpc_topic(seq: fn(u64) -> u64) -> SocketAddr {
 #[test]
 fn rpc_events_are_received_in_order() {
     for depth in [1, 5] {
-        let options = format!("fanout --dialect rpc --connections 7 --rounds 3 --depth {depth} --size 50 {}", pid_option());
+        let options =
+            format!("fanout --dialect rpc --connections 7 --rounds 3 --depth {depth} --size 50 {}", pid_option());
         let report = load(rpc_topic(|seq| seq), &options).report();
         assert_eq!(report["deliveries"], 21 * depth);
     }
@@ -216,7 +217,8 @@ fn memory_of_held_connections_is_measured() {
     thread::scope(|scope| {
         for options in ["", "--at-once"] {
             scope.spawn(move || {
-                let report = load(echo(), &format!("hold --connections 50 --seconds 0.1 {} {options}", pid_option())).report();
+                let report =
+                    load(echo(), &format!("hold --connections 50 --seconds 0.1 {} {options}", pid_option())).report();
                 assert_eq!((&report["opened"], &report["open_when_measured"]), (&50.into(), &50.into()), "{report}");
                 assert!(number(&report, "resident_bytes_before") > 0.0, "{report}");
                 assert!(report["resident_bytes_per_connection"].is_number(), "{report}");
