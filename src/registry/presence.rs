@@ -28,7 +28,7 @@ struct KeyEntry {
     clients: ClientSet,
     /// Handshakes in progress that hold a [`Reservation`].
     reserved: u32,
-    /// Since when the key has had a client without interruption: the client that joined then may have left.
+    /// Since when the key has had a client without interruption, though not necessarily the same one.
     since: Timestamp,
 }
 

@@ -19,8 +19,8 @@ fn handshake_echo_and_delivery_stay_within_their_instructions() {
     const BROADCASTS: usize = 20;
     /// Clients that connect after the first echoes.
     const OTHERS: usize = 900;
-    /// The factor by which these clients may raise the cost of an echo. 40 more timer ticks on a busy machine are 2 %;
-    /// one instruction for each of these clients would be 19 %.
+    /// The factor by which these clients may raise the cost of an echo. 40 more timer ticks on a busy machine add
+    /// 2 %; one more instruction per echo for each of these clients would add 19 %.
     const GROWTH: f64 = 1.05;
     let Some(mut profiled) = CallgrindServer::start() else { return };
     let server = &mut profiled.server;

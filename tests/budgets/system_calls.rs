@@ -56,7 +56,7 @@ fn echo_takes_one_call_of_each_kind_and_delivery_one_send() {
     let trace = traced.stop();
 
     let calls = |index: usize| trace.between(&snapshots[index], &snapshots[index + 1]);
-    // One call of each kind, and one more wait in a hundred for other events.
+    // `n` calls of each kind; for waits 1 % more are allowed, because of other events.
     let each = |n: usize| MaxCalls { sends: n, receives: n, waits: n + n.div_ceil(100) };
     each(ECHOES).assert(&format!("{ECHOES} echoes, 1 client"), &calls(0));
     // One wait may return several messages; 34 to 51 waits were recorded.

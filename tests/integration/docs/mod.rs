@@ -53,8 +53,8 @@ impl Shell {
         Some(Shell { dir: tempfile::tempdir().unwrap(), path })
     }
 
-    /// A process that runs these commands, with this port instead of the documentation's. If the last one is run by
-    /// `exec`, it is the child process that signals go to.
+    /// A process that runs these commands, with this port instead of the documentation's. If the last command is run by
+    /// `exec`, it replaces the shell, so signals to the process reach it.
     pub fn command(&self, commands: &str, port: u16) -> Command {
         let mut command = Command::new("bash");
         command.args(["-e", "-c", &commands.replace(":8080", &format!(":{port}"))]);

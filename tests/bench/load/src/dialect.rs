@@ -67,7 +67,7 @@ impl PubSub {
     /// What a subscriber sends after the handshake, if anything. The server answers it with one `Confirmation`.
     pub fn subscription(&self) -> Option<Vec<u8>> {
         match self.dialect {
-            // A server may register a connection only after the 101. Once it has echoed a text, it has registered it.
+            // A server may send the 101 before it registers the connection. It has done both once it echoes a text.
             Dialect::Echo => Some(client_frame(FIN | TEXT, b"?")),
             Dialect::Rpc => Some(client_frame(FIN | TEXT, RPC_SUBSCRIPTION)),
             Dialect::Nats => Some(client_frame(FIN | BINARY, &nats::greeting(Some(TOPIC)))),
