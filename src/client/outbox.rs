@@ -3,8 +3,8 @@
 //!
 //! `send` writes straight to the socket, under the outbox's lock, if the session is parked, the socket isn't blocked,
 //! and the task has coop budget left; what is queued is written first. Otherwise the message is queued. While the
-//! session runs, the call that makes the queue large enough for a write writes it; the session writes the rest, at the
-//! start and at the end of its poll. All writes hold the lock, so frames never interleave and order is kept.
+//! session runs, a call writes the queue only once it is large enough to be worth a write; the session writes the rest,
+//! at the start and at the end of its poll. All writes hold the lock, so frames never interleave and order is kept.
 
 mod state;
 

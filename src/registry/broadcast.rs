@@ -47,8 +47,8 @@ pub fn enqueue_all<'a>(
         // An error means that the client is closed, or is being closed for its full outbox.
         let Ok(needs_flush) = client.outbox.enqueue(message.clone()) else { continue };
         accepted += 1;
-        // If no flush is needed, another task is about to flush this client and writes this message too. That bounds
-        // the number of such tasks by the number of clients.
+        // If no flush is needed, another task is about to flush this client and writes this message too. So messages
+        // that are enqueued faster than they are written don't start one flush each.
         if needs_flush {
             pending.push(client.clone());
         }

@@ -2,8 +2,8 @@
 //! each is encoded once.
 //!
 //! An event is enqueued for all subscribers under the topic's lock, so that they receive the numbers in order. It is
-//! written after the lock is released; only to a subscriber whose outbox is full is something written under the lock,
-//! to make room. See [the lock order](crate::registry#lock-order).
+//! written after the lock is released; if a subscriber's outbox is full, its queue is first written under the lock, to
+//! make room. See [the lock order](crate::registry#lock-order).
 
 use crate::client::{ConnId, GatewayClient};
 use crate::metrics::Counter;

@@ -88,7 +88,7 @@ fn every_method_is_described_and_its_example_is_true() {
 }
 
 #[test]
-fn method_called_without_scopes_names_the_described_scope_in_its_error() {
+fn caller_without_scopes_gets_an_error_that_names_the_described_scope() {
     let gateway = TestGateway::start(&[("bob", "operator", "")], "");
     let mut bob = gateway.connect("bob");
     for Description { name, scope, params, .. } in descriptions() {

@@ -36,7 +36,7 @@ pub fn thread_time(thread: &Path) -> io::Result<Duration> {
     Ok(Duration::from_nanos(nanoseconds))
 }
 
-/// The first number after `name` at the start of a line. The `status` of a zombie has no memory.
+/// The first number after `name` at the start of a line. Fails for a zombie's memory: its `status` has no such line.
 fn read_field(path: &Path, name: &str) -> io::Result<u64> {
     parse_field(&read(path)?, name).ok_or_else(|| invalid(path, name))
 }
