@@ -108,7 +108,7 @@ SYSTEM_TOOLS := python3:python3 pip3:python3-pip node:nodejs npm:npm chromium:ch
 tools: system-tools $(websocat) $(websockets) $(ws)
 	@echo "tools for the tests are in $(TOOLS); for websocat in a shell: PATH=$(TOOLS)/bin:\$$PATH"
 
-# Ends a recipe that may fail: the tests that need the tool report that they are skipped.
+# Appended to a command that may fail: the tests that need the tool then report that they are skipped.
 or_go_on = || echo "NOT INSTALLED: $(1); tests that need it are skipped"
 
 system-tools:

@@ -205,7 +205,7 @@ fn grace_period_lasts_until_all_clients_were_visited() {
         now += 2;
         heartbeat.run_batch(&mut batch, now);
     }
-    assert!(now > awake + heartbeat.stall_ticks, "the batches take longer than the grace period");
+    assert!(now > awake + heartbeat.stall_ticks, "the batches take longer than the initial grace period");
     assert_eq!(clients.iter().filter(|client| client.close_reason().is_some()).count(), 0);
 }
 

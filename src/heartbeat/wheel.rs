@@ -43,7 +43,7 @@ pub struct TimerWheel<T> {
     /// The first free position.
     free: u32,
     len: usize,
-    /// The slots of all ticks up to this one were visited, or skipped by a jump over more than a whole round.
+    /// Every tick up to this one is done: its slot was visited, or a jump over more than a whole round skipped it.
     now: u64,
 }
 

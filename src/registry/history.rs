@@ -5,7 +5,7 @@ use crate::client::CloseRecord;
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::VecDeque;
 
-/// Records visited before the lock is released, since every connection that closes waits for it.
+/// The most records visited before the lock is released: meanwhile every connection that closes waits for it.
 const BATCH: usize = 1000;
 
 /// The connections that closed last, up to `limits.closed_connections`.

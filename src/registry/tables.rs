@@ -132,7 +132,8 @@ fn shrink<T>(map: &mut IdMap<T>) {
     }
 }
 
-/// A hash map keyed by name, split into shards that are locked separately. Its hash is keyed, since peers choose names.
+/// A hash map keyed by name, split into shards that are locked separately. Its hash function has a random key, since
+/// peers choose names.
 pub struct ShardedMap<T> {
     hasher: RandomState,
     shards: [Mutex<NameMap<T>>; SHARDS],

@@ -23,7 +23,7 @@ const KEPT_BYTES: f64 = 4.0; // -0.6 to 0.2
 /// What remains allocated per client after all have disconnected: spare capacity of the tables.
 const REMAINING_BYTES: f64 = 50.0; // 44 to 46
 const REMAINING_BLOCKS: f64 = 0.27; // 0.24
-/// How much that grows, per client, in a second round of the same connects and disconnects: a leak.
+/// Growth of what remains, per client, by a second round of the same connects and disconnects, as a leak would cause.
 const LEAKED_BYTES: f64 = 15.0; // 8 to 10
 const LEAKED_BLOCKS: f64 = 0.05; // 0.00 to 0.01
 /// An echo allocates nothing; these are the snapshots' own allocations.

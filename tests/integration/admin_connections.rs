@@ -84,7 +84,7 @@ fn drain_fails_calls_in_flight_and_rejects_new_ones() {
 }
 
 #[test]
-fn body_may_be_chunked_or_follow_100_continue_but_not_time_out() {
+fn body_may_be_chunked_or_follow_100_continue_and_times_out_if_not_sent() {
     let gateway = TestGateway::start(CREDENTIALS, "[handshake]\ntimeout = \"2s\"");
     let bearer = gateway.bearer("alice");
     let line = "POST /topics/x/messages";

@@ -179,7 +179,7 @@ fn closed_clients_are_listed_up_to_the_configured_number() {
         } else {
             client.client.close();
         }
-        // Keeps the order of the list.
+        // One close at a time, so that the list has a known order.
         gateway.wait_for_disconnects(count + 1);
         gateway.wait_for_clients(1);
     }

@@ -173,7 +173,7 @@ fn handshake_of_length(length: usize) -> String {
     handshake_request(GET_WS, "", &format!("X: {}", "x".repeat(length - bare)))
 }
 
-/// For a limit that isn't a power of two hyper's read buffer grows beyond it; the limit must hold all the same.
+/// If the limit isn't a power of two, hyper's read buffer grows beyond it; the limit must hold all the same.
 #[test]
 fn header_above_the_limit_is_rejected() {
     for limit in [8_192, 10_000, 16_384, 40_000, 65_536] {

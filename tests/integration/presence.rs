@@ -57,7 +57,7 @@ fn closing_client_has_left_although_its_close_takes_long() {
     assert_eq!(nodes(&mut alice), json!([]));
     let one = alice.call("clients.get", json!({"conn_id": first.conn_id}));
     assert_eq!(one["health"], "closing");
-    // The same for a kicked client: another one is accepted.
+    // A kicked client has left as well, so another one with its presence key is accepted.
     let kicked = gateway.connect("one");
     assert_eq!(next_event(&mut alice).1, "joined");
     alice.call("clients.disconnect", json!({"conn_id": kicked.conn_id}));

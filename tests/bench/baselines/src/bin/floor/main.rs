@@ -182,7 +182,7 @@ async fn readable(stream: &TcpStream) -> io::Result<()> {
     poll_fn(|context| stream.poll_read_ready(context)).await
 }
 
-/// No panic leaves the state behind these locks half changed.
+/// A panic can't leave what these locks protect half changed.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
