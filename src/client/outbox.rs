@@ -117,8 +117,9 @@ impl Outbox {
         pushed
     }
 
-    /// Queues a message without writing, unless the outbox is full. Returns whether the caller has to
-    /// [`flush`](Self::flush); otherwise another task will, or it is done already.
+    /// Queues a message without writing. Only if the outbox has no room, acts as [`send`](Self::send), which first
+    /// writes to make some. Returns whether the caller has to [`flush`](Self::flush): not if another task will, nor
+    /// after `send`.
     pub(crate) fn enqueue(&self, message: Message) -> Result<bool, SendError> {
         let mut state = self.state.lock();
         if state.close.is_none() && state.has_room(message.payload().len(), &self.context.limits) {

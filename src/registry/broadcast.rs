@@ -17,9 +17,9 @@ const INLINE_MAX: usize = 16;
 impl ClientRegistry {
     /// Sends a message to each client, after the messages in its outbox. Never waits.
     ///
-    /// The clients share its data. Until it is written, it takes about 200 bytes for each client beyond the first
-    /// 128. It is enqueued for all clients before this returns, so messages sent later arrive later; the writing is
-    /// spread over the runtime's workers. A client whose outbox is full is closed with
+    /// The clients share its data. This call itself sends it to the first 128; for each other client it takes about
+    /// 200 bytes until it is written. It is enqueued for all clients before this returns, so messages sent later arrive
+    /// later; the writing is spread over the runtime's workers. A client whose outbox is full is closed with
     /// [`CloseReason::SlowConsumer`](crate::client::CloseReason::SlowConsumer); closed clients are skipped.
     pub fn broadcast(&self, message: impl Into<Message>) {
         let (mut clients, message) = (self.list(), message.into());

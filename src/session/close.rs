@@ -12,8 +12,9 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Error, Utf8Bytes};
 
 impl Session {
-    /// Starts the close and returns the next state. What is queued is written first, except to a peer that doesn't
-    /// accept it, has sent its own close frame, or made the codec fail.
+    /// Starts the close and returns the next state. What is queued is written before our close frame. But if the peer
+    /// is a slow consumer, has sent its own close frame, or made the codec fail, only as much is written as the socket
+    /// accepts now; the other messages are dropped.
     pub(super) fn start_closing(&mut self, state: State) -> State {
         if let Some(reader) = &mut self.reader {
             reader.in_flight = None;

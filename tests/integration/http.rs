@@ -83,7 +83,7 @@ fn malformed_request_is_answered_closed_and_counted() {
         assert_eq!(response.status, status, "{start:?}: {response:?}");
         assert!(!(response.body.is_empty() && start.starts_with("PRI ")), "{response:?}");
         if !response.body.is_empty() {
-            // hyper itself answers what isn't HTTP/1.1, without a body.
+            // The gateway's own response; hyper's, to most of what isn't HTTP/1.1, have no body.
             response.assert_json(&start);
             assert_eq!(response.error_code(), code, "{start:?}");
         }
