@@ -96,6 +96,7 @@ fn failed_connects_are_reported() {
 }
 
 #[test]
-fn missing_process_is_reported() {
+fn unknown_mode_and_missing_process_are_reported() {
+    load(echo(), "shout").fails_with("unknown name");
     load(echo(), "echo --connections 3 --pid 5000000").fails_with("/proc/5000000");
 }
