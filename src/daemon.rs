@@ -160,22 +160,23 @@ async fn notify_systemd(gateway: Gateway, shutdown: watch::Receiver<Shutdown>) {
     }
 }
 
-/// Notifies systemd of readiness, once, and of the client counts if they aren't those shown. Returns false, and does
-/// nothing, once a shutdown has been requested.
+/// Notifies systemd of the client counts if they aren't those shown, the first time also of readiness. Returns false,
+/// and does nothing, once a shutdown has been requested.
 fn notify_running(gateway: &Gateway, shutdown: &watch::Receiver<Shutdown>, shown: &mut Option<HealthSnapshot>) -> bool {
     // The borrow is a read lock, held until this function returns: a shutdown can be requested, and systemd notified of
-    // it, only after these notifications.
+    // it, only after this notification. No shutdown waits for long, since the notification doesn't block.
     let shutdown = shutdown.borrow();
     if *shutdown != Shutdown::No {
         return false;
     }
-    if shown.is_none() {
-        systemd::ready();
-    }
     let counts = gateway.registry().health_snapshot();
-    if shown.replace(counts) != Some(counts) {
+    if *shown != Some(counts) {
         let (total, operators, nodes) = (counts.total_connections, counts.operators, counts.nodes);
-        systemd::status(&format!("{total} clients: {operators} operators, {nodes} nodes"));
+        let status = format!("{total} clients: {operators} operators, {nodes} nodes");
+        // A notification that wasn't sent, readiness above all, is tried again next time.
+        if systemd::notify_running(shown.is_none(), &status) {
+            *shown = Some(counts);
+        }
     }
     true
 }
@@ -189,7 +190,7 @@ async fn stop_on_signals([mut terminate, mut interrupt]: [Signal; 2], stop: watc
         };
         info!("stopping signal={signal} mode={mode}");
         stop.send_replace(shutdown);
-        systemd::stopping();
+        systemd::notify_stopping();
     }
     // Keeps the channel open while the shutdown continues.
     std::future::pending().await
