@@ -1,6 +1,7 @@
 //! The section `[auth]`: the mode, the credentials, and the files with secrets.
 
 use super::document::Table;
+use super::files::is_absent;
 use super::parse::{NAME_SYNTAX, SCOPE_SYNTAX, is_name, is_scope};
 use crate::auth::{AuthInfo, Authenticator, Credential, Role, SecretDigest};
 use crate::config::Config;
@@ -195,7 +196,7 @@ fn read_secret_file(
 fn resolve_secret_path(name: &str, config_dir: &Path) -> PathBuf {
     let loaded = std::env::var_os("CREDENTIALS_DIRECTORY").map(|dir| Path::new(&dir).join(name));
     match loaded {
-        Some(path) if Path::new(name).is_relative() && path.exists() => path,
+        Some(path) if Path::new(name).is_relative() && !is_absent(&path) => path,
         _ => config_dir.join(name),
     }
 }

@@ -5,6 +5,7 @@
 mod credentials;
 mod document;
 mod error;
+mod files;
 mod load;
 mod parse;
 mod suggest;
@@ -12,6 +13,7 @@ mod suggest;
 mod tests;
 
 pub use error::{ConfigError, Problem};
+pub(crate) use files::is_absent;
 pub use load::load;
 pub use parse::{LISTEN_SYNTAX, NAME_SYNTAX, SCOPE_SYNTAX, is_name, is_scope, parse_level, parse_listen};
 pub(crate) use suggest::did_you_mean;

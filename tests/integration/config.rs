@@ -2,6 +2,7 @@
 
 use crate::common::Gateway;
 use crate::common::config_check::{self, EX_CONFIG, EX_USAGE, assert_output, assert_problems, run};
+use crate::common::tools::{require, require_root};
 use std::process::Command;
 
 #[rustfmt::skip]
@@ -152,6 +153,42 @@ fn unreadable_file_is_named() {
         let output = run(dir.path(), &["--check", "--config", file]);
         assert_eq!(String::from_utf8_lossy(&output.stderr), message);
         assert_eq!(output.status.code(), Some(EX_CONFIG), "{file}");
+    }
+}
+
+/// Commands that prepare an empty /etc, and what `--check` without `--config` prints as an unprivileged user.
+#[rustfmt::skip]
+const DEFAULT_FILES: &[(&str, &str)] = &[
+    ("true",                                          "checked the defaults: no --config, and no DEFAULT\n"),
+    ("mkdir DIR",                                     "checked the defaults: no --config, and no DEFAULT\n"),
+    ("mkdir DIR; ln -s missing DEFAULT",              "DEFAULT: No such file or directory (os error 2)\n"),
+    ("ln -s missing DIR",                             "DEFAULT: No such file or directory (os error 2)\n"),
+    ("touch DIR",                                     "DEFAULT: Not a directory (os error 20)\n"),
+    ("mkdir -p DEFAULT",                              "DEFAULT: Is a directory (os error 21)\n"),
+    ("mkdir DIR; touch DEFAULT; chmod 700 DIR",       "DEFAULT: Permission denied (os error 13)\n"),
+    ("mkdir DIR; touch DEFAULT; chmod 600 DEFAULT",   "DEFAULT: Permission denied (os error 13)\n"),
+];
+
+/// The defaults need no credentials, so they must not replace a file that exists.
+#[test]
+fn default_file_that_cannot_be_read_is_an_error() {
+    let (Some(unshare), Some(_)) = (require("unshare"), require("setpriv")) else { return };
+    let Some(()) = require_root("replacing /etc in a mount namespace") else { return };
+    let expand = |text: &str| text.replace("DEFAULT", "DIR/config.toml").replace("DIR", "/etc/aisopod-gateway");
+    for (commands, expected) in DEFAULT_FILES {
+        // The program is copied to where an unprivileged user can run it.
+        let script = format!(
+            "umask 022 && mount -t tmpfs tmpfs /etc && cp \"$0\" /etc/gateway && {{ {commands}; }} && \
+             exec setpriv --reuid=65534 --clear-groups /etc/gateway --check"
+        );
+        let mut command = Command::new(&unshare);
+        let output = command.args(["-m", "sh", "-c", &expand(&script)]).arg(Gateway::binary()).output().unwrap();
+        let (stderr, stdout) = (String::from_utf8_lossy(&output.stderr), String::from_utf8_lossy(&output.stdout));
+        let is_valid = expected.starts_with("checked");
+        let (shown, code) = if is_valid { (stdout, 0) } else { (stderr, EX_CONFIG) };
+        let rest = shown.strip_prefix(&expand(expected)).unwrap_or_else(|| panic!("{commands}: {shown}"));
+        assert_eq!(rest, if is_valid { "the configuration is valid\n" } else { "" }, "{commands}");
+        assert_eq!(output.status.code(), Some(code), "{commands}");
     }
 }
 
