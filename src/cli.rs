@@ -2,8 +2,7 @@
 
 use crate::auth::{SecretDigest, new_token};
 use crate::config::{
-    self, Config, ConfigError, LISTEN_SYNTAX, ListenAddr, NAME_SYNTAX, SCOPE_SYNTAX, is_name, is_scope, parse_level,
-    parse_listen,
+    self, Config, ConfigError, ListenAddr, NAME_SYNTAX, SCOPE_SYNTAX, is_name, is_scope, parse_level, parse_listen,
 };
 use crate::server::process::descriptor_limit;
 use lexopt::Parser;
@@ -137,17 +136,14 @@ impl Flags {
     fn parse_listen_flags(&self, problems: &mut Vec<config::Problem>) -> Vec<ListenAddr> {
         let mut listen: Vec<ListenAddr> = Vec::new();
         for text in &self.listen {
-            let message = match parse_listen(text) {
-                Some(addr) if listen.iter().any(|other| addr.is_same(other)) => {
-                    format!("duplicate address \"{text}\"")
-                }
-                Some(addr) => {
+            let problem = match parse_listen(text) {
+                Err(expected) => Some(format!("\"{text}\"; {expected}")),
+                Ok(addr) => addr.problem(&listen).or_else(|| {
                     listen.push(addr);
-                    continue;
-                }
-                None => format!("\"{text}\"; {LISTEN_SYNTAX}"),
+                    None
+                }),
             };
-            problems.extend(ConfigError::new("--listen", message).0);
+            problems.extend(problem.into_iter().flat_map(|problem| ConfigError::new("--listen", problem).0));
         }
         listen
     }

@@ -22,7 +22,7 @@
 //!
 //! | module | subject |
 //! | --- | --- |
-//! | `cli`, `daemon`, `systemd` | the program: flags, logging, listeners, signals, service manager |
+//! | `daemon`, `check`, `cli`, `systemd` | the program: flags, `--check`, logging, listeners, signals, service manager |
 //! | `gateway` | [`Gateway`]: built from a configuration, runs until shutdown |
 //! | `server` | from an accepted socket to a session; `server::admin` is the admin API over HTTP |
 //! | `rpc` | JSON-RPC 2.0: protocol, methods, events, queries, calls to nodes |
@@ -38,6 +38,7 @@
 
 pub mod auth;
 mod budget;
+mod check;
 mod cli;
 mod client;
 mod clock;

@@ -3,8 +3,9 @@
 use super::credentials::read_auth;
 use super::document::{Document, Table};
 use super::error::ConfigError;
-use super::parse::{LISTEN_SYNTAX, format_duration, parse_listen};
-use crate::config::{Config, HandshakeConfig, HeartbeatConfig, Limits, ListenAddr};
+use super::parse::format_duration;
+use crate::config::{Config, HandshakeConfig, HeartbeatConfig, Limits, ListenAddr, parse_listen};
+use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
 use toml::Spanned;
@@ -49,6 +50,7 @@ pub(crate) fn read_text(
         }
         if is_auth_valid {
             check_exposure(&mut document, root.get_ref(), &config, from_flags);
+            check_origins(&mut document, root.get_ref(), &config);
         }
         check_overlap(&mut document, root.get_ref(), &config, from_flags);
     }
@@ -108,7 +110,17 @@ fn check_exposure(document: &mut Document<'_>, root: &DeTable<'_>, config: &Conf
         }
     }
     if let Some(message) = config.exposure_error_of("ops.listen", &config.ops.listen) {
-        document.error_at(admin_listen(root).map_or(0..0, Spanned::span), message);
+        document.error_at(span_of(root, "ops", "listen"), message);
+    }
+}
+
+/// Rejects the origin `*` while no credentials are required: every web page that a user of this machine visits could
+/// then connect, with all scopes.
+fn check_origins(document: &mut Document<'_>, root: &DeTable<'_>, config: &Config) {
+    if config.auth.allows_anonymous() && config.handshake.allowed_origins.iter().any(|origin| origin == "*") {
+        let message = "handshake.allowed_origins = \"*\" needs credentials, since every web page could connect: set \
+                       auth.mode = \"token\" or \"password\"; allowed without credentials: the origins of your pages";
+        document.error_at(span_of(root, "handshake", "allowed_origins"), message);
     }
 }
 
@@ -123,14 +135,15 @@ fn check_overlap(document: &mut Document<'_>, root: &DeTable<'_>, config: &Confi
         Some(_) => "",
     };
     document.error_at(
-        admin_listen(root).map_or(0..0, Spanned::span),
+        span_of(root, "ops", "listen"),
         format!("ops.listen \"{admin}\" is taken by listen \"{addr}\"{source}; allowed: another address or port"),
     );
 }
 
-/// The value of `ops.listen`.
-fn admin_listen<'t>(root: &'t DeTable<'t>) -> Option<&'t Spanned<DeValue<'t>>> {
-    root.get("ops")?.get_ref().as_table()?.get("listen")
+/// The position of a setting's value; that of the file's start if it isn't set.
+fn span_of(root: &DeTable<'_>, section: &str, key: &str) -> Range<usize> {
+    let section = root.get(section).and_then(|value| value.get_ref().as_table());
+    section.and_then(|section| section.get(key)).map_or(0..0, Spanned::span)
 }
 
 fn read_handshake(section: &mut Table<'_, '_>, settings: &mut HandshakeConfig) {
@@ -199,16 +212,15 @@ fn read_listen(section: &mut Table<'_, '_>, may_be_empty: bool, setting: &mut Ve
         _ => vec![value],
     };
     if items.is_empty() && !may_be_empty {
-        section.invalid_value("listen", value, LISTEN_SYNTAX);
+        section.invalid_value("listen", value, "allowed: at least one address");
     }
     for item in items {
-        match item.get_ref().as_str().and_then(parse_listen) {
-            None => section.invalid_value("listen", item, LISTEN_SYNTAX),
-            Some(addr) if setting.iter().any(|other| addr.is_same(other)) => {
-                let message = format!("{}: duplicate address \"{addr}\"", section.key_path("listen"));
-                section.error_at(item.span(), message);
-            }
-            Some(addr) => setting.push(addr),
+        match parse_listen(item.get_ref().as_str().unwrap_or_default()) {
+            Err(expected) => section.invalid_value("listen", item, expected),
+            Ok(addr) => match addr.problem(setting) {
+                Some(problem) => section.error_at(item.span(), format!("{}: {problem}", section.key_path("listen"))),
+                None => setting.push(addr),
+            },
         }
     }
 }

@@ -6,6 +6,7 @@ mod credentials;
 mod document;
 mod error;
 mod files;
+mod listen;
 mod load;
 mod parse;
 mod suggest;
@@ -14,62 +15,16 @@ mod tests;
 
 pub use error::{ConfigError, Problem};
 pub(crate) use files::is_absent;
+pub(crate) use listen::unmapped;
+pub use listen::{ListenAddr, parse_listen};
 pub use load::load;
-pub use parse::{LISTEN_SYNTAX, NAME_SYNTAX, SCOPE_SYNTAX, is_name, is_scope, parse_level, parse_listen};
+pub use parse::{NAME_SYNTAX, SCOPE_SYNTAX, is_name, is_scope, parse_level};
 pub(crate) use suggest::did_you_mean;
 
 use crate::auth::{Authenticator, Role};
 use crate::labels::labels;
 use log::LevelFilter;
-use std::fmt;
-use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
 use std::time::Duration;
-
-/// An address to listen on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ListenAddr {
-    /// An IP address and a port; with port 0 the system chooses a free one.
-    Tcp(SocketAddr),
-    /// The path of a Unix socket.
-    Unix(PathBuf),
-}
-
-impl ListenAddr {
-    /// Whether only this machine can reach it.
-    pub fn is_local(&self) -> bool {
-        match self {
-            ListenAddr::Tcp(addr) => addr.ip().to_canonical().is_loopback(),
-            ListenAddr::Unix(_) => true,
-        }
-    }
-
-    /// Whether both are the same address. Addresses with port 0 never are, since each one gets another port.
-    pub fn is_same(&self, other: &ListenAddr) -> bool {
-        self == other && self.overlaps(other)
-    }
-
-    /// Whether a connection could match both: equal, or the same port with an unspecified address. `0.0.0.0` takes the
-    /// connections to all IPv4 addresses, `::` those to all addresses.
-    pub fn overlaps(&self, other: &ListenAddr) -> bool {
-        match (self, other) {
-            (ListenAddr::Tcp(a), ListenAddr::Tcp(b)) => {
-                let takes = |a: IpAddr, b: IpAddr| a == b || a.is_unspecified() && (a.is_ipv6() || b.is_ipv4());
-                a.port() == b.port() && a.port() != 0 && (takes(a.ip(), b.ip()) || takes(b.ip(), a.ip()))
-            }
-            _ => self == other,
-        }
-    }
-}
-
-impl fmt::Display for ListenAddr {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            ListenAddr::Tcp(addr) => addr.fmt(f),
-            ListenAddr::Unix(path) => write!(f, "unix:{}", path.display()),
-        }
-    }
-}
 
 /// All settings. [`load()`] checks the bounds given here; a `Config` that is built in code isn't checked.
 #[derive(Clone, Debug)]

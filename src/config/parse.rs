@@ -1,27 +1,13 @@
 //! Parsing and checking single values.
 
-use crate::config::ListenAddr;
 use log::LevelFilter;
 use std::time::Duration;
-
-/// The values that `listen` and `--listen` accept, for messages.
-pub const LISTEN_SYNTAX: &str = "allowed: an IP address with a port, such as \"127.0.0.1:8080\" or \"[::1]:8080\", or \
-                                a Unix socket, such as \"unix:/run/aisopod-gateway/gateway.sock\"";
 
 /// The names and roles that [`is_name`] accepts, for messages.
 pub const NAME_SYNTAX: &str = "1 to 64 letters, digits and . _ @ -";
 
 /// The scopes that [`is_scope`] accepts, for messages.
 pub const SCOPE_SYNTAX: &str = "1 to 64 printable ASCII characters other than spaces, double quotes and backslashes";
-
-/// Parses `127.0.0.1:8080`, `[::]:8080` or `unix:/an/absolute/path`.
-pub fn parse_listen(text: &str) -> Option<ListenAddr> {
-    match text.strip_prefix("unix:") {
-        Some(path) if path.starts_with('/') => Some(ListenAddr::Unix(path.into())),
-        Some(_) => None,
-        None => text.parse().ok().map(ListenAddr::Tcp),
-    }
-}
 
 /// Parses `off`, `error`, `warn`, `info`, `debug` or `trace`, in lower case only.
 pub fn parse_level(text: &str) -> Option<LevelFilter> {
@@ -77,18 +63,6 @@ mod tests {
         for text in ["0s", "1ms", "1500ms", "5s", "90s", "2m", "1h"] {
             assert_eq!(format_duration(parse_duration(text).unwrap()), text);
         }
-    }
-
-    #[test]
-    fn parse_listen_accepts_numeric_addresses_and_absolute_unix_paths() {
-        assert_eq!(parse_listen("[::1]:80").unwrap().to_string(), "[::1]:80");
-        assert_eq!(parse_listen("unix:/run/x").unwrap(), ListenAddr::Unix("/run/x".into()));
-        for wrong in ["", "8080", "localhost:8080", "127.0.0.1", "unix:", "unix:run/x", "127.0.0.1:99999"] {
-            assert_eq!(parse_listen(wrong), None, "{wrong}");
-        }
-        let local = |text| parse_listen(text).unwrap().is_local();
-        assert!(local("127.9.9.9:1") && local("[::1]:1") && local("[::ffff:127.0.0.1]:1") && local("unix:/x"));
-        assert!(!local("0.0.0.0:1") && !local("[::]:1") && !local("192.0.2.1:1"));
     }
 
     #[test]

@@ -102,24 +102,6 @@ fn conflicting_default_is_marked_as_the_default() {
 }
 
 #[test]
-fn unspecified_address_overlaps_the_addresses_whose_connections_it_takes() {
-    for (a, b, overlaps) in [
-        ("127.0.0.1:80", "127.0.0.1:80", true),
-        ("127.0.0.1:80", "127.0.0.1:81", false),
-        ("127.0.0.1:80", "127.0.0.2:80", false),
-        ("0.0.0.0:80", "127.0.0.1:80", true),
-        ("0.0.0.0:80", "[::]:80", true),
-        ("0.0.0.0:80", "[::1]:80", false),
-        ("[::]:80", "127.0.0.1:80", true),
-        ("[::]:80", "[::1]:80", true),
-        ("127.0.0.1:0", "127.0.0.1:0", false),
-    ] {
-        let [a, b] = [a, b].map(|addr| ListenAddr::Tcp(addr.parse().unwrap()));
-        assert_eq!((a.overlaps(&b), b.overlaps(&a)), (overlaps, overlaps), "{a} and {b}");
-    }
-}
-
-#[test]
 fn invalid_value_is_not_reported_again_as_a_conflict() {
     assert_eq!(problems("[heartbeat]\ninterval = \"5s\"\ntimeout = \"soon\"").len(), 1);
     assert_eq!(problems("[limits]\nmax_message_bytes = 4194304\noutbox_max_bytes = \"x\"").len(), 1);

@@ -2,7 +2,7 @@
 
 use super::admission::ListenerRole;
 use crate::client::RemoteAddr;
-use crate::config::ListenAddr;
+use crate::config::{ListenAddr, unmapped};
 use crate::ws::Stream;
 use socket2::SockRef;
 use std::fs;
@@ -40,7 +40,8 @@ impl Listener {
     /// Binds an address. Port 0 selects a free port. Must be called in a tokio runtime.
     ///
     /// With `reuse_port`, several sockets of one user that all set it may bind the same TCP address; the kernel
-    /// distributes the connections among them. A Unix socket's path is replaced if no process listens on it.
+    /// distributes the connections among them. An IPv6 address takes no IPv4 connections. A Unix socket's path is
+    /// replaced if no process listens on it.
     ///
     /// # Errors
     /// The operating system's error, such as an address in use.
@@ -49,6 +50,16 @@ impl Listener {
             ListenAddr::Tcp(addr) => bind_tcp(*addr, reuse_port),
             ListenAddr::Unix(path) => bind_unix(path),
         }
+    }
+
+    /// Returns why this machine doesn't let the process bind an address, unless the address is in use or valid. Nothing
+    /// listens on it meanwhile.
+    pub(crate) fn bind_error(addr: &ListenAddr) -> Option<io::Error> {
+        let bound = match addr {
+            ListenAddr::Tcp(addr) => tcp_socket(*addr, true).map(drop),
+            ListenAddr::Unix(path) => path.parent().map_or(Ok(()), |dir| fs::metadata(dir.join(".")).map(drop)),
+        };
+        bound.err().filter(|error| error.kind() != io::ErrorKind::AddrInUse)
     }
 
     /// Makes this an admin listener: it serves all paths but `/ws`, and the other listeners of the gateway serve only
@@ -77,16 +88,26 @@ impl Listener {
 }
 
 fn bind_tcp(addr: SocketAddr, reuse_port: bool) -> io::Result<Listener> {
+    let listener = tcp_socket(addr, reuse_port)?.listen(BACKLOG)?;
+    let addr = ListenAddr::Tcp(listener.local_addr()?);
+    Ok(Listener { socket: Socket::Tcp(listener), addr, role: ListenerRole::All })
+}
+
+/// A bound socket that doesn't listen yet.
+fn tcp_socket(addr: SocketAddr, reuse_port: bool) -> io::Result<TcpSocket> {
+    let addr = unmapped(addr);
     let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    if addr.is_ipv6() {
+        // Whatever net.ipv6.bindv6only is, `[::]` leaves the IPv4 port free for `0.0.0.0`.
+        SockRef::from(&socket).set_only_v6(true)?;
+    }
     socket.set_reuseaddr(true)?;
     socket.set_reuseport(reuse_port)?;
     // On Linux accepted sockets inherit the next two options, which saves two system calls for each connection.
     socket.set_nodelay(true)?;
     SockRef::from(&socket).set_tcp_notsent_lowat(NOTSENT_LOWAT)?;
     socket.bind(addr)?;
-    let listener = socket.listen(BACKLOG)?;
-    let addr = ListenAddr::Tcp(listener.local_addr()?);
-    Ok(Listener { socket: Socket::Tcp(listener), addr, role: ListenerRole::All })
+    Ok(socket)
 }
 
 fn bind_unix(path: &Path) -> io::Result<Listener> {

@@ -179,9 +179,10 @@ fn page_connects_only_from_an_allowed_origin() {
 
 #[test]
 fn origin_wildcard_allows_every_page() {
-    let gateway = Gateway::start("[handshake]\nallowed_origins = [\"*\"]\n");
+    let gateway = Gateway::start(&(settings("token", TOKEN) + "[handshake]\nallowed_origins = [\"*\"]\n"));
     for origin in ["https://evil.example", "null", "http://gw.example"] {
-        let response = fetch(&gateway, handshake_request(GET_WS, "", &format!("Origin: {origin}")));
+        let added = format!("Origin: {origin}|Authorization: Bearer {TOKEN}");
+        let response = fetch(&gateway, handshake_request(GET_WS, "", &added));
         assert_eq!(response.status, 101, "{origin}");
     }
 }

@@ -2,7 +2,8 @@
 
 use crate::common::Gateway;
 use crate::common::config_check::{self, EX_CONFIG, EX_USAGE, assert_output, assert_problems, run};
-use crate::common::tools::{require, require_root};
+use crate::common::tools::{require, require_root, skip};
+use std::net::TcpListener;
 use std::process::Command;
 
 #[rustfmt::skip]
@@ -15,7 +16,8 @@ const VALID: &[&str] = &[
     "listen = [\"127.0.0.1:80\", \"unix:/run/gateway.sock\"]\nlisten_reuse_port = true\n",
     "listen = \"127.9.9.9:80\"\n[auth]\nmode = \"none\"\n",
     "[handshake]\ntimeout = \"10ms\"\nidle_timeout = \"1h\"\nmax_header_bytes = 65536\nallowed_origins = []\n",
-    "[handshake]\nallowed_origins = [\"*\", \"null\", \"https://example.com\", \"http://[::1]:8080\"]\n",
+    "[handshake]\nallowed_origins = [\"null\", \"https://example.com\", \"http://[::1]:8080\"]\n",
+    "listen = [\"0.0.0.0:80\", \"[::]:80\"]\nauth.allow_insecure = true\n[ops]\nlisten = [\"127.0.0.1:81\", \"[::1]:81\"]\n",
     "[heartbeat]\ninterval = \"5s\"\ntimeout = \"5000ms\"\n",
     "[limits]\nmax_connections = 400\nmax_message_bytes = 125\noutbox_max_bytes = 1024\nmax_batch_requests = 1\n",
     "[limits]\nmax_message_bytes = 1_000_000\nmax_connections = 0x10\nwrite_timeout = \"1m\"\nclose_timeout = \"10ms\"\n",
@@ -30,6 +32,7 @@ const ORIGIN: &str = "allowed: \"*\", \"null\", or scheme and host, such as \"ht
 const INSECURE: &str = "can be reached from other machines and needs credentials: set auth.mode = \"token\" and create them \
                         with: aisopod-gateway token --name NAME --role ROLE; allowed without credentials: \
                         127.0.0.1, [::1], unix: paths; or set auth.allow_insecure = true";
+const OTHER: &str = "allowed: another address or port";
 const DESCRIPTORS: &str = "allowed: 1 to 400, the descriptor limit of 500 less 100 in reserve; LimitNOFILE= or ulimit \
                            -n raises it";
 
@@ -38,7 +41,9 @@ const DESCRIPTORS: &str = "allowed: 1 to 400, the descriptor limit of 500 less 1
 const INVALID: &[(&str, &[&str])] = &[
     // Settings above the first section.
     ("listen = \"unix:gateway.sock\"",        &["1: listen = \"unix:gateway.sock\"; LISTEN"]),
-    ("listen = []",                           &["1: listen = []; LISTEN"]),
+    ("listen = []",                           &["1: listen = []; allowed: at least one address"]),
+    ("listen = \"unix:/a\\u0000b\"",          &["1: listen = \"unix:/a\\u0000b\"; allowed: a path of at most 107 bytes, without control characters"]),
+    ("listen = \"unix:/usr\"",                &["1: listen: \"unix:/usr\" exists and isn't a socket; allowed: another path"]),
     ("listen = [\n\"127.0.0.1:0\",\n80,\n\"x\"]", &["3: listen = 80; LISTEN", "4: listen = \"x\"; LISTEN"]),
     ("listen_reuse_port = 1",                 &["1: listen_reuse_port = 1; allowed: true, false"]),
     ("\nlog_level = \"loud\"",                &["2: log_level = \"loud\"; LEVELS"]),
@@ -46,9 +51,15 @@ const INVALID: &[(&str, &[&str])] = &[
     ("handshake = 5",                         &["1: handshake = 5; allowed: a table, [handshake]"]),
     ("[[limits]]\n",                          &["1: limits = [[limits]]; allowed: a table, [limits]"]),
     // Addresses that others can reach.
-    ("listen = [\"[::1]:80\", \"[::]:80\"]",  &["1: listen \"[::]:80\" INSECURE"]),
+    ("listen = [\"[::1]:80\", \"[::]:81\"]",  &["1: listen \"[::]:81\" INSECURE"]),
     ("listen = \"192.0.2.1:80\"\n[auth]\nmode = \"none\"\nallow_insecure = false", &["1: listen \"192.0.2.1:80\" INSECURE"]),
+    // Addresses that can't be used together.
+    ("listen = [\"127.0.0.1:80\",\n\"[::1]:80\",\n\"[::ffff:127.0.0.1]:80\"]", &["3: listen: duplicate address \"127.0.0.1:80\""]),
+    ("auth.allow_insecure = true\nlisten = [\"127.0.0.1:80\",\n\"0.0.0.0:80\"]", &["3: listen: \"0.0.0.0:80\" TAKEN \"127.0.0.1:80\"; OTHER"]),
+    ("[ops]\nlisten = [\"unix:/usr/x\",\n\"unix:/usr/../usr/x\"]", &["3: ops.listen: \"unix:/usr/../usr/x\" TAKEN \"unix:/usr/x\"; OTHER"]),
+    ("listen = \"unix:/usr/x\"\n[ops]\nlisten = \"unix:/usr/../usr/x\"", &["3: ops.listen \"unix:/usr/../usr/x\" TAKEN listen \"unix:/usr/x\"; OTHER"]),
     // [handshake]
+    ("[handshake]\n\nallowed_origins = [\"https://example.com\", \"*\"]", &["3: handshake.allowed_origins = \"*\" needs credentials, since every web page could connect: set auth.mode = \"token\" or \"password\"; allowed without credentials: the origins of your pages"]),
     ("[handshake]\ntimeout = 5",              &["2: handshake.timeout = 5; TIME"]),
     ("[handshake]\ntimeout = \"9ms\"",        &["2: handshake.timeout = \"9ms\"; TIME"]),
     ("[handshake]\nidle_timeout = \"61m\"",   &["2: handshake.idle_timeout = \"61m\"; TIME"]),
@@ -86,7 +97,7 @@ const INVALID: &[(&str, &[&str])] = &[
     ("[ops]\nmax_failures_per_minute = 0",   &["2: ops.max_failures_per_minute = 0; allowed: 1 to 1000000"]),
     ("[ops]\nlisten = \"nowhere\"",          &["2: ops.listen = \"nowhere\"; allowed: an IP address with a port, such as \"127.0.0.1:8080\" or \"[::1]:8080\", or a Unix socket, such as \"unix:/run/aisopod-gateway/gateway.sock\""]),
     ("[ops]\nlisten = \"0.0.0.0:81\"",       &["2: ops.listen \"0.0.0.0:81\" INSECURE"]),
-    ("listen = \"127.0.0.1:81\"\n[ops]\nlisten = \"127.0.0.1:81\"", &["3: ops.listen \"127.0.0.1:81\" is taken by listen \"127.0.0.1:81\"; allowed: another address or port"]),
+    ("listen = \"127.0.0.1:81\"\n[ops]\nlisten = \"127.0.0.1:81\"", &["3: ops.listen \"127.0.0.1:81\" TAKEN listen \"127.0.0.1:81\"; OTHER"]),
     // [shutdown]
     ("[shutdown]\ndrain_timeout = \"0s\"",    &["2: shutdown.drain_timeout = \"0s\"; allowed: \"1ms\" to \"1h\", a whole number with ms, s, m or h"]),
     ("[shutdown]\ntimeout = \"1s\"",          &["2: unknown key shutdown.timeout; allowed here: drain_timeout"]),
@@ -106,9 +117,15 @@ const INVALID: &[(&str, &[&str])] = &[
 ];
 
 fn expand(problem: &str) -> String {
-    let texts =
-        [("LISTEN", LISTEN), ("LEVELS", LEVELS), ("TIME", TIME), ("ORIGIN", ORIGIN), ("DESCRIPTORS", DESCRIPTORS)];
-    config_check::expand(problem, &texts).replace("INSECURE", INSECURE)
+    let texts = [
+        ("LISTEN", LISTEN),
+        ("LEVELS", LEVELS),
+        ("TIME", TIME),
+        ("ORIGIN", ORIGIN),
+        ("OTHER", OTHER),
+        ("DESCRIPTORS", DESCRIPTORS),
+    ];
+    config_check::expand(problem, &texts).replace("INSECURE", INSECURE).replace("TAKEN", "is taken by")
 }
 
 #[test]
@@ -254,6 +271,69 @@ fn insecure_address_of_a_flag_is_reported_for_the_flag() {
     std::fs::write(dir.path().join("config.toml"), "listen = \"0.0.0.0:80\"\n").unwrap();
     let output = run(dir.path(), &["--check", "--config", "config.toml", "--listen", "127.0.0.1:0"]);
     assert_eq!(output.status.code(), Some(0), "the file's own address isn't used: {output:?}");
+}
+
+/// Addresses of flags conflict with each other and with those of the file that they don't replace.
+#[test]
+fn conflicting_address_of_a_flag_is_reported() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("config.toml"), "[ops]\nlisten = \"127.0.0.1:81\"\n").unwrap();
+    for (addrs, expected) in [
+        (["[::1]:80", "[::1]:80"], "--listen: duplicate address \"[::1]:80\"\n"),
+        (["127.0.0.1:80", "0.0.0.0:80"], "--listen: \"0.0.0.0:80\" TAKEN \"127.0.0.1:80\"; OTHER\n"),
+        (
+            ["[::1]:81", "127.0.0.1:81"],
+            "config.toml:2: ops.listen \"127.0.0.1:81\" TAKEN listen \"127.0.0.1:81\" (from --listen); OTHER\n",
+        ),
+    ] {
+        let [first, second] = addrs;
+        for check in [&["--check"][..], &[]] {
+            let args = [check, &["--config", "config.toml", "--listen", first, "--listen", second]].concat();
+            let output = run(dir.path(), &args);
+            let expected = expected.replace("TAKEN", "is taken by").replace("OTHER", OTHER);
+            assert_eq!(String::from_utf8_lossy(&output.stderr), expected, "{addrs:?}");
+            assert_eq!(output.status.code(), Some(EX_CONFIG), "{addrs:?}");
+        }
+    }
+}
+
+/// These may change before the gateway starts. An address in use isn't reported: the running gateway uses it.
+#[test]
+fn address_that_can_not_be_bound_now_gets_a_warning() {
+    let gateway = Gateway::start("");
+    let dir = tempfile::tempdir().unwrap();
+    let socket = gateway.unix_path();
+    for (addr, warning) in [
+        (gateway.addr().to_string(), None),
+        (format!("unix:{}", socket.display()), None),
+        ("192.0.2.1:80".to_owned(), Some("Cannot assign requested address (os error 99)")),
+        ("unix:/missing/socket".to_owned(), Some("No such file or directory (os error 2)")),
+        ("unix:/etc/passwd/socket".to_owned(), Some("Not a directory (os error 20)")),
+    ] {
+        let text = format!("listen = \"{addr}\"\nauth.allow_insecure = true\n");
+        std::fs::write(dir.path().join("config.toml"), text).unwrap();
+        let output = run(dir.path(), &["--check", "--config", "config.toml"]);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        let warning = warning.map(|error| format!("warning: listen \"{addr}\" can't be bound now: {error}\n"));
+        let printed = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(printed.contains("can't be bound"), warning.is_some(), "{printed}");
+        assert!(printed.contains(&warning.unwrap_or_default()), "{printed}");
+    }
+    assert_eq!(gateway.connect().call("gateway.ping")["result"], "pong");
+}
+
+#[test]
+fn ipv4_and_ipv6_share_a_port_and_a_mapped_address_is_ipv4() {
+    if TcpListener::bind("[::1]:0").is_err() {
+        return skip("IPv6 isn't available").unwrap_or_default();
+    }
+    let settings = "listen = [\"0.0.0.0:0\", \"[::ffff:127.0.0.1]:0\"]\nauth.allow_insecure = true\n";
+    let ipv4 = Gateway::start(settings);
+    let line = ipv4.wait_for_line("0.0.0.0", |line| line.contains("listening addr=0.0.0.0:"));
+    let port = line.rsplit(':').next().unwrap();
+    let ipv6 = format!("listen = [\"[::]:{port}\", \"127.0.0.1:0\"]\nauth.allow_insecure = true\n");
+    let ipv6 = Gateway::start(&ipv6);
+    ipv6.wait_for_line("[::]", |line| line.ends_with(&format!("listening addr=[::]:{port}")));
 }
 
 #[test]
