@@ -1,16 +1,13 @@
-//! The section `[auth]`: the mode, the credentials, and the files with secrets.
+//! The section `[auth]`: the mode and the credentials.
 
 use super::document::Table;
-use super::files::is_absent;
 use super::parse::{NAME_SYNTAX, SCOPE_SYNTAX, is_name, is_scope};
+use super::secret::{SecretKind, parse_digest, read_digest, resolve_path};
 use crate::auth::{AuthInfo, Authenticator, Credential, Role, SecretDigest};
 use crate::config::Config;
 use std::collections::HashSet;
-use std::fs::{self, File};
-use std::io::Read;
 use std::ops::Range;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use toml::Spanned;
 use toml::de::{DeArray, DeValue};
@@ -20,33 +17,6 @@ const UNUSED_CREDENTIALS: &str =
 const CREDENTIALS_SYNTAX: &str =
     "auth.credentials is a list of tables: write [[auth.credentials]], with two brackets, above each credential";
 const MODE_SYNTAX: &str = "allowed: \"none\", \"token\", \"password\"";
-
-/// Maximum bytes of a secret, so that little is read if the path names the wrong file.
-const MAX_SECRET_BYTES: u64 = 4096;
-
-#[derive(Clone, Copy, PartialEq)]
-enum SecretKind {
-    Token,
-    Password,
-}
-
-impl SecretKind {
-    /// The setting with the secret's SHA-256.
-    fn digest_key(self) -> &'static str {
-        match self {
-            SecretKind::Token => "token_sha256",
-            SecretKind::Password => "password_sha256",
-        }
-    }
-
-    /// The setting with the path of the secret's file.
-    fn file_key(self) -> &'static str {
-        match self {
-            SecretKind::Token => "token_file",
-            SecretKind::Password => "password_file",
-        }
-    }
-}
 
 /// Reads `[auth]` into `config`. `dir` is the configuration file's directory, for relative paths of secrets.
 pub(crate) fn read_auth(section: &mut Table<'_, '_>, config: &mut Config, dir: &Path) {
@@ -151,15 +121,12 @@ fn read_secret(table: &mut Table<'_, '_>, span: Range<usize>, kind: SecretKind, 
     let (digest_key, file_key) = (kind.digest_key(), kind.file_key());
     match (table.take(digest_key), table.take(file_key)) {
         (Some(value), None) => {
-            let digest = value.get_ref().as_str().and_then(SecretDigest::from_hex);
-            if digest.is_none() {
-                // The value isn't shown: it may be the secret itself.
-                let message = format!("auth.credentials.{digest_key}: allowed: the 64 hexadecimal digits of a SHA-256");
-                table.error_at(value.span(), message);
-            }
-            digest
+            let digest = value.get_ref().as_str().ok_or(kind.digest_syntax()).and_then(|hex| parse_digest(hex, kind));
+            // The value isn't shown: it may be the secret itself.
+            let report = |problem| table.error_at(value.span(), format!("auth.credentials.{digest_key}: {problem}"));
+            digest.map_err(report).ok()
         }
-        (None, Some(value)) => read_secret_file(table, file_key, value, dir),
+        (None, Some(value)) => read_secret_file(table, kind, value, dir),
         (None, None) => {
             table.error_at(span, format!("auth.credentials: {digest_key} or {file_key} is missing"));
             None
@@ -173,55 +140,21 @@ fn read_secret(table: &mut Table<'_, '_>, span: Range<usize>, kind: SecretKind, 
 
 fn read_secret_file(
     table: &mut Table<'_, '_>,
-    key: &str,
+    kind: SecretKind,
     value: &Spanned<DeValue<'_>>,
     dir: &Path,
 ) -> Option<SecretDigest> {
     let Some(name) = value.get_ref().as_str() else {
-        table.invalid_value(key, value, "allowed: a path");
+        table.invalid_value(kind.file_key(), value, "allowed: a path");
         return None;
     };
-    let path = resolve_secret_path(name, dir);
-    match read_digest(&path) {
+    let path = resolve_path(name, dir);
+    match read_digest(&path, kind) {
         Ok(digest) => Some(digest),
         Err(error) => {
+            let key = kind.file_key();
             table.error_at(value.span(), format!("auth.credentials.{key} = \"{}\": {error}", path.display()));
             None
         }
-    }
-}
-
-/// The path of a secret. A relative `name` is looked up in `$CREDENTIALS_DIRECTORY` (systemd's `LoadCredential=`), then
-/// in the directory of the configuration file.
-fn resolve_secret_path(name: &str, config_dir: &Path) -> PathBuf {
-    let loaded = std::env::var_os("CREDENTIALS_DIRECTORY").map(|dir| Path::new(&dir).join(name));
-    match loaded {
-        Some(path) if Path::new(name).is_relative() && !is_absent(&path) => path,
-        _ => config_dir.join(name),
-    }
-}
-
-/// The digest of the secret in a file, without a trailing newline.
-fn read_digest(path: &Path) -> Result<SecretDigest, String> {
-    // Checked before the file is opened, because opening a FIFO without a writer blocks.
-    let metadata = fs::metadata(path).map_err(|error| error.to_string())?;
-    if !metadata.is_file() {
-        return Err("not a regular file".to_owned());
-    }
-    let mode = metadata.permissions().mode() & 0o777;
-    if mode & 0o007 != 0 {
-        let access = if mode & 0o004 != 0 { "read" } else { "access" };
-        return Err(format!("others can {access} this file (mode {mode:03o}); run chmod 600 {}", path.display()));
-    }
-    let mut secret = Vec::new();
-    let file = File::open(path).map_err(|error| error.to_string())?;
-    // The longest secret, a CR, an LF, and one byte more.
-    file.take(MAX_SECRET_BYTES + 3).read_to_end(&mut secret).map_err(|error| error.to_string())?;
-    let secret = secret.strip_suffix(b"\n").unwrap_or(&secret);
-    let secret = secret.strip_suffix(b"\r").unwrap_or(secret);
-    match secret.len() as u64 {
-        0 => Err("the file is empty".to_owned()),
-        length if length > MAX_SECRET_BYTES => Err(format!("larger than {MAX_SECRET_BYTES} bytes")),
-        _ => Ok(SecretDigest::of(secret)),
     }
 }

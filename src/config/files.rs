@@ -1,6 +1,8 @@
-//! The configuration's files: whether they exist.
+//! The configuration's files: whether they exist, and whether others can change them.
 
-use std::io::ErrorKind;
+use std::fs::{File, Metadata};
+use std::io::{ErrorKind, Read};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 /// Whether nothing has this path: neither a file that can't be looked up, for example for lack of permission, nor a link
@@ -8,6 +10,35 @@ use std::path::Path;
 pub(crate) fn is_absent(path: &Path) -> bool {
     let is_missing = path.symlink_metadata().is_err_and(|error| error.kind() == ErrorKind::NotFound);
     is_missing && path.parent().is_none_or(|parent| parent.exists() || is_absent(parent))
+}
+
+/// The text of a configuration file that others can't write.
+///
+/// # Errors
+/// Why it can't be read, or is refused.
+pub(crate) fn read_config(path: &Path) -> Result<String, String> {
+    let mut file = File::open(path).map_err(|error| error.to_string())?;
+    let metadata = file.metadata().map_err(|error| error.to_string())?;
+    // Anyone may write to a device such as /dev/null. Members of the group may write: its owner chose them.
+    if metadata.is_file() && mode(&metadata) & 0o002 != 0 {
+        let mode = mode(&metadata);
+        return Err(format!("others can write this file (mode {mode:03o}); run chmod o-w {}", path.display()));
+    }
+    let mut text = String::new();
+    file.read_to_string(&mut text).map_err(|error| error.to_string())?;
+    Ok(text)
+}
+
+/// Returns what others than the owner and the group can do with a secret's file, if anything.
+pub(crate) fn others_access(metadata: &Metadata) -> Option<String> {
+    let mode = mode(metadata);
+    let access = if mode & 0o004 != 0 { "read" } else { "access" };
+    (mode & 0o007 != 0).then(|| format!("others can {access} this file (mode {mode:03o})"))
+}
+
+/// The permission bits.
+fn mode(metadata: &Metadata) -> u32 {
+    metadata.permissions().mode() & 0o777
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use super::credentials::read_auth;
 use super::document::{Document, Table};
 use super::error::ConfigError;
+use super::files::read_config;
 use super::parse::format_duration;
 use crate::config::{Config, HandshakeConfig, HeartbeatConfig, Limits, ListenAddr, parse_listen};
 use std::ops::Range;
@@ -19,11 +20,11 @@ const MIB: usize = 1024 * 1024;
 /// open files. `listen`, from the command line, replaces the file's addresses unless it is empty.
 ///
 /// # Errors
-/// If the file can't be read. Otherwise all syntax errors of the file, each with its line; if there are none, all
+/// If the file can't be read, or others can write it. Otherwise all syntax errors of the file, each with its line; if there are none, all
 /// other problems, each with its line and what is allowed.
 pub fn load(path: &Path, descriptors: usize, listen: Vec<ListenAddr>) -> Result<Config, ConfigError> {
     let location = path.display().to_string();
-    let text = std::fs::read_to_string(path).map_err(|error| ConfigError::new(&location, error.to_string()))?;
+    let text = read_config(path).map_err(|error| ConfigError::new(&location, error))?;
     let dir = path.parent().unwrap_or(Path::new(""));
     read_text(&text, location, dir, descriptors, listen)
 }

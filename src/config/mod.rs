@@ -9,6 +9,7 @@ mod files;
 mod listen;
 mod load;
 mod parse;
+mod secret;
 mod suggest;
 #[cfg(test)]
 mod tests;

@@ -1,10 +1,11 @@
 //! Credentials in the configuration, secrets in files, and `aisopod-gateway token`.
 
 use crate::common::Gateway;
-use crate::common::config_check::{self, assert_output, assert_problems, run};
+use crate::common::config_check::{self, EX_CONFIG, assert_output, assert_problems, run};
+use crate::common::test_gateway::digest;
 use serde_json::{Value, json};
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Command;
 use tungstenite::Error;
@@ -96,6 +97,10 @@ fn secret_file_must_be_regular_and_small() {
     write(&at("newline"), "\r\n", 0o600);
     write(&at("large"), "x".repeat(4096) + "\r\nx", 0o600);
     assert!(Command::new("mkfifo").arg(at("fifo")).status().unwrap().success());
+    write(&at("bom"), "\u{feff}secret\n", 0o600);
+    write(&at("lines"), "secret\n\n", 0o600);
+    write(&at("nul"), "secret\0", 0o600);
+    write(&at("spaces"), "a secret", 0o600);
     write(&at("good"), "secret\n", 0o600);
     write(&at("group"), "secret", 0o640);
     write(&at("largest"), "x".repeat(4096) + "\n", 0o400);
@@ -106,15 +111,47 @@ fn secret_file_must_be_regular_and_small() {
         ("empty", "the file is empty"),
         ("newline", "the file is empty"),
         ("large", "larger than 4096 bytes"),
+        ("bom", "begins with a byte order mark, which no client sends; save the file without it"),
+        ("lines", "has several lines; allowed: the secret alone"),
+        ("nul", "contains control characters, which no client can send"),
+        ("spaces", "contains white space, which no client can send in a token"),
     ] {
-        let problem = format!("6: auth.credentials.password_file = \"{name}\": {problem}");
-        assert_problems(dir.path(), &with_secret("password", &format!("password_file = \"{name}\"")), &[&problem]);
+        for mode in ["token", "password"].into_iter().filter(|mode| name != "spaces" || *mode == "token") {
+            let problem = format!("6: auth.credentials.{mode}_file = \"{name}\": {problem}");
+            assert_problems(dir.path(), &with_secret(mode, &format!("{mode}_file = \"{name}\"")), &[&problem]);
+        }
     }
+    assert_problems(dir.path(), &with_secret("password", "password_file = \"spaces\""), &[""; 0]);
     for name in ["good", "group", "largest", at("good").to_str().unwrap()] {
         assert_problems(dir.path(), &with_secret("token", &format!("token_file = \"{name}\"")), &[""; 0]);
     }
     let problem = "6: auth.credentials.token_file = 5; allowed: a path";
     assert_problems(dir.path(), &with_secret("token", "token_file = 5"), &[problem]);
+}
+
+/// Its digest would let in a client that sends no secret.
+#[test]
+fn digest_of_an_empty_secret_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    for (mode, secret) in [("token", ""), ("token", "\n"), ("password", ""), ("password", "\n")] {
+        let digest = digest(secret).to_uppercase();
+        let problem = format!("6: auth.credentials.{mode}_sha256: this is the SHA-256 of an empty secret");
+        assert_problems(dir.path(), &with_secret(mode, &format!("{mode}_sha256 = \"{digest}\"")), &[&problem]);
+    }
+}
+
+#[test]
+fn configuration_that_others_can_write_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    for (mode, refused) in [(0o666, true), (0o602, true), (0o664, false), (0o640, false)] {
+        write(&dir.path().join("config.toml"), "", mode);
+        let problem = format!("config.toml: others can write this file (mode {mode:03o}); run chmod o-w config.toml\n");
+        for args in [&["--check", "--config", "config.toml"][..], &["--config", "config.toml", "--log-level", "loud"]] {
+            let stderr = String::from_utf8(run(dir.path(), args).stderr).unwrap();
+            assert_eq!(stderr.starts_with(&problem), refused, "{args:?}: {stderr}");
+        }
+    }
+    assert!(run(dir.path(), &["--check", "--config", "/dev/null"]).status.success(), "a device isn't a file");
 }
 
 /// What `gateway.whoami` returns to a client with this token.
@@ -149,6 +186,17 @@ fn relative_secret_file_is_found_in_credentials_or_next_to_the_configuration() {
     assert!(matches!(gateway.connect_as("from-beside"), Err(Error::Http(answer)) if answer.status() == 401));
     let output = run(files.path(), &["--check", "--config", "etc/config.toml"]);
     assert_output(&output, "a file next to the configuration", &[""; 0]);
+    let check = |credentials: &Path| {
+        let mut command = Command::new(Gateway::binary());
+        command.args(["--check", "--config", "../etc/config.toml"]).current_dir(files.path().join("credentials"));
+        command.env("CREDENTIALS_DIRECTORY", credentials).output().unwrap().status.code()
+    };
+    write(&credentials.join("token"), "", 0o400);
+    assert_eq!(check(Path::new("")), Some(0), "an empty variable is unset and doesn't name the current directory");
+    fs::remove_file(credentials.join("token")).unwrap();
+    assert_eq!(check(&credentials), Some(0), "no such credential");
+    symlink("missing", credentials.join("token")).unwrap();
+    assert_eq!(check(&credentials), Some(EX_CONFIG), "a credential that can't be read isn't replaced by another file");
 }
 
 /// The output of `token`: the token and its entry for the configuration.

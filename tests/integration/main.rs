@@ -10,6 +10,7 @@ mod clients_api;
 mod close_reasons;
 mod config;
 mod config_credentials;
+mod config_listen;
 mod docs;
 mod drain;
 mod embedding;
