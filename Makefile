@@ -57,17 +57,21 @@ bench-quick: bench-tools
 # Installed in the same directories, so that the links between them work.
 DOCS := README.md CHANGELOG.md LICENSE src/rpc/README.md systemd/README.md systemd/config.toml
 
-# An existing configuration is kept.
+STRIP := strip
+
+# The program is installed without symbols, which only profilers and debuggers need. An existing configuration is kept.
 install:
 	test -x $(BINARY) || $(MAKE) build
-	install -D -m 755 $(BINARY) $(DESTDIR)$(bindir)/aisopod-gateway
+	if command -v $(STRIP) >/dev/null; then strip="--strip --strip-program=$(STRIP)"; \
+		else strip=; echo "installed with symbols: there is no program $(STRIP)"; fi; \
+		install -D -m 755 $$strip $(BINARY) $(DESTDIR)$(bindir)/aisopod-gateway
 	install -d $(DESTDIR)$(unitdir) $(DESTDIR)$(dir $(config))
 	for file in $(DOCS); do install -D -m 644 $$file $(DESTDIR)$(docdir)/$$file || exit 1; done
 	sed -e 's#/usr/local/bin/#$(bindir)/#' -e 's#/usr/local/share/doc/aisopod-gateway/#$(docdir)/#' \
 		-e 's#/etc/aisopod-gateway/#$(dir $(config))#' \
 		systemd/aisopod-gateway.service > $(DESTDIR)$(unitdir)/aisopod-gateway.service
 	chmod 644 $(DESTDIR)$(unitdir)/aisopod-gateway.service
-	test -e $(DESTDIR)$(config) || install -m 644 systemd/config.toml $(DESTDIR)$(config)
+	test -e $(DESTDIR)$(config) || install -m 640 systemd/config.toml $(DESTDIR)$(config)
 
 # Stops and disables the service if its unit is the one being removed. A changed configuration is kept.
 uninstall:

@@ -20,7 +20,7 @@ pub fn check_report(config: &Config, from_file: bool) -> String {
 
 /// Warnings about settings that are valid but probably mistakes.
 pub fn config_warnings(config: &Config) -> Vec<String> {
-    let mut warnings = Vec::new();
+    let mut warnings: Vec<String> = config.warnings.iter().map(ToString::to_string).collect();
     let is_exposed = !config.listen.iter().chain(&config.ops.listen).all(ListenAddr::is_local);
     if config.auth.allows_anonymous() && is_exposed {
         let message = "other machines can connect without credentials and get every scope: auth.mode is \"none\" and \

@@ -2,7 +2,7 @@
 
 use super::document::Table;
 use super::parse::{NAME_SYNTAX, SCOPE_SYNTAX, is_name, is_scope};
-use super::secret::{SecretKind, parse_digest, read_digest, resolve_path};
+use super::secret::{SecretKind, parse_digest, read_secret_file, resolve_path};
 use crate::auth::{AuthInfo, Authenticator, Credential, Role, SecretDigest};
 use crate::config::Config;
 use std::collections::HashSet;
@@ -17,6 +17,9 @@ const UNUSED_CREDENTIALS: &str =
 const CREDENTIALS_SYNTAX: &str =
     "auth.credentials is a list of tables: write [[auth.credentials]], with two brackets, above each credential";
 const MODE_SYNTAX: &str = "allowed: \"none\", \"token\", \"password\"";
+
+/// A shorter token gets a warning.
+const MIN_TOKEN_BYTES: usize = 20;
 
 /// Reads `[auth]` into `config`. `dir` is the configuration file's directory, for relative paths of secrets.
 pub(crate) fn read_auth(section: &mut Table<'_, '_>, config: &mut Config, dir: &Path) {
@@ -126,7 +129,7 @@ fn read_secret(table: &mut Table<'_, '_>, span: Range<usize>, kind: SecretKind, 
             let report = |problem| table.error_at(value.span(), format!("auth.credentials.{digest_key}: {problem}"));
             digest.map_err(report).ok()
         }
-        (None, Some(value)) => read_secret_file(table, kind, value, dir),
+        (None, Some(value)) => read_file_setting(table, kind, value, dir),
         (None, None) => {
             table.error_at(span, format!("auth.credentials: {digest_key} or {file_key} is missing"));
             None
@@ -138,23 +141,26 @@ fn read_secret(table: &mut Table<'_, '_>, span: Range<usize>, kind: SecretKind, 
     }
 }
 
-fn read_secret_file(
+/// Reads the secret that `token_file` or `password_file` names.
+fn read_file_setting(
     table: &mut Table<'_, '_>,
     kind: SecretKind,
     value: &Spanned<DeValue<'_>>,
     dir: &Path,
 ) -> Option<SecretDigest> {
+    let key = kind.file_key();
     let Some(name) = value.get_ref().as_str() else {
-        table.invalid_value(kind.file_key(), value, "allowed: a path");
+        table.invalid_value(key, value, "allowed: a path");
         return None;
     };
     let path = resolve_path(name, dir);
-    match read_digest(&path, kind) {
-        Ok(digest) => Some(digest),
-        Err(error) => {
-            let key = kind.file_key();
-            table.error_at(value.span(), format!("auth.credentials.{key} = \"{}\": {error}", path.display()));
-            None
-        }
+    let setting = format!("auth.credentials.{key} = \"{}\"", path.display());
+    let secret =
+        read_secret_file(&path, kind).map_err(|error| table.error_at(value.span(), format!("{setting}: {error}")));
+    let secret = secret.ok()?;
+    if kind == SecretKind::Token && secret.length < MIN_TOKEN_BYTES {
+        let advice = "create a token that can't be guessed with: aisopod-gateway token --name NAME --role ROLE";
+        table.warn_at(value.span(), format!("{setting}: the token has only {} bytes; {advice}", secret.length));
     }
+    Some(secret.digest)
 }

@@ -20,6 +20,8 @@ pub(crate) struct Document<'t> {
     path: String,
     text: &'t str,
     problems: Vec<LocatedProblem>,
+    /// Valid settings that are probably mistakes.
+    warnings: Vec<Problem>,
 }
 
 struct LocatedProblem {
@@ -30,7 +32,7 @@ struct LocatedProblem {
 
 impl<'t> Document<'t> {
     pub(crate) fn new(path: String, text: &'t str) -> Self {
-        Document { path, text, problems: Vec::new() }
+        Document { path, text, problems: Vec::new(), warnings: Vec::new() }
     }
 
     /// The number of problems found so far.
@@ -38,18 +40,22 @@ impl<'t> Document<'t> {
         self.problems.len()
     }
 
-    /// Fails with all problems, ordered by line, if there are any.
-    pub(crate) fn finish(mut self) -> Result<(), ConfigError> {
+    /// Returns the warnings; fails with all problems, ordered by line, if there are any.
+    pub(crate) fn finish(mut self) -> Result<Vec<Problem>, ConfigError> {
         self.problems.sort_by_key(|located| located.line);
         let problems: Vec<Problem> = self.problems.into_iter().map(|located| located.problem).collect();
-        if problems.is_empty() { Ok(()) } else { Err(ConfigError(problems)) }
+        if problems.is_empty() { Ok(self.warnings) } else { Err(ConfigError(problems)) }
     }
 
     /// Adds a problem at a position of the text.
     pub(crate) fn error_at(&mut self, span: Range<usize>, message: impl Into<String>) {
+        let located = self.locate(&span, message.into());
+        self.problems.push(located);
+    }
+
+    fn locate(&self, span: &Range<usize>, message: String) -> LocatedProblem {
         let line = self.text[..span.start.min(self.text.len())].matches('\n').count() + 1;
-        let problem = Problem { location: format!("{}:{line}", self.path), message: message.into() };
-        self.problems.push(LocatedProblem { line, problem });
+        LocatedProblem { line, problem: Problem { location: format!("{}:{line}", self.path), message } }
     }
 
     /// Adds a problem with a flag that overrides the file.
@@ -101,6 +107,11 @@ impl<'d, 't> Table<'d, 't> {
 
     pub(crate) fn error_at(&mut self, span: Range<usize>, message: impl Into<String>) {
         self.document.error_at(span, message);
+    }
+
+    pub(crate) fn warn_at(&mut self, span: Range<usize>, message: String) {
+        let located = self.document.locate(&span, message);
+        self.document.warnings.push(located.problem);
     }
 
     /// Adds a problem for a value that isn't allowed, showing the value as it is written in the file.

@@ -55,7 +55,8 @@ pub(crate) fn read_text(
         }
         check_overlap(&mut document, root.get_ref(), &config, from_flags);
     }
-    document.finish().map(|()| config)
+    config.warnings = document.finish()?;
+    Ok(config)
 }
 
 fn syntax_error(document: &mut Document<'_>, text: &str, error: &toml::de::Error) {

@@ -54,6 +54,8 @@ pub struct Config {
     pub ops: AdminConfig,
     /// `[shutdown]`
     pub shutdown: ShutdownConfig,
+    /// What [`load()`] found to be valid but probably a mistake.
+    pub warnings: Vec<Problem>,
 }
 
 /// Opening handshakes, and plain HTTP connections.
@@ -200,6 +202,7 @@ impl Config {
             calls: CallLimits { timeout: Duration::from_secs(30), max_per_caller: 1000, max_per_node: 1000 },
             ops: AdminConfig { listen: Vec::new(), max_failures_per_minute: 10 },
             shutdown: ShutdownConfig { drain_timeout: Duration::from_secs(20) },
+            warnings: Vec::new(),
         }
     }
 

@@ -12,6 +12,12 @@ const MAX_SECRET_BYTES: u64 = 4096;
 /// UTF-8, UTF-16 with the low byte first, UTF-16 with the high byte first.
 const BYTE_ORDER_MARKS: [&[u8]; 3] = [b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff"];
 
+/// Digests that were in this program's example configuration. The first one is that of `abc`, as in FIPS 180.
+const PUBLISHED_DIGESTS: [&str; 2] = [
+    "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
+    "4193cf3fdd868d19c70d1073880361c847d2036d44814eb009f921e7001b8082",
+];
+
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum SecretKind {
     Token,
@@ -37,8 +43,23 @@ impl SecretKind {
 
     /// The values that the setting with the SHA-256 accepts, for messages.
     pub(crate) fn digest_syntax(self) -> &'static str {
-        "allowed: the 64 hexadecimal digits of a SHA-256"
+        match self {
+            SecretKind::Token => {
+                "allowed: the 64 hexadecimal digits of a SHA-256; for a new token, this prints them: aisopod-gateway token \
+                 --name NAME --role ROLE"
+            }
+            SecretKind::Password => {
+                "allowed: the 64 hexadecimal digits of a SHA-256; this prints them: printf %s \"$PASSWORD\" | sha256sum"
+            }
+        }
     }
+}
+
+/// A secret that was read from a file.
+pub(crate) struct FileSecret {
+    pub(crate) digest: SecretDigest,
+    /// Its length in bytes.
+    pub(crate) length: usize,
 }
 
 /// Parses a SHA-256.
@@ -47,11 +68,17 @@ impl SecretKind {
 /// What is allowed instead, or why this digest is refused.
 pub(crate) fn parse_digest(hex: &str, kind: SecretKind) -> Result<SecretDigest, &'static str> {
     let digest = SecretDigest::from_hex(hex).ok_or(kind.digest_syntax())?;
-    // The second one is the digest that `echo "" | sha256sum` prints.
-    if [&b""[..], b"\n"].map(SecretDigest::of).contains(&digest) {
+    check_digest(&digest).map(|()| digest)
+}
+
+/// Refuses the digests of empty secrets and of published examples.
+fn check_digest(digest: &SecretDigest) -> Result<(), &'static str> {
+    // The second one is what `echo "" | sha256sum` prints.
+    if ["", "\n"].iter().any(|secret| SecretDigest::of(secret.as_bytes()) == *digest) {
         return Err("this is the SHA-256 of an empty secret");
     }
-    Ok(digest)
+    let is_example = PUBLISHED_DIGESTS.iter().any(|hex| SecretDigest::from_hex(hex).as_ref() == Some(digest));
+    if is_example { Err("this is the secret of a published example, which everyone knows") } else { Ok(()) }
 }
 
 /// The path of a secret. A relative `name` is looked up in `$CREDENTIALS_DIRECTORY` (systemd's `LoadCredential=`), then
@@ -65,8 +92,11 @@ pub(crate) fn resolve_path(name: &str, config_dir: &Path) -> PathBuf {
     }
 }
 
-/// The digest of the secret in a file, without a trailing newline.
-pub(crate) fn read_digest(path: &Path, kind: SecretKind) -> Result<SecretDigest, String> {
+/// The secret in a file, without a trailing newline.
+///
+/// # Errors
+/// Why it can't be read, or is refused.
+pub(crate) fn read_secret_file(path: &Path, kind: SecretKind) -> Result<FileSecret, String> {
     // Checked before the file is opened, because opening a FIFO without a writer blocks.
     let metadata = fs::metadata(path).map_err(|error| error.to_string())?;
     if !metadata.is_file() {
@@ -81,10 +111,12 @@ pub(crate) fn read_digest(path: &Path, kind: SecretKind) -> Result<SecretDigest,
     file.take(MAX_SECRET_BYTES + 3).read_to_end(&mut secret).map_err(|error| error.to_string())?;
     let secret = secret.strip_suffix(b"\n").unwrap_or(&secret);
     let secret = secret.strip_suffix(b"\r").unwrap_or(secret);
-    match unusable(secret, kind) {
-        Some(reason) => Err(reason),
-        None => Ok(SecretDigest::of(secret)),
+    if let Some(reason) = unusable(secret, kind) {
+        return Err(reason);
     }
+    let digest = SecretDigest::of(secret);
+    check_digest(&digest)?;
+    Ok(FileSecret { digest, length: secret.len() })
 }
 
 /// Returns why no client can send a secret. A token is a header's value or part of one, without white space (RFC 6750,

@@ -13,7 +13,7 @@ use tungstenite::Error;
 const NAME: &str = "allowed: 1 to 64 letters, digits and . _ @ -";
 const ROLE: &str = "allowed: operator, node, or another word: 1 to 64 letters, digits and . _ @ -";
 const SCOPE: &str = "allowed: 1 to 64 printable ASCII characters other than spaces, double quotes and backslashes";
-const DIGEST: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+const DIGEST: &str = "c7355b9788d3036817b4b9118e71116224521da29885b160eb8451377c47b377";
 
 /// The content of `[auth]` and its problems. `NAME`, `ROLE`, `SCOPE` and `DIGEST` stand for the texts above,
 /// `CREDENTIAL` for a valid credential of five lines.
@@ -72,7 +72,12 @@ fn invalid_digest_is_not_printed() {
     for wrong in ["\"hunter2\"", "\"\"", "123456", &format!("\"{}\"", &DIGEST[1..]), &format!("\"x{}\"", &DIGEST[1..])]
     {
         for mode in ["token", "password"] {
-            let problem = format!("6: auth.credentials.{mode}_sha256: allowed: the 64 hexadecimal digits of a SHA-256");
+            let advice = match mode {
+                "token" => "for a new token, this prints them: aisopod-gateway token --name NAME --role ROLE",
+                _ => "this prints them: printf %s \"$PASSWORD\" | sha256sum",
+            };
+            let syntax = "allowed: the 64 hexadecimal digits of a SHA-256";
+            let problem = format!("6: auth.credentials.{mode}_sha256: {syntax}; {advice}");
             assert_problems(dir.path(), &with_secret(mode, &format!("{mode}_sha256 = {wrong}")), &[&problem]);
         }
     }
@@ -129,14 +134,42 @@ fn secret_file_must_be_regular_and_small() {
     assert_problems(dir.path(), &with_secret("token", "token_file = 5"), &[problem]);
 }
 
-/// Its digest would let in a client that sends no secret.
+/// The digest of an empty secret would let in a client that sends none, and everyone knows those of examples.
 #[test]
-fn digest_of_an_empty_secret_is_refused() {
+fn digest_of_an_empty_or_published_secret_is_refused() {
     let dir = tempfile::tempdir().unwrap();
-    for (mode, secret) in [("token", ""), ("token", "\n"), ("password", ""), ("password", "\n")] {
-        let digest = digest(secret).to_uppercase();
-        let problem = format!("6: auth.credentials.{mode}_sha256: this is the SHA-256 of an empty secret");
-        assert_problems(dir.path(), &with_secret(mode, &format!("{mode}_sha256 = \"{digest}\"")), &[&problem]);
+    write(&dir.path().join("secret"), "abc\n", 0o600);
+    let (empty, published) = ("an empty secret", "which everyone knows");
+    let sample = "4193cf3fdd868d19c70d1073880361c847d2036d44814eb009f921e7001b8082".to_owned();
+    for (digest, problem) in
+        [(digest(""), empty), (digest("\n"), empty), (digest("abc").to_uppercase(), published), (sample, published)]
+    {
+        for mode in ["token", "password"] {
+            let by_file = (problem == published).then(|| format!("{mode}_file = \"secret\""));
+            for secret in [format!("{mode}_sha256 = \"{digest}\"")].into_iter().chain(by_file) {
+                write(&dir.path().join("config.toml"), with_secret(mode, &secret), 0o600);
+                let output = run(dir.path(), &["--check", "--config", "config.toml"]);
+                let stderr = String::from_utf8(output.stderr).unwrap();
+                assert!(stderr.starts_with(&format!("config.toml:6: auth.credentials.{mode}_")), "{secret}: {stderr}");
+                assert!(stderr.contains(problem) && !stderr.contains("abc"), "{secret}: {stderr}");
+                assert_eq!(output.status.code(), Some(EX_CONFIG), "{secret}");
+            }
+        }
+    }
+}
+
+#[test]
+fn short_token_in_a_file_gets_a_warning() {
+    let dir = tempfile::tempdir().unwrap();
+    for (mode, length, warns) in [("token", 19, true), ("token", 20, false), ("password", 19, false)] {
+        write(&dir.path().join("secret"), "x".repeat(length), 0o600);
+        let text = with_secret(mode, &format!("{mode}_file = \"secret\""));
+        write(&dir.path().join("config.toml"), text, 0o600);
+        let output = run(dir.path(), &["--check", "--config", "config.toml"]);
+        let stdout = String::from_utf8(output.stdout).unwrap();
+        let start = "warning: config.toml:6: auth.credentials.token_file = \"secret\": the token has only 19 bytes; ";
+        assert_eq!(stdout.starts_with(start), warns, "{stdout}");
+        assert!(output.status.success() && !stdout.contains("xxx"), "{stdout}");
     }
 }
 

@@ -5,7 +5,7 @@ use crate::common::{Gateway, TIMEOUT, wait_until};
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::linux::net::SocketAddrExt;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -49,7 +49,15 @@ fn make_installs_and_uninstalls_but_keeps_a_changed_configuration() {
     assert_eq!(files(dir.path()), all.collect::<Vec<_>>());
     let unit = fs::read_to_string(dir.path().join(unit)).unwrap();
     assert!(unit.contains("\nDocumentation=file:/opt/gw/share/doc/aisopod-gateway/README.md\n"));
-    assert!(unit.contains("\nExecStart=/opt/gw/bin/aisopod-gateway --config /etc/aisopod-gateway/config.toml\n"));
+    assert!(unit.contains("\nLoadCredential=config.toml:/etc/aisopod-gateway/config.toml\n"));
+    assert!(unit.contains("\nExecStart=/opt/gw/bin/aisopod-gateway --config ${CREDENTIALS_DIRECTORY}/config.toml\n"));
+    let installed = |file: &str| fs::metadata(dir.path().join(file)).unwrap();
+    assert_eq!(installed(config).mode() & 0o777, 0o640);
+    assert_eq!(installed("opt/gw/bin/aisopod-gateway").mode() & 0o777, 0o755);
+    if require("strip").is_some() {
+        let original = fs::metadata(Gateway::binary()).unwrap().len();
+        assert!(installed("opt/gw/bin/aisopod-gateway").len() < original, "the program is installed with symbols");
+    }
     make("uninstall", &variables);
     assert!(files(dir.path()).is_empty());
 
@@ -114,8 +122,12 @@ fn example_configuration_has_the_defaults() {
     let read = aisopod_gateway::config::load(&path, descriptors, Vec::new()).unwrap();
     assert_eq!(format!("{read:?}"), format!("{:?}", aisopod_gateway::config::Config::new(descriptors)));
 
+    // The credential at the end has a placeholder instead of a digest, so that nobody uses a published secret.
     fs::write(&path, uncomment(&example.replace("#mode = \"none\"", "mode = \"token\""))).unwrap();
-    aisopod_gateway::config::load(&path, descriptors, Vec::new()).unwrap();
+    let error = aisopod_gateway::config::load(&path, descriptors, Vec::new()).unwrap_err();
+    let message = &error.0[0].message;
+    assert!(error.0.len() == 1 && message.starts_with("auth.credentials.token_sha256: "), "{error}");
+    assert!(message.ends_with("aisopod-gateway token --name NAME --role ROLE"), "{error}");
 }
 
 /// A gateway that notifies the socket of this name.
@@ -206,15 +218,14 @@ fn real_systemd_starts_and_stops_the_unit() {
     let Some(()) = require_root("booting a systemd") else { return };
     let dir = tempfile::tempdir().unwrap();
     let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/systemd");
-    make("install", &[format!("DESTDIR={}", dir.path().display())]);
-    let unit = dir.path().join("usr/local/lib/systemd/system/aisopod-gateway.service");
-    fs::copy(unit, dir.path().join("aisopod-gateway.service")).unwrap();
-    fs::copy(Gateway::binary(), dir.path().join("aisopod-gateway")).unwrap();
+    let destdir = format!("DESTDIR={}", dir.path().display());
+    make("install", &[destdir, "PREFIX=/run/test".to_owned(), "SYSCONFDIR=/run/test/etc".to_owned()]);
     fs::copy(scripts.join("probe.sh"), dir.path().join("probe.sh")).unwrap();
     fs::write(dir.path().join("token"), "a-token-that-only-root-reads\n").unwrap();
     let config = "listen = [\"unix:/run/aisopod-gateway/gateway.sock\"]\n[auth]\nmode = \"token\"\n\
                   [[auth.credentials]]\nname = \"alice\"\nrole = \"operator\"\ntoken_file = \"alice\"\n";
-    fs::write(dir.path().join("config.toml"), config).unwrap();
+    // The file keeps its mode, 640, and belongs to root.
+    fs::write(dir.path().join("run/test/etc/aisopod-gateway/config.toml"), config).unwrap();
     // Killing unshare kills systemd, the namespace's init (--kill-child), and with it all processes of the namespace.
     let mut systemd = Command::new(unshare)
         .args(["--pid", "--fork", "--mount", "--cgroup", "--uts", "--ipc", "--net", "--mount-proc", "--kill-child"])

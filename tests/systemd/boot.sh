@@ -1,7 +1,7 @@
 #!/bin/bash
 # Boots systemd as the first process of new namespaces, with the installed unit and the probe.
-# The systemd test runs it as: unshare (all namespaces but user and time) bash boot.sh DIR. DIR contains the unit, the
-# binary, the configuration, probe.sh and the token. It writes probe.log and gateway.log there; nothing else remains.
+# The systemd test runs it as: unshare (all namespaces but user and time) bash boot.sh DIR. DIR contains probe.sh, the token
+# and what make install has written for the prefix /run/test. It writes probe.log and gateway.log there; nothing else remains.
 set -eu
 dir=$1
 mount --make-rprivate /
@@ -12,15 +12,13 @@ if mountpoint -q /sys/fs/cgroup; then umount -R /sys/fs/cgroup; fi
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
 
 # The unit hides /tmp and home directories from the daemon, so its files are in /run.
-mkdir -p /run/test /run/systemd/system/aisopod-gateway.service.d
-cp "$dir/aisopod-gateway" "$dir/config.toml" /run/test/
-cp "$dir/aisopod-gateway.service" /run/systemd/system/
+mkdir -p /run/systemd/system/aisopod-gateway.service.d
+cp -a "$dir/run/test" /run/test
+cp /run/test/lib/systemd/system/aisopod-gateway.service /run/systemd/system/
 cat > /run/systemd/system/aisopod-gateway.service.d/test.conf <<UNIT
 [Unit]
 DefaultDependencies=no
 [Service]
-ExecStart=
-ExecStart=/run/test/aisopod-gateway --config /run/test/config.toml
 StandardError=file:$dir/gateway.log
 LoadCredential=alice:$dir/token
 UNIT
