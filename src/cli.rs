@@ -47,6 +47,8 @@ pub enum Command {
     },
     /// Print a text to standard output and exit successfully.
     Print(String),
+    /// Print a new token to standard output and exit successfully. It isn't stored, so it must not be lost.
+    PrintToken(String),
     /// Print a message to standard error and exit.
     Fail {
         /// The exit code.
@@ -167,7 +169,7 @@ fn token_command(parser: &mut Parser) -> Result<Command, lexopt::Error> {
         return Ok(Command::Print(HELP.to_owned()));
     };
     Ok(match new_token() {
-        Ok(token) => Command::Print(token_text(&token, &flags)),
+        Ok(token) => Command::PrintToken(token_text(&token, &flags)),
         Err(error) => Command::Fail { code: EX_SOFTWARE, message: error.to_string() },
     })
 }

@@ -8,12 +8,15 @@ use crate::registry::HealthSnapshot;
 use crate::runtime::build_runtime;
 use crate::server::drain::Shutdown;
 use crate::server::listener::Listener;
+use crate::signals::Signals;
 use crate::{logging, systemd};
 use log::{Level, error, info, log_enabled, warn};
-use std::io::{self, Write, stderr, stdout};
+use std::fs::{self, File, Metadata};
+use std::io::{self, Read, Write, stderr, stdout};
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
 use std::process::ExitCode;
 use std::time::Duration;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 /// The time between two updates of the client counts in `systemctl status`.
@@ -28,6 +31,9 @@ pub fn main() -> ExitCode {
         Command::Run(config) => run(*config),
         Command::Check { config, from_file } => print(&check_report(&config, from_file)),
         Command::Print(text) => print(&text),
+        // The token would be lost.
+        Command::PrintToken(_) if is_stdout_closed() => fail(EX_IOERR, "standard output is closed"),
+        Command::PrintToken(text) => print(&text),
         Command::Fail { code, message } => fail(code, &message),
     }
 }
@@ -37,6 +43,15 @@ fn print(text: &str) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(EX_IOERR, &format!("standard output: {error}")),
     }
+}
+
+/// Whether standard output was closed when the program started. Rust's runtime has then opened /dev/null in its place,
+/// for reading and writing; a shell's `> /dev/null` is open for writing only.
+fn is_stdout_closed() -> bool {
+    let Ok(stdout) = stdout().as_fd().try_clone_to_owned() else { return true };
+    let mut stdout = File::from(stdout);
+    let device = |metadata: io::Result<Metadata>| metadata.map_or(0, |metadata| metadata.rdev());
+    device(stdout.metadata()) == device(fs::metadata("/dev/null")) && stdout.read(&mut [0]).is_ok()
 }
 
 fn fail(code: u8, message: &str) -> ExitCode {
@@ -65,7 +80,7 @@ fn run(config: Config) -> ExitCode {
 }
 
 async fn serve(config: Config) -> io::Result<()> {
-    let signals = [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?];
+    let signals = Signals::handle()?;
     let listeners = bind_all(&config.listen, config.listen_reuse_port)?;
     let admin_listeners = bind_all(&config.ops.listen, config.listen_reuse_port)?;
     log_startup(&config, &listeners, &admin_listeners);
@@ -130,12 +145,9 @@ fn notify_running(gateway: &Gateway, shutdown: &watch::Receiver<Shutdown>, shown
 }
 
 /// The first signal starts a drain, the second aborts it.
-async fn stop_on_signals([mut terminate, mut interrupt]: [Signal; 2], stop: watch::Sender<Shutdown>) {
+async fn stop_on_signals(mut signals: Signals, stop: watch::Sender<Shutdown>) {
     for (shutdown, mode) in [(Shutdown::Drain, "drain"), (Shutdown::Now, "now")] {
-        let signal = tokio::select! {
-            _ = terminate.recv() => "TERM",
-            _ = interrupt.recv() => "INT",
-        };
+        let signal = signals.stop_requested().await;
         info!("stopping signal={signal} mode={mode}");
         stop.send_replace(shutdown);
         systemd::notify_stopping();

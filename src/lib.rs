@@ -22,7 +22,7 @@
 //!
 //! | module | subject |
 //! | --- | --- |
-//! | `daemon`, `check`, `cli`, `systemd` | the program: flags, `--check`, logging, listeners, signals, service manager |
+//! | `daemon`, `check`, `cli`, `signals`, `systemd` | the program: flags, `--check`, logging, listeners, signals, service manager |
 //! | `gateway` | [`Gateway`]: built from a configuration, runs until shutdown |
 //! | `server` | from an accepted socket to a session; `server::admin` is the admin API over HTTP |
 //! | `rpc` | JSON-RPC 2.0: protocol, methods, events, queries, calls to nodes |
@@ -56,6 +56,7 @@ mod rpc;
 mod runtime;
 mod server;
 mod session;
+mod signals;
 mod systemd;
 mod ws;
 

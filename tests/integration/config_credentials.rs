@@ -262,6 +262,17 @@ fn new_token_is_unique_and_accepted() {
     }
 }
 
+/// The token is printed only once and not stored.
+#[test]
+fn token_for_a_closed_standard_output_is_an_error() {
+    for (redirection, code) in [(">&-", 74), ("<&- >&-", 74), ("> /dev/full", 74), ("> /dev/null", 0), ("2>&-", 0)] {
+        let script = format!("exec \"$0\" token --name alice --role node {redirection}");
+        let output = Command::new("sh").args(["-c", &script]).arg(Gateway::binary()).output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{redirection}: {output:?}");
+        assert_eq!(output.stderr.starts_with(b"standard output"), code == 74, "{redirection}: {output:?}");
+    }
+}
+
 #[test]
 fn invalid_flags_of_token_are_named() {
     let long = "x".repeat(65);

@@ -54,17 +54,30 @@ fn assert_stopped(gateway: &Gateway, closed: usize, aborted: usize) {
 
 #[test]
 fn second_signal_aborts_the_drain() {
-    for second in ["TERM", "INT"] {
+    for (first, second) in [("INT", "TERM"), ("QUIT", "INT"), ("TERM", "QUIT")] {
         let mut gateway = Gateway::start("[limits]\nclose_timeout = \"1h\"\n[shutdown]\ndrain_timeout = \"1h\"\n");
         let mut silent = RawClient::connect(&gateway);
         gateway.wait_for_clients(1);
-        gateway.signal("INT");
+        gateway.signal(first);
         gateway.wait_for_line("the drain", |line| line.ends_with(" mode=drain"));
         // The client receives the close frame and doesn't answer it.
         assert_eq!(silent.receive().unwrap().1[..2], 1012_u16.to_be_bytes());
         gateway.signal(second);
         assert_eq!(gateway.wait().code(), Some(0));
         assert_stopped(&gateway, 0, 1);
+    }
+}
+
+#[test]
+fn signal_without_a_function_is_logged_and_clients_stay() {
+    let gateway = Gateway::start("");
+    let mut client = gateway.connect();
+    for (signal, warning) in [("HUP", "reload isn't supported yet"), ("USR1", "ignored"), ("USR2", "ignored")] {
+        gateway.signal(signal);
+        let end = format!(" signal={signal}");
+        let line = gateway.wait_for_line(signal, |line| line.ends_with(&end));
+        assert!(line.starts_with("WARN ") && line.contains(warning), "{line}");
+        assert_eq!(client.call("gateway.ping")["result"], "pong", "{signal}");
     }
 }
 

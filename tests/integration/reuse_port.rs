@@ -47,6 +47,20 @@ fn port_is_shared_only_if_all_gateways_allow_it() {
 #[test]
 fn startup_failure_is_printed_even_if_nothing_is_logged() {
     let gateway = Gateway::start("");
-    let printed = start_error(gateway.addr(), "log_level = \"off\"");
-    assert_eq!(printed, format!("startup failed: {}: Address already in use (os error 98)\n", gateway.addr()));
+    let addr = gateway.addr();
+    let expected = format!("startup failed: {addr}: Address already in use (os error 98)\n");
+    assert_eq!(start_error(addr, "log_level = \"off\""), expected);
+    let in_use = addr.to_string();
+    for (listen, code, start) in [
+        (&*in_use, 1, &*expected),
+        ("unix:/missing/socket", 1, "startup failed: unix:/missing/socket: No such file or directory"),
+        ("nowhere", 78, "--listen: \"nowhere\"; "),
+        ("unix:/usr", 78, "--listen: \"unix:/usr\" exists"),
+    ] {
+        let mut command = Command::new("timeout");
+        command.arg("20").arg(Gateway::binary()).args(["--log-level", "off", "--listen", listen]);
+        let output = command.output().unwrap();
+        assert!(String::from_utf8_lossy(&output.stderr).starts_with(start), "{output:?}");
+        assert_eq!(output.status.code(), Some(code), "{output:?}");
+    }
 }
