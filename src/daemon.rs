@@ -12,7 +12,7 @@ use crate::signals::Signals;
 use crate::{logging, systemd};
 use log::{Level, error, info, log_enabled, warn};
 use std::fs::{self, File, Metadata};
-use std::io::{self, Read, Write, stderr, stdout};
+use std::io::{self, Read, Write, stdout};
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::process::ExitCode;
@@ -55,8 +55,7 @@ fn is_stdout_closed() -> bool {
 }
 
 fn fail(code: u8, message: &str) -> ExitCode {
-    // If standard error is closed, the exit code is all that can be reported.
-    let _ = writeln!(stderr(), "{message}");
+    logging::print_error(message);
     ExitCode::from(code)
 }
 

@@ -1,4 +1,4 @@
-//! The log: a bounded queue, and a thread that writes its lines with simple_logger.
+//! The log: a bounded queue, and a thread that writes its lines with simple_logger; errors before the log has started.
 //!
 //! Logging formats a line and queues it. It never blocks or panics, unlike simple_logger, which blocks while standard
 //! error does and panics if it is closed. Lines that don't fit into the queue or can't be written are dropped and
@@ -8,6 +8,11 @@ use crate::clock::rfc_3339;
 use crate::metrics::Counter;
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use simple_logger::SimpleLogger;
+use std::borrow::Cow;
+use std::fs::File;
+use std::io::{self, Write, stderr};
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread;
@@ -50,15 +55,15 @@ struct QueueLogger {
 
 /// Starts logging to standard error, and logs panics instead of printing them.
 ///
-/// Lines have no timestamps under systemd (if `JOURNAL_STREAM` is set), since the journal adds its own.
+/// Lines for the journal have no timestamps, since it adds its own, and begin with their priority, `<3>` to `<7>`.
 ///
 /// # Errors
 /// If the thread can't be started, or the process has a logger already.
-pub fn start(level: LevelFilter) -> std::io::Result<()> {
+pub fn start(level: LevelFilter) -> io::Result<()> {
     let (queue, items) = sync_channel(QUEUE_LINES);
-    thread::Builder::new().name(THREAD_NAME.to_owned()).spawn(move || write_lines(&items))?;
-    let timestamps = std::env::var_os("JOURNAL_STREAM").is_none();
-    log::set_boxed_logger(Box::new(QueueLogger { queue, level, timestamps })).map_err(std::io::Error::other)?;
+    let is_journal = is_journal();
+    thread::Builder::new().name(THREAD_NAME.to_owned()).spawn(move || write_lines(&items, is_journal))?;
+    log::set_boxed_logger(Box::new(QueueLogger { queue, level, timestamps: !is_journal })).map_err(io::Error::other)?;
     log::set_max_level(level);
     std::panic::set_hook(Box::new(|panic| {
         // A panic of the writer thread means that standard error is closed.
@@ -71,20 +76,66 @@ pub fn start(level: LevelFilter) -> std::io::Result<()> {
     Ok(())
 }
 
-fn write_lines(items: &Receiver<QueueItem>) {
+/// Prints a message of one or more lines to standard error, without the log.
+pub fn print_error(message: &str) {
+    let prefix = if is_journal() { priority(Level::Error) } else { "" };
+    let lines: String = message.lines().map(|line| format!("{prefix}{line}\n")).collect();
+    // If standard error is closed, only the exit code can be reported.
+    let _ = stderr().write_all(lines.as_bytes());
+}
+
+/// Whether standard error is a stream to the journal: systemd names its device and inode in `JOURNAL_STREAM`, which
+/// processes with another standard error may inherit.
+fn is_journal() -> bool {
+    let Ok(stderr) = stderr().as_fd().try_clone_to_owned() else { return false };
+    let Ok(metadata) = File::from(stderr).metadata() else { return false };
+    let id = format!("{}:{}", metadata.dev(), metadata.ino());
+    std::env::var_os("JOURNAL_STREAM").is_some_and(|stream| stream == *id.as_str())
+}
+
+/// The priority of a line for the journal; see sd-daemon(3).
+fn priority(level: Level) -> &'static str {
+    match level {
+        Level::Error => "<3>",
+        Level::Warn => "<4>",
+        Level::Info => "<6>",
+        Level::Debug | Level::Trace => "<7>",
+    }
+}
+
+fn write_lines(items: &Receiver<QueueItem>, with_priority: bool) {
     let writer = SimpleLogger::new().with_level(LevelFilter::Trace);
     for item in items {
         match item {
             QueueItem::Line { level, text } => {
+                let prefix = if with_priority { priority(level) } else { "" };
+                let text = escape_controls(&text);
                 let write = AssertUnwindSafe(|| {
+                    // The lock keeps the priority and its line together.
+                    let mut stderr = stderr().lock();
+                    let written = stderr.write_all(prefix.as_bytes());
                     writer.log(&Record::builder().level(level).target(TARGET).args(format_args!("{text}")).build());
+                    written
                 });
-                DROPPED.add(u64::from(catch_unwind(write).is_err()));
+                let is_written = catch_unwind(write).is_ok_and(|written| written.is_ok());
+                DROPPED.add(u64::from(!is_written));
             }
             // The receiver may have timed out.
             QueueItem::Flush(done) => drop(done.try_send(())),
         }
     }
+}
+
+/// Escapes control characters, so that a text is one line and can't change the state of a terminal.
+fn escape_controls(text: &str) -> Cow<'_, str> {
+    if !text.contains(char::is_control) {
+        return Cow::Borrowed(text);
+    }
+    let mut escaped = String::with_capacity(text.len() + 8);
+    for c in text.chars() {
+        if c.is_control() { escaped.extend(c.escape_default()) } else { escaped.push(c) }
+    }
+    Cow::Owned(escaped)
 }
 
 impl Log for QueueLogger {
@@ -117,5 +168,22 @@ impl Log for QueueLogger {
             thread::sleep(FLUSH_RETRY);
         }
         let _ = written.recv_timeout(deadline.saturating_duration_since(Instant::now()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_characters_are_escaped() {
+        for (text, expected) in [
+            ("listening addr=127.0.0.1:80", "listening addr=127.0.0.1:80"),
+            ("one\ntwo\r\t", "one\\ntwo\\r\\t"),
+            ("\u{1b}[2J\u{7f}\u{9b}", "\\u{1b}[2J\\u{7f}\\u{9b}"),
+            ("gr\u{fc}n \\n", "gr\u{fc}n \\n"),
+        ] {
+            assert_eq!(escape_controls(text), expected);
+        }
     }
 }

@@ -196,19 +196,38 @@ fn full_notification_socket_delays_readiness_and_does_not_block_the_gateway() {
     assert!(gateway.stop().0.success());
 }
 
+/// A shell that runs the gateway with `JOURNAL_STREAM` naming the standard error's device and inode.
+const WITH_JOURNAL: &str = "JOURNAL_STREAM=$(stat -L -c %d:%i /proc/self/fd/2) exec \"$0\" \"$@\"";
+
 #[test]
-fn journal_lines_have_no_timestamp() {
-    let mut command = Command::new(Gateway::binary());
-    command.env("JOURNAL_STREAM", "8:12345");
-    let gateway = Gateway::start_with(command, "");
+fn journal_lines_have_a_priority_and_no_timestamp() {
+    let mut command = Command::new("sh");
+    command.args(["-c", WITH_JOURNAL]).arg(Gateway::binary());
+    let gateway = Gateway::start_with(command, "log_level = \"debug\"");
     let line = gateway.wait_for_line("the address", |line| line.contains("listening"));
-    assert!(line.starts_with("INFO  [aisopod_gateway] listening addr="), "{line}");
-    let mut command = Command::new(Gateway::binary());
-    command.env_remove("JOURNAL_STREAM");
-    let plain = Gateway::start_with(command, "");
-    let line = plain.wait_for_line("the address", |line| line.contains("listening"));
-    assert!(line.starts_with("INFO  [aisopod_gateway] 20") && line.contains("Z listening addr="), "{line}");
-    assert!(!line.contains('\u{1b}'), "no colours");
+    assert!(line.starts_with("<6>INFO  [aisopod_gateway] listening addr="), "{line}");
+    gateway.connect().close();
+    gateway.signal("HUP");
+    for start in ["<7>DEBUG [aisopod_gateway] connected ", "<4>WARN  [aisopod_gateway] reload "] {
+        gateway.wait_for_line(start, |line| line.starts_with(start));
+    }
+    for stream in ["8:12345", "", "0", "journal"] {
+        let mut command = Command::new(Gateway::binary());
+        command.env("JOURNAL_STREAM", stream);
+        let plain = Gateway::start_with(command, "");
+        let line = plain.wait_for_line("the address", |line| line.contains("listening"));
+        assert!(line.starts_with("INFO  [aisopod_gateway] 20") && line.contains("Z listening addr="), "{line}");
+        assert!(!line.contains('\u{1b}'), "no colours");
+    }
+}
+
+#[test]
+fn every_line_of_a_configuration_error_has_its_priority_in_the_journal() {
+    let script = format!("{WITH_JOURNAL} --listen x --log-level y");
+    let output = Command::new("sh").args(["-c", &script]).arg(Gateway::binary()).output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    let starts: Vec<_> = stderr.lines().filter_map(|line| line.split(": ").next()).collect();
+    assert_eq!(starts, ["<3>--listen", "<3>--log-level"], "{stderr}");
 }
 
 /// systemd runs in namespaces of its own, starts the installed unit and stops it.
