@@ -178,7 +178,7 @@ fn read_limits(section: &mut Table<'_, '_>, limits: &mut Limits, descriptors: us
     let max_connections = Config::max_connections_for(descriptors);
     let hint = format!(
         ", the descriptor limit of {descriptors} less {} in reserve; LimitNOFILE= or ulimit -n raises it",
-        Config::RESERVED_DESCRIPTORS
+        Config::reserved_of(descriptors)
     );
     section.integer_with_hint("max_connections", 1..=max_connections, &hint, &mut limits.max_connections);
     section.integer("max_message_bytes", 125..=64 * MIB, &mut limits.max_message_bytes);

@@ -164,8 +164,8 @@ pub struct ShutdownConfig {
 }
 
 impl Config {
-    /// Descriptors that aren't available to clients: standard streams, epoll, listeners, the service manager, and the
-    /// extra connections that are served beyond `max_connections`.
+    /// Descriptors that aren't available to clients, unless this is more than a quarter of the limit: standard streams,
+    /// epoll, listeners, the service manager, and the extra connections that are served beyond `max_connections`.
     pub const RESERVED_DESCRIPTORS: usize = 100;
 
     /// The defaults, for a process that may open `descriptors` descriptors: it listens on 127.0.0.1:8080, and requires
@@ -208,7 +208,12 @@ impl Config {
 
     /// The number of connections that a limit of `descriptors` open files allows; at least 1.
     pub fn max_connections_for(descriptors: usize) -> usize {
-        descriptors.saturating_sub(Self::RESERVED_DESCRIPTORS).max(1)
+        descriptors.saturating_sub(Self::reserved_of(descriptors)).max(1)
+    }
+
+    /// The number of descriptors, of a limit, that aren't available to clients.
+    pub(crate) fn reserved_of(descriptors: usize) -> usize {
+        Self::RESERVED_DESCRIPTORS.min(descriptors / 4)
     }
 
     /// Returns a message if other machines can reach an address although no credentials are required and

@@ -147,7 +147,17 @@ fn secret_file_open_to_others_suggests_the_chmod_command() {
 
 #[test]
 fn max_connections_follows_the_descriptor_limit() {
-    for (descriptors, expected) in [(0, 1), (100, 1), (101, 1), (102, 2), (20_000, 19_900), (10_000_000, 9_999_900)] {
+    for (descriptors, expected) in [
+        (0, 1),
+        (1, 1),
+        (4, 3),
+        (80, 60),
+        (399, 300),
+        (400, 300),
+        (500, 400),
+        (20_000, 19_900),
+        (10_000_000, 9_999_900),
+    ] {
         assert_eq!(Config::max_connections_for(descriptors), expected);
     }
 }

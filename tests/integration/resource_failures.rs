@@ -14,6 +14,7 @@ use std::thread;
 use std::time::Duration;
 use test_support::frames::{FIN, TEXT, client_frame};
 use test_support::proc;
+use tungstenite::Error;
 
 fn assert_answers(client: &mut Client) {
     assert_eq!(client.call("gateway.ping")["result"], "pong");
@@ -48,6 +49,21 @@ fn exhausted_descriptors_pause_accepting_and_leave_clients_alone() {
     assert_answers(&mut gateway.connect());
     assert_answers(&mut client);
     drop(waiting);
+}
+
+/// A gateway, its listeners and its clients share the limit.
+#[test]
+fn small_descriptor_limit_leaves_three_quarters_for_clients() {
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -n 80 && exec \"$0\" \"$@\""]).arg(Gateway::binary());
+    let gateway = Gateway::start_with(command, "");
+    assert_eq!(gateway.status()["max_connections"], 60);
+    let mut clients: Vec<_> = (0..60).map(|_| gateway.connect()).collect();
+    gateway.wait_for_clients(60);
+    clients.iter_mut().for_each(assert_answers);
+    assert!(matches!(gateway.connect_as(""), Err(Error::Http(response)) if response.status() == 503));
+    assert_eq!(gateway.status()["clients"]["total_connections"], 60);
+    assert!(!gateway.log().iter().any(|line| line.contains("accept")), "{:#?}", gateway.log());
 }
 
 #[test]
