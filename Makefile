@@ -105,7 +105,7 @@ nchan := /usr/lib/nginx/modules/ngx_nchan_module.so
 
 # A command and the Debian package that has it.
 SYSTEM_TOOLS := python3:python3 pip3:python3-pip node:nodejs npm:npm chromium:chromium ip:iproute2 \
-	curl:curl systemd-analyze:systemd strace:strace valgrind:valgrind
+	curl:curl systemd-analyze:systemd strace:strace strip:binutils valgrind:valgrind
 
 .PHONY: tools system-tools
 

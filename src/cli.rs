@@ -138,14 +138,11 @@ impl Flags {
     fn parse_listen_flags(&self, problems: &mut Vec<config::Problem>) -> Vec<ListenAddr> {
         let mut listen: Vec<ListenAddr> = Vec::new();
         for text in &self.listen {
-            let problem = match parse_listen(text) {
-                Err(expected) => Some(format!("\"{text}\"; {expected}")),
-                Ok(addr) => addr.problem(&listen).or_else(|| {
-                    listen.push(addr);
-                    None
-                }),
-            };
-            problems.extend(problem.into_iter().flat_map(|problem| ConfigError::new("--listen", problem).0));
+            let addr = parse_listen(text).map_err(|expected| format!("\"{text}\"; {expected}"));
+            match addr.and_then(|addr| addr.check_with(&listen)) {
+                Ok(addr) => listen.push(addr),
+                Err(problem) => problems.extend(ConfigError::new("--listen", problem).0),
+            }
         }
         listen
     }

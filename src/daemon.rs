@@ -50,8 +50,8 @@ fn print(text: &str) -> ExitCode {
 fn is_stdout_closed() -> bool {
     let Ok(stdout) = stdout().as_fd().try_clone_to_owned() else { return true };
     let mut stdout = File::from(stdout);
-    let device = |metadata: io::Result<Metadata>| metadata.map_or(0, |metadata| metadata.rdev());
-    device(stdout.metadata()) == device(fs::metadata("/dev/null")) && stdout.read(&mut [0]).is_ok()
+    let inode = |metadata: io::Result<Metadata>| metadata.map(|metadata| (metadata.dev(), metadata.ino())).ok();
+    inode(stdout.metadata()) == inode(fs::metadata("/dev/null")) && stdout.read(&mut [0]).is_ok()
 }
 
 fn fail(code: u8, message: &str) -> ExitCode {

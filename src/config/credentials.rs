@@ -155,9 +155,13 @@ fn read_file_setting(
     };
     let path = resolve_path(name, dir);
     let setting = format!("auth.credentials.{key} = \"{}\"", path.display());
-    let secret =
-        read_secret_file(&path, kind).map_err(|error| table.error_at(value.span(), format!("{setting}: {error}")));
-    let secret = secret.ok()?;
+    let secret = match read_secret_file(&path, kind) {
+        Ok(secret) => secret,
+        Err(error) => {
+            table.error_at(value.span(), format!("{setting}: {error}"));
+            return None;
+        }
+    };
     if kind == SecretKind::Token && secret.length < MIN_TOKEN_BYTES {
         let advice = "create a token that can't be guessed with: aisopod-gateway token --name NAME --role ROLE";
         table.warn_at(value.span(), format!("{setting}: the token has only {} bytes; {advice}", secret.length));

@@ -49,16 +49,16 @@ impl ListenAddr {
         }
     }
 
-    /// Returns a message if this address can't be bound together with `others`, or never, because its path is a file
-    /// other than a socket.
-    pub(crate) fn problem(&self, others: &[ListenAddr]) -> Option<String> {
+    /// Returns the address unchanged if it can be bound together with `others`.
+    ///
+    /// # Errors
+    /// Why it can't: it overlaps another one, or its path is a file other than a socket.
+    pub(crate) fn check_with(self, others: &[ListenAddr]) -> Result<Self, String> {
         match others.iter().find(|other| self.overlaps(other)) {
-            Some(other) if self == other => Some(format!("duplicate address \"{self}\"")),
-            Some(other) => Some(format!("\"{self}\" is taken by \"{other}\"; allowed: another address or port")),
-            None if self.is_other_file() => {
-                Some(format!("\"{self}\" exists and isn't a socket; allowed: another path"))
-            }
-            None => None,
+            Some(other) if self == *other => Err(format!("duplicate address \"{self}\"")),
+            Some(other) => Err(format!("\"{self}\" is taken by \"{other}\"; allowed: another address or port")),
+            None if self.is_other_file() => Err(format!("\"{self}\" exists and isn't a socket; allowed: another path")),
+            None => Ok(self),
         }
     }
 

@@ -20,8 +20,8 @@ const MIB: usize = 1024 * 1024;
 /// open files. `listen`, from the command line, replaces the file's addresses unless it is empty.
 ///
 /// # Errors
-/// If the file can't be read, or others can write it. Otherwise all syntax errors of the file, each with its line; if there are none, all
-/// other problems, each with its line and what is allowed.
+/// If the file can't be read, or others can write it. Otherwise all syntax errors of the file, each with its line; if
+/// there are none, all other problems, each with its line and what is allowed.
 pub fn load(path: &Path, descriptors: usize, listen: Vec<ListenAddr>) -> Result<Config, ConfigError> {
     let location = path.display().to_string();
     let text = read_config(path).map_err(|error| ConfigError::new(&location, error))?;
@@ -219,9 +219,9 @@ fn read_listen(section: &mut Table<'_, '_>, may_be_empty: bool, setting: &mut Ve
     for item in items {
         match parse_listen(item.get_ref().as_str().unwrap_or_default()) {
             Err(expected) => section.invalid_value("listen", item, expected),
-            Ok(addr) => match addr.problem(setting) {
-                Some(problem) => section.error_at(item.span(), format!("{}: {problem}", section.key_path("listen"))),
-                None => setting.push(addr),
+            Ok(addr) => match addr.check_with(setting) {
+                Ok(addr) => setting.push(addr),
+                Err(problem) => section.error_at(item.span(), format!("{}: {problem}", section.key_path("listen"))),
             },
         }
     }
