@@ -28,8 +28,8 @@ pub fn config_warnings(config: &Config) -> Vec<String> {
         warnings.push(message.to_owned());
     }
     if config.auth.allows_anonymous() && config.handshake.allowed_origins.iter().any(|origin| origin == "null") {
-        let message = "handshake.allowed_origins = \"null\": every web page can connect from a sandboxed frame, which has this \
-                       origin, and get every scope: auth.mode is \"none\"";
+        let message = "handshake.allowed_origins = \"null\": every web page can connect from a sandboxed frame, which has \
+                       this origin, and get every scope: auth.mode is \"none\"";
         warnings.push(message.to_owned());
     }
     let credentials = config.auth.credentials();
