@@ -47,14 +47,18 @@ impl SessionContext {
 enum State {
     /// Reads and handles messages.
     Open,
-    /// Writes what is queued, then our close frame, then waits for the peer's.
+    /// Writes what is queued, then our close frame, then waits for the peer's unless that came first.
     Closing,
     /// The codec has failed (a protocol violation, a message that is too big), so no more bytes can be decoded. Writes
-    /// our close frame, then discards what is received: closing a socket with unread bytes would reset the connection,
-    /// and the peer might not get the frame.
+    /// what is queued and our close frame, and discards what is received: closing a socket with unread bytes would
+    /// reset the connection, and the peer might not get the frame.
     Discarding,
+    /// The peer has ended its stream without a close frame. Writes what is queued, and no close frame.
+    Flushing,
     /// The connection has ended.
     Ended,
+    /// The connection was aborted, so it is reset.
+    Aborted,
 }
 
 /// One open WebSocket connection: a future that is ready when the connection has ended.
@@ -128,7 +132,10 @@ impl Session {
         let mut is_writable = false;
         loop {
             let signals = self.client.outbox.resume(std::mem::take(&mut is_writable));
-            if signals.abort || self.state == State::Ended {
+            if signals.abort {
+                self.state = State::Aborted;
+            }
+            if matches!(self.state, State::Ended | State::Aborted) {
                 return Poll::Ready(());
             }
             if signals.blocked
@@ -232,7 +239,8 @@ impl Session {
                     Some(CloseCode::Protocol) => CloseReason::ProtocolError,
                     _ => CloseReason::Normal,
                 });
-                return Some(self.answer_close());
+                self.peer_closed = true;
+                return Some(self.start_closing(State::Closing));
             }
             tungstenite::Message::Frame(_) => unreachable!("the codec returns no bare frames"),
         }

@@ -3,7 +3,7 @@
 use super::credentials::read_auth;
 use super::document::{Document, Table};
 use super::error::ConfigError;
-use super::parse::{LISTEN_SYNTAX, format_duration, parse_listen};
+use super::parse::{LISTEN_SYNTAX, ORIGIN_SYNTAX, format_duration, parse_listen, parse_origin};
 use crate::config::{Config, HandshakeConfig, HeartbeatConfig, Limits, ListenAddr};
 use std::path::Path;
 use std::time::Duration;
@@ -137,7 +137,7 @@ fn read_handshake(section: &mut Table<'_, '_>, settings: &mut HandshakeConfig) {
     section.duration("timeout", MILLISECOND * 10..=HOUR, &mut settings.timeout);
     section.duration("idle_timeout", MILLISECOND * 10..=HOUR, &mut settings.idle_timeout);
     section.integer("max_header_bytes", 8192..=65_536, &mut settings.max_header_bytes);
-    section.strings("allowed_origins", is_origin, ORIGIN_SYNTAX, &mut settings.allowed_origins);
+    section.strings("allowed_origins", parse_origin, ORIGIN_SYNTAX, &mut settings.allowed_origins);
 }
 
 fn read_heartbeat(section: &mut Table<'_, '_>, settings: &mut HeartbeatConfig) {
@@ -211,11 +211,4 @@ fn read_listen(section: &mut Table<'_, '_>, may_be_empty: bool, setting: &mut Ve
             Some(addr) => setting.push(addr),
         }
     }
-}
-
-const ORIGIN_SYNTAX: &str = "allowed: \"*\", \"null\", or scheme and host, such as \"https://example.com\"";
-
-fn is_origin(text: &str) -> bool {
-    let authority = text.split_once("://").map(|(_, authority)| authority);
-    text == "*" || text == "null" || authority.is_some_and(|host| !host.is_empty() && !host.contains('/'))
 }

@@ -14,6 +14,7 @@ mod tests;
 pub use error::{ConfigError, Problem};
 pub use load::load;
 pub use parse::{LISTEN_SYNTAX, NAME_SYNTAX, SCOPE_SYNTAX, is_name, is_scope, parse_level, parse_listen};
+pub(crate) use parse::{default_port, parse_origin, split_port};
 pub(crate) use suggest::did_you_mean;
 
 use crate::auth::{Authenticator, Role};
@@ -103,7 +104,8 @@ pub struct Config {
 pub struct HandshakeConfig {
     /// The time from accept until the WebSocket is open; 10 ms to 1 h.
     pub timeout: Duration,
-    /// Origins of web pages that may connect besides the gateway's own host; `*` allows any.
+    /// Origins of web pages that may connect besides the gateway's own host, in lower case and without default ports.
+    /// `*` allows any; a host that begins with `*.` stands for all names below it.
     pub allowed_origins: Vec<String>,
     /// Maximum bytes of the request line and all headers; 8,192 to 65,536.
     pub max_header_bytes: usize,

@@ -6,6 +6,7 @@ pub mod admission;
 pub mod connection;
 pub mod drain;
 pub mod handshake_stats;
+pub mod http_io;
 pub mod http_state;
 pub mod lifecycle;
 pub mod listener;

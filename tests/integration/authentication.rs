@@ -69,7 +69,13 @@ const ORIGINS: &[(&str, &str, bool, bool)] = &[
     ("https://gw.example",        "gw.example",     false, true),
     ("https://app.example",       "gw.example",     true,  true),
     ("HTTPS://APP.EXAMPLE",       "gw.example",     true,  true),
+    ("https://app.example:443",   "gw.example",     true,  true),
     ("https://app.example:8443",  "gw.example",     false, false),
+    ("https://a.pages.example",   "gw.example",     true,  true),
+    ("https://pages.example",     "gw.example",     false, false),
+    ("ws://127.0.0.1:8080",       "127.0.0.1:8080", true,  true),
+    ("wss://gw.example",          "gw.example:443", false, true),
+    ("file://",                   "gw.example",     true,  true),
     ("null",                      "gw.example",     false, false),
 ];
 
@@ -134,7 +140,11 @@ fn token_is_accepted_as_header_or_subprotocol() {
 
 #[test]
 fn password_is_accepted_as_basic_auth() {
-    assert_cases(Gateway::start(&settings("password", PASSWORD)), PASSWORDS, "Basic realm=\"aisopod-gateway\"");
+    assert_cases(
+        Gateway::start(&settings("password", PASSWORD)),
+        PASSWORDS,
+        "Basic realm=\"aisopod-gateway\", charset=\"UTF-8\"",
+    );
 }
 
 /// Even if the request also has a valid `Authorization` header.
@@ -160,7 +170,8 @@ fn token_in_query_is_rejected_and_not_logged() {
 
 #[test]
 fn page_connects_only_from_an_allowed_origin() {
-    let listed = "[handshake]\nallowed_origins = [\"https://app.example\"]\n";
+    let listed =
+        "[handshake]\nallowed_origins = [\"https://App.example:443\", \"https://*.pages.example\", \"file://\"]\n";
     let without = Gateway::start(listed);
     let with = Gateway::start(&(settings("token", TOKEN) + listed));
     for (origin, host, without_auth, with_token) in ORIGINS {

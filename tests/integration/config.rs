@@ -14,7 +14,7 @@ const VALID: &[&str] = &[
     "listen = [\"127.0.0.1:80\", \"unix:/run/gateway.sock\"]\nlisten_reuse_port = true\n",
     "listen = \"127.9.9.9:80\"\n[auth]\nmode = \"none\"\n",
     "[handshake]\ntimeout = \"10ms\"\nidle_timeout = \"1h\"\nmax_header_bytes = 65536\nallowed_origins = []\n",
-    "[handshake]\nallowed_origins = [\"*\", \"null\", \"https://example.com\", \"http://[::1]:8080\"]\n",
+    "[handshake]\nallowed_origins = [\"file://\", \"null\", \"https://example.com:443\", \"https://*.example.com\", \"http://[::1]:8080\"]\n",
     "[heartbeat]\ninterval = \"5s\"\ntimeout = \"5000ms\"\n",
     "[limits]\nmax_connections = 400\nmax_message_bytes = 125\noutbox_max_bytes = 1024\nmax_batch_requests = 1\n",
     "[limits]\nmax_message_bytes = 1_000_000\nmax_connections = 0x10\nwrite_timeout = \"1m\"\nclose_timeout = \"10ms\"\n",
@@ -25,7 +25,8 @@ const LISTEN: &str = "allowed: an IP address with a port, such as \"127.0.0.1:80
                       socket, such as \"unix:/run/aisopod-gateway/gateway.sock\"";
 const LEVELS: &str = "allowed: \"off\", \"error\", \"warn\", \"info\", \"debug\", \"trace\"";
 const TIME: &str = "allowed: \"10ms\" to \"1h\", a whole number with ms, s, m or h";
-const ORIGIN: &str = "allowed: \"*\", \"null\", or scheme and host, such as \"https://example.com\"";
+const ORIGIN: &str = "allowed: \"*\", \"null\", \"file://\", or scheme and host without a path, such as \
+                      \"https://example.com\" or \"https://*.example.com\"";
 const INSECURE: &str = "can be reached from other machines and needs credentials: set auth.mode = \"token\" and create them \
                         with: aisopod-gateway token --name NAME --role ROLE; allowed without credentials: \
                         127.0.0.1, [::1], unix: paths; or set auth.allow_insecure = true";
