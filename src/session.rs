@@ -6,7 +6,7 @@
 mod close;
 
 use crate::budget;
-use crate::client::{CloseReason, Handler, Message, ReadState, SessionStats, Signals};
+use crate::client::{CloseDetail, CloseReason, Handler, Message, ReadState, SessionStats, Signals};
 use crate::config::Limits;
 use crate::registry::{Presence, Registration};
 use crate::ws::{MessageReader, Stream, codec_config};
@@ -22,6 +22,9 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 /// The most messages handled in one poll, so that other tasks run in between.
 const MESSAGES_PER_POLL: usize = 256;
+
+/// The detail of [`CloseReason::SlowConsumer`] if the socket accepted nothing for too long.
+const WRITE_TIMED_OUT: &str = "over limits.write_timeout";
 
 /// What all sessions of a gateway share.
 pub struct SessionContext {
@@ -166,7 +169,8 @@ impl Session {
     fn poll_open(&mut self, cx: &mut Context<'_>, signals: Signals, messages_left: &mut usize) -> Poll<State> {
         if signals.blocked {
             if self.poll_write_timeout(cx).is_ready() {
-                self.client.close(CloseReason::SlowConsumer);
+                let detail = CloseDetail { requested_by: None, text: WRITE_TIMED_OUT.into() };
+                self.client.outbox.close_with(CloseReason::SlowConsumer, detail);
                 return Poll::Ready(State::Open);
             }
         } else if self.timer.take().is_some() {

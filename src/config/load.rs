@@ -170,7 +170,6 @@ fn read_limits(section: &mut Table<'_, '_>, limits: &mut Limits, descriptors: us
     section.integer("max_batch_requests", 1..=10_000, &mut limits.max_batch_requests);
     section.integer("max_subscriptions", 1..=10_000, &mut limits.max_subscriptions);
     section.integer("closed_connections", 0..=1_000_000, &mut limits.closed_connections);
-    section.integer("outbox_max_messages", 2..=1_000_000, &mut limits.outbox_max_messages);
     section.integer("outbox_max_bytes", 1024..=1024 * MIB, &mut limits.outbox_max_bytes);
     section.duration("write_timeout", MILLISECOND * 10..=HOUR, &mut limits.write_timeout);
     section.duration("close_timeout", MILLISECOND * 10..=HOUR, &mut limits.close_timeout);

@@ -135,9 +135,8 @@ pub struct Limits {
     pub max_subscriptions: usize,
     /// Number of closed connections that `clients.closed` remembers; 0 to 1,000,000.
     pub closed_connections: usize,
-    /// Maximum messages that wait for one client; 2 to 1,000,000.
-    pub outbox_max_messages: usize,
-    /// Maximum payload bytes that wait for one client; 1 KiB to 1 GiB, and at least twice `max_message_bytes`.
+    /// Maximum bytes that wait for one client, of which each message counts 64 in addition to its payload; 1 KiB to
+    /// 1 GiB, and at least twice `max_message_bytes`.
     pub outbox_max_bytes: usize,
     /// How long a client's socket may accept no data; 10 ms to 1 h.
     pub write_timeout: Duration,
@@ -230,7 +229,6 @@ impl Config {
                 max_batch_requests: 100,
                 max_subscriptions: 100,
                 closed_connections: 1000,
-                outbox_max_messages: 1024,
                 outbox_max_bytes: 4 * 1024 * 1024,
                 write_timeout: Duration::from_secs(10),
                 close_timeout: Duration::from_secs(2),

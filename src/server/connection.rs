@@ -11,6 +11,7 @@ use super::http_state::HttpState;
 use super::lifecycle::Phase;
 use super::service;
 use super::state::ServerState;
+use crate::auth::AuthInfo;
 use crate::client::{CloseReason, GatewayClient, Outbox, RemoteAddr};
 use crate::heartbeat::TimerGuard;
 use crate::http::error::{HandshakeFailure, HttpError};
@@ -129,7 +130,8 @@ fn register(server: &ServerState, upgraded: Upgraded, remote_addr: RemoteAddr) -
     let client = Arc::new(GatewayClient::new(conn_id, outbox, remote_addr, auth));
     let registration = server.registry.on_connect(client.clone());
     let pings = server.heartbeat.register(&client);
-    debug!("connected conn_id={conn_id} presence_key={} remote_addr={remote_addr}", client.auth.presence_key);
+    let AuthInfo { role, presence_key, .. } = &*client.auth;
+    info!("connected conn_id={conn_id} role={role} presence_key={presence_key} remote_addr={remote_addr}");
     // Checked after the registration: either the drain finds the client in the registry, or this check sees the drain.
     match server.lifecycle.phase() {
         Phase::Aborting => client.outbox.abort(CloseReason::Draining),
@@ -323,7 +325,11 @@ async fn linger(server: &ServerState, mut stream: Stream) {
 }
 
 fn record_failure(server: &ServerState, remote_addr: RemoteAddr, cause: HandshakeFailure) {
-    debug!("handshake failed remote_addr={remote_addr} cause={cause}");
+    if cause == HandshakeFailure::Disconnected {
+        debug!("handshake failed remote_addr={remote_addr} cause={cause}");
+    } else {
+        server.refusals.log(format_args!("handshake refused remote_addr={remote_addr} cause={cause}"));
+    }
     server.handshakes.failed.add(cause);
 }
 
@@ -333,5 +339,5 @@ fn record_timeout(server: &ServerState, remote_addr: RemoteAddr, stage: Handshak
         return;
     }
     server.handshakes.timed_out.add(stage);
-    info!("handshake timed out remote_addr={remote_addr} stage={stage}");
+    server.refusals.log(format_args!("handshake timed out remote_addr={remote_addr} stage={stage}"));
 }

@@ -11,6 +11,7 @@ pub mod http_state;
 pub mod lifecycle;
 pub mod listener;
 pub mod process;
+pub mod refusal_log;
 pub mod service;
 pub mod state;
 pub mod status;

@@ -16,7 +16,6 @@ use hyper::body::Incoming;
 use hyper::header::HeaderValue;
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode};
-use log::debug;
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
@@ -119,7 +118,8 @@ fn finish_handshake(
         Ok(accepted) => (Some(accepted), ServiceFuture::Accepted),
         Err(error) => {
             let (status, cause) = (error.status.as_u16(), error.handshake_failure());
-            debug!("handshake refused remote_addr={remote_addr} status={status} cause={cause}");
+            let line = format_args!("handshake refused remote_addr={remote_addr} status={status} cause={cause}");
+            server.refusals.log(line);
             server.handshakes.failed.add(cause);
             (None, ServiceFuture::Ready(Some(with_close(error.into_response()))))
         }

@@ -1,6 +1,6 @@
 //! The end of a session: the close handshake (RFC 6455, section 7), then the counters, the record and the log line.
 
-use crate::client::{CloseReason, CloseRecord, ClosedBy, Health, OutboxSnapshot};
+use crate::client::{CloseDetail, CloseReason, CloseRecord, ClosedBy, Health, OutboxSnapshot};
 use crate::session::{Session, State};
 use crate::ws::{MessageReader, Stream};
 use log::info;
@@ -85,13 +85,15 @@ impl Session {
     /// Queues our close frame, the last frame that we send.
     fn send_close(&mut self) {
         self.close_sent = true;
-        let (reason, detail) = (self.reason(), self.client.outbox.take_detail());
+        let (reason, detail) = (self.reason(), self.client.outbox.close_text());
         let reader = self.reader.get_or_insert_with(|| MessageReader::acquire(self.context.codec_config));
         if self.peer_closed {
             reader.answer_close();
         } else {
-            let text =
-                detail.map_or(Utf8Bytes::from_static(reason.label()), |detail| format!("{reason}: {detail}").into());
+            let text = match &*detail {
+                "" => Utf8Bytes::from_static(reason.label()),
+                detail => format!("{reason}: {detail}").into(),
+            };
             reader.close(CloseFrame { code: reason.code().into(), reason: text });
         }
         self.client.outbox.push_control(reader.replies());
@@ -123,16 +125,17 @@ impl Drop for Session {
         let reason = self.reason();
         // From now on `send` returns `Closed` to all other holders of the client.
         self.client.close(reason);
-        let outbox = self.client.outbox.detach();
+        let (outbox, detail) = self.client.outbox.detach();
         let stats = &self.context.stats;
         stats.sessions.sub(1);
         stats.closed.add(reason);
         let counter = if self.is_clean { &stats.closed_cleanly } else { &stats.closed_uncleanly };
         counter.add(1);
+        let record = self.close_record(reason, &outbox, detail);
+        // The panic hook has already reported any panic in an embedder's handler.
+        let _ = catch_unwind(AssertUnwindSafe(|| self.context.handler.on_ended(&record)));
         self.client.end();
         let (client, context) = (&*self.client, &*self.context);
-        let record = self.close_record(reason, &outbox);
-        // The panic hook has already reported any panic in an embedder's handler.
         let _ = catch_unwind(AssertUnwindSafe(|| context.presence.leave(client, &*context.handler)));
         let _ = catch_unwind(AssertUnwindSafe(|| context.handler.on_disconnect(client, record.clone())));
         // The log line comes last: by then the counters and the record are up to date.
@@ -141,7 +144,7 @@ impl Drop for Session {
 }
 
 impl Session {
-    fn close_record(&self, reason: CloseReason, outbox: &OutboxSnapshot) -> CloseRecord {
+    fn close_record(&self, reason: CloseReason, outbox: &OutboxSnapshot, detail: Option<CloseDetail>) -> CloseRecord {
         let client = &*self.client;
         let closed_by = match reason {
             CloseReason::Abnormal => ClosedBy::Network,
@@ -161,14 +164,17 @@ impl Session {
             closed_by,
             round_trip: client.round_trip(),
             outbox_peak_bytes: outbox.outbox_peak_bytes,
+            detail,
         }
     }
 
     fn log(&self, record: &CloseRecord, outbox: &OutboxSnapshot) {
         let received = self.client.received();
+        let text = record.detail.as_ref().map(|detail| &*detail.text).filter(|text| !text.is_empty());
+        let detail = text.map(|text| format!(" detail={text:?}")).unwrap_or_default();
         info!(
             "disconnected conn_id={} role={} presence_key={} remote_addr={} seconds={:.3} reason={} code={} clean={} \
-             messages_in={} messages_out={} bytes_in={} bytes_out={}",
+             messages_in={} messages_out={} bytes_in={} bytes_out={}{detail}",
             record.conn_id,
             record.auth.role,
             record.auth.presence_key,

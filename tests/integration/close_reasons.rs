@@ -85,6 +85,8 @@ fn client_that_reads_no_responses_ends_as_slow_consumer_after_the_write_timeout(
         let writer = thread::spawn(move || while raw.stream.write_all(&request).is_ok() {});
         wait_until("the gateway closes the client", || gateway.status()["closed_total"]["slow_consumer"] == 1);
         writer.join().unwrap();
+        let lines = gateway.wait_for_disconnects(1);
+        assert!(lines[0].ends_with(" detail=\"over limits.write_timeout\""), "{lines:?}");
     });
 }
 
@@ -157,9 +159,10 @@ fn nodes_answer_queued_before_the_clients_close_arrives() {
         raw.send(&client_frame(FIN | TEXT, call.as_bytes()));
         node.respond_next(json!(text));
     }
-    gateway.wait_for_status("all answers", |status| {
-        status["calls"]["ended"]["answered"] == calls && status["outbox"]["bytes_queued"].as_u64().unwrap() > 500_000
-    });
+    node.call("gateway.ping", json!({}));
+    let status = gateway.status();
+    assert_eq!(status["calls"]["ended"]["answered"], calls);
+    assert!(status["outbox"]["bytes_queued"].as_u64().unwrap() > 500_000, "{status}");
     raw.send(&client_frame(FIN | CLOSE, b"\x03\xe8"));
     assert_answers(&mut raw, calls);
     assert_eq!(raw.receive(), Some((FIN | CLOSE, b"\x03\xe8".to_vec())));

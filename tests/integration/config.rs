@@ -72,11 +72,10 @@ const INVALID: &[(&str, &[&str])] = &[
     ("[limits]\nmax_message_bytes = 124",     &["2: limits.max_message_bytes = 124; allowed: 125 to 67108864"]),
     ("[limits]\nmax_message_bytes = 1.5",     &["2: limits.max_message_bytes = 1.5; allowed: 125 to 67108864"]),
     ("[limits]\nmax_batch_requests = 10001",  &["2: limits.max_batch_requests = 10001; allowed: 1 to 10000"]),
-    ("[limits]\noutbox_max_messages = 1",     &["2: limits.outbox_max_messages = 1; allowed: 2 to 1000000"]),
     ("[limits]\noutbox_max_bytes = 1023",     &["2: limits.outbox_max_bytes = 1023; allowed: 1024 to 1073741824"]),
     ("[limits]\nwrite_timeout = \"2h\"",      &["2: limits.write_timeout = \"2h\"; TIME"]),
     ("[limits]\nclose_timeout = true",        &["2: limits.close_timeout = true; TIME"]),
-    ("[limits]\nmax_clients = 5",             &["2: unknown key limits.max_clients; allowed here: max_connections, max_message_bytes, max_batch_requests, max_subscriptions, closed_connections, outbox_max_messages, outbox_max_bytes, write_timeout, close_timeout"]),
+    ("[limits]\nmax_clients = 5",             &["2: unknown key limits.max_clients; allowed here: max_connections, max_message_bytes, max_batch_requests, max_subscriptions, closed_connections, outbox_max_bytes, write_timeout, close_timeout"]),
     // [presence], [calls], [ops]
     ("[presence]\nnode = \"keep\"",          &["2: presence.node = \"keep\"; allowed: \"allow\", \"replace\", \"reject\""]),
     ("[presence]\noperator = true",          &["2: presence.operator = true; allowed: \"allow\", \"replace\", \"reject\""]),

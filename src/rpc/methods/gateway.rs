@@ -4,6 +4,7 @@ use crate::rpc::method::{Context, MethodResult, Outcome, check_scope, ready, sco
 use crate::rpc::protocol::error::RpcError;
 use crate::rpc::protocol::message::CowStr;
 use crate::rpc::protocol::params::required;
+use crate::rpc::protocol::portable;
 use crate::rpc::pubsub::topics::{self, TOPIC_SYNTAX, is_topic};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -110,5 +111,6 @@ pub fn publish<'a>(context: Context<'a>) -> MethodResult<'a> {
     if topics::is_reserved(&topic) {
         return Err(RpcError::invalid_member("topic", "only the gateway publishes on it"));
     }
+    portable::check(data.get()).map_err(|problem| RpcError::invalid_member("data", &problem))?;
     ready(&Queued { queued: context.state.topics.publish(&topic, data.get()) })
 }

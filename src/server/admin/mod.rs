@@ -22,7 +22,7 @@ use hyper::body::{Body, Incoming};
 use hyper::header::ORIGIN;
 use hyper::http::request::Parts;
 use hyper::{Response, StatusCode};
-use log::{debug, info};
+use log::info;
 use routes::Route;
 use serde_json::value::RawValue;
 use std::future::poll_fn;
@@ -97,7 +97,7 @@ fn authenticate(server: &ServerState, request: &Parts, remote_addr: RemoteAddr) 
         server.admin.unauthorized.add(1);
         // A request without a credential isn't a guess, so it doesn't count as a failure.
         if !matches!(credentials, RequestCredentials::Nothing) {
-            debug!("admin request refused remote_addr={remote_addr} cause=unauthorized");
+            server.refusals.log(format_args!("admin request refused remote_addr={remote_addr} cause=unauthorized"));
             server.auth_limiter.record_failure(remote_addr);
             if server.auth_limiter.retry_after(remote_addr).is_some() {
                 info!("admin requests are refused after too many failures remote_addr={remote_addr}");
