@@ -17,7 +17,8 @@ class Client:
         threading.Thread(target=self.loop.run_forever, daemon=True).start()
         self.socket = self.wait(self.open(url, headers, protocols))
         self.protocol = self.socket.protocol
-        asyncio.run_coroutine_threadsafe(self.read(), self.loop)
+        self.closes = False
+        self.reader = asyncio.run_coroutine_threadsafe(self.read(), self.loop)
 
     def wait(self, coroutine):
         """Runs a coroutine in the event loop's thread."""
@@ -43,13 +44,15 @@ class Client:
                     await self.socket.pong(message.data)
                 case aiohttp.WSMsgType.PONG:
                     self.pongs.put(message.data)
-                case aiohttp.WSMsgType.CLOSING:
-                    return  # This client closes the connection, which close_socket reports.
                 case _:
-                    return self.received.put(Closed(self.socket.close_code, message.extra or ""))
+                    if not self.closes:
+                        self.received.put(Closed(self.socket.close_code, message.extra or ""))
+                    return
 
     async def close_socket(self, code):
+        self.closes = True
         await self.socket.close(code=code)
+        await asyncio.wrap_future(self.reader)
         # aiohttp hides the reason here.
         self.received.put(Closed(self.socket.close_code, ""))
 
