@@ -1,5 +1,5 @@
-// A client with Node's own WebSocket. Its commands are those of node_commands.mjs, except ping. It can't tell the HTTP status
-// of a failed handshake: it reports 1006 like a browser.
+// A client with Node's own WebSocket. Its commands are those of node_commands.mjs, except ping. It can't tell the HTTP
+// status of a failed handshake: it reports 1006 like a browser.
 
 import { options, run } from "./node_commands.mjs";
 

@@ -17,6 +17,7 @@ class Client:
         threading.Thread(target=self.loop.run_forever, daemon=True).start()
         self.socket = self.wait(self.open(url, headers, protocols))
         self.protocol = self.socket.protocol
+        # Whether this client closes the connection, so that close_socket reports the end and read doesn't.
         self.closes = False
         self.reader = asyncio.run_coroutine_threadsafe(self.read(), self.loop)
 
