@@ -41,6 +41,15 @@ function echo(socket, count) {
   socket.send(request(1, "gateway.echo", numbers));
 }
 
+function callAndClose(socket, count) {
+  let answers = 0;
+  socket.addEventListener("message", () => answers++);
+  socket.addEventListener("close", () => print({ answers }));
+  const params = { text: "x".repeat(1000) };
+  for (let id = 0; id < count; id++) socket.send(request(id, "gateway.echo", params));
+  socket.close(1000);
+}
+
 // Runs one command. Those after `ping` end the connection.
 function perform(socket, command, argument) {
   switch (command) {
@@ -57,6 +66,8 @@ function perform(socket, command, argument) {
       return socket.send(Buffer.from([0x00, 0xff]));
     case "text":
       return socket.send("x".repeat(Number(argument)));
+    case "calls":
+      return callAndClose(socket, Number(argument));
     case "close":
       return socket.close(Number(argument));
     case "wait":
@@ -70,8 +81,11 @@ function perform(socket, command, argument) {
 export function run(socket) {
   socket.addEventListener("error", ({ message }) => console.error(`error: ${message}`));
   socket.addEventListener("close", ({ code, reason }) => {
-    print({ code, reason });
-    process.exit(0);
+    // After what the commands print.
+    setImmediate(() => {
+      print({ code, reason });
+      process.exit(0);
+    });
   });
   socket.addEventListener("open", () => {
     print({ protocol: socket.protocol });

@@ -17,6 +17,8 @@ pub struct Package {
     /// Whether it tells the HTTP status of a failed handshake. If not, it reports 1006, as browsers must.
     shows_status: bool,
     sends_pings: bool,
+    /// Whether it delivers messages that come after its close frame. Browsers must not, and aiohttp doesn't.
+    receives_after_close: bool,
     /// The codes of close frames that it can send.
     close_codes: &'static [u16],
 }
@@ -29,10 +31,12 @@ impl Package {
         script: "",
         shows_status: true,
         sends_pings: true,
+        receives_after_close: true,
         close_codes: &[1000, 1001],
     };
     pub const WEBSOCKETS: Package = Package { file: "websockets", script: "python_websockets.py", ..Package::COMMON };
-    pub const AIOHTTP: Package = Package { file: "aiohttp", script: "python_aiohttp.py", ..Package::COMMON };
+    pub const AIOHTTP: Package =
+        Package { file: "aiohttp", script: "python_aiohttp.py", receives_after_close: false, ..Package::COMMON };
     pub const WEBSOCKET_CLIENT: Package =
         Package { file: "websocket", script: "python_websocket_client.py", ..Package::COMMON };
     pub const WS: Package = Package { program: "node", file: "ws", script: "node_ws.mjs", ..Package::COMMON };
@@ -43,6 +47,7 @@ impl Package {
         script: "node_builtin.mjs",
         shows_status: false,
         sends_pings: false,
+        receives_after_close: false,
         close_codes: &[1000],
     };
 
@@ -98,6 +103,14 @@ pub fn call(client: &mut Process, method: &str) -> Value {
 pub fn assert_large_echo(client: &mut Process) {
     client.write_line("echo 145000");
     assert_eq!(client.read_json(), json!({"unchanged": true}));
+}
+
+/// Sends requests and the close frame without waiting in between. Returns how many answers came.
+pub fn call_and_close(client: &mut Process, count: usize) -> usize {
+    client.write_line(&format!("calls {count}"));
+    let answers = client.read_json()["answers"].as_u64().expect("a number");
+    assert_closed(client, 1000, "");
+    usize::try_from(answers).expect("a count")
 }
 
 /// Checks the close code and reason that the client sees, and its exit.
@@ -178,12 +191,25 @@ fn close_codes_and_reasons_are_seen(package: &Package) -> Option<()> {
     Some(())
 }
 
+fn requests_before_the_close_frame_are_answered(package: &Package) -> Option<()> {
+    let gateway = Gateway::start("");
+    let mut client = package.open(&gateway)?;
+    let answers = call_and_close(&mut client, 200);
+    if package.receives_after_close {
+        assert_eq!(answers, 200);
+    }
+    let status = gateway.wait_for_status("a normal close", |status| status["closed_total"]["normal"] == 1);
+    assert_eq!((&status["messages"]["in"], &status["messages"]["out"]), (&json!(200), &json!(200)));
+    Some(())
+}
+
 test_each! {
     {
         token_is_sent_as_header_or_subprotocol
         pings_are_answered_in_both_directions
         large_message_arrives_unchanged_in_both_directions
         close_codes_and_reasons_are_seen
+        requests_before_the_close_frame_are_answered
     }
     websockets: Package::WEBSOCKETS,
     aiohttp: Package::AIOHTTP,

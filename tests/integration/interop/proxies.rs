@@ -1,6 +1,6 @@
 //! Clients that reach the gateway through nginx or HAProxy, where TLS ends.
 
-use super::packages::{Package, assert_closed, assert_large_echo, call};
+use super::packages::{Package, assert_closed, assert_large_echo, call, call_and_close};
 use super::proxy::{HAPROXY, Kind, NGINX, Proxy, Upstream};
 use crate::common::http::{GET_WS, handshake_request};
 use crate::common::process::Process;
@@ -103,6 +103,14 @@ fn client_without_pings_is_disconnected_and_forgotten(kind: &'static Kind) -> Op
     Some(())
 }
 
+fn requests_before_the_close_frame_are_answered(kind: &'static Kind) -> Option<()> {
+    let gateway = start_gateway("");
+    let proxy = start_proxy(kind, &gateway)?;
+    assert_eq!(call_and_close(&mut open(&proxy, &Package::WS)?, 200), 200);
+    gateway.wait_for_status("a normal close", |status| status["closed_total"]["normal"] == 1);
+    Some(())
+}
+
 fn reload_keeps_clients_and_accepts_new_ones(kind: &'static Kind) -> Option<()> {
     let gateway = start_gateway("");
     let proxy = start_proxy(kind, &gateway)?;
@@ -136,6 +144,7 @@ test_each! {
         refusals_pass_with_their_bodies_on_one_connection
         pings_within_the_idle_timeout_keep_a_client
         client_without_pings_is_disconnected_and_forgotten
+        requests_before_the_close_frame_are_answered
         reload_keeps_clients_and_accepts_new_ones
         stop_of_the_gateway_closes_clients_with_1012
     }

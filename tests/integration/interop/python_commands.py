@@ -7,6 +7,8 @@ Each reads commands from standard input and prints results as JSON, one per line
     ping PAYLOAD   sends a ping; prints the pong's payload
     binary         sends a binary message, then does the same as wait
     text LENGTH    sends a text message of this length, then does the same as wait
+    calls COUNT    calls gateway.echo this many times with 1 KB, closes the connection at once, prints how many answers
+                   came, then does the same as wait
     close CODE     closes the connection, then does the same as wait
     wait           waits until the connection is closed; prints the close code and reason
 
@@ -63,14 +65,25 @@ def end(client, command, argument):
             client.send(b"\x00\xff")
         case "text":
             client.send("x" * int(argument))
+        case "calls":
+            for identifier in range(int(argument)):
+                client.send(request(identifier, "gateway.echo", params={"text": "x" * 1000}))
+            client.close(1000)
         case "close":
             client.close(int(argument))
         case "wait":
             pass
         case _:
             sys.exit(f"unknown command: {command}")
-    while True:
-        client.receive()
+    answers = 0
+    try:
+        while True:
+            client.receive()
+            answers += 1
+    except Closed:
+        if command == "calls":
+            report(answers=answers)
+        raise
 
 
 def run(client_class):

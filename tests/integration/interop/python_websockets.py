@@ -7,8 +7,15 @@ from python_commands import TIMEOUT, Closed, Refused, run
 
 
 class Client:
-    # No proxy for connections to this machine. Pings are sent by command only.
-    OPTIONS = {"proxy": None, "ping_interval": None, "open_timeout": TIMEOUT, "close_timeout": TIMEOUT}
+    # No proxy for connections to this machine. Pings are sent by command only. Close waits for the close frame, so all
+    # messages before it must fit into the queue.
+    OPTIONS = {
+        "proxy": None,
+        "ping_interval": None,
+        "open_timeout": TIMEOUT,
+        "close_timeout": TIMEOUT,
+        "max_queue": None,
+    }
 
     def __init__(self, url, headers, protocols):
         try:
