@@ -224,6 +224,7 @@ fn page_of_a_listed_origin_may_use_the_admin_api() {
             let headers = format!("Origin: {origin}\r\nAccess-Control-Request-Method: POST\r\n");
             let response = fetch(&gateway, request(line, None, &headers, ""));
             assert_eq!(response.status, if is_listed { 204 } else { 403 }, "{response:?}");
+            assert_eq!(response.header("x-content-type-options"), Some("nosniff"), "{response:?}");
             assert_eq!(response.header("access-control-allow-origin"), allowed, "{response:?}");
             assert_eq!(response.header("access-control-allow-methods"), allowed.map(|_| methods), "{response:?}");
         }
