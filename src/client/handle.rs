@@ -6,7 +6,7 @@ use super::health::Health;
 use super::outbox::{Outbox, SendError};
 use crate::auth::{AuthInfo, Role};
 use crate::clock::Timestamp;
-use crate::ws::Message;
+use crate::ws::{CloseDetail, Message};
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -116,9 +116,11 @@ impl GatewayClient {
     }
 
     /// Requests a close as [`CloseReason::Kicked`], with the first [`CloseReason::MAX_DETAIL_BYTES`] bytes of
-    /// `detail` in the close frame. Returns whether no close was requested before.
-    pub fn disconnect(&self, detail: &str) -> bool {
-        self.outbox.disconnect(detail)
+    /// `detail` in the close frame. The close record has the detail and who requested the close. Returns whether no
+    /// close was requested before.
+    pub fn disconnect(&self, requested_by: &Arc<str>, detail: &str) -> bool {
+        let detail = CloseDetail { requested_by: Some(requested_by.clone()), text: detail.into() };
+        self.outbox.close_with(CloseReason::Kicked, detail)
     }
 
     /// Why the client is closing, or was closed; `None` while it is open.
@@ -185,13 +187,13 @@ impl GatewayClient {
 }
 
 #[cfg(test)]
-use {super::outbox::OutboxContext, crate::ws::QueueLimits};
+use super::outbox::OutboxContext;
 
 #[cfg(test)]
 impl GatewayClient {
     /// A client without a socket: messages to it stay queued.
     pub(crate) fn unconnected(auth: impl Into<Arc<AuthInfo>>) -> Arc<Self> {
-        let context = OutboxContext { limits: QueueLimits { messages: 1000, bytes: 1_000_000 }, stats: Arc::default() };
+        let context = OutboxContext { max_bytes: 1_000_000, stats: Arc::default() };
         Arc::new(Self::new(ConnId::random(), Outbox::new(context.into()), RemoteAddr::Unix, auth.into()))
     }
 }

@@ -25,6 +25,10 @@ pub trait Handler: Send + Sync + 'static {
     /// A client is closing: no further message of it will be read. Not called if its session is aborted.
     fn on_closing(&self, _client: &Arc<GatewayClient>) {}
 
+    /// The connection of a client has ended, and the client is about to be removed from the registry: at any moment, it
+    /// is there or its record was given here.
+    fn on_ended(&self, _record: &CloseRecord) {}
+
     /// A client has disconnected, and is no longer in the registry. Called once for each client that has connected.
     fn on_disconnect(&self, _client: &Arc<GatewayClient>, _record: CloseRecord) {}
 

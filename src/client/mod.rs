@@ -11,7 +11,7 @@ mod health;
 mod outbox;
 mod stats;
 
-pub use crate::ws::Message;
+pub use crate::ws::{CloseDetail, Message};
 pub use close_reason::CloseReason;
 pub use close_record::{CloseRecord, ClosedBy};
 pub use handle::{ConnId, GatewayClient, RemoteAddr};

@@ -12,7 +12,7 @@ use super::close_reason::CloseReason;
 use super::stats::SessionStats;
 use crate::budget;
 use crate::clock::Timestamp;
-use crate::ws::{Message, QueueLimits, Stream};
+use crate::ws::{CloseDetail, Message, Stream};
 use parking_lot::Mutex;
 use state::{OutboxState, Ping};
 use std::fmt;
@@ -32,8 +32,8 @@ pub enum SendError {
 /// What all outboxes of a gateway share.
 #[derive(Debug)]
 pub struct OutboxContext {
-    /// How much may be queued for one client.
-    pub limits: QueueLimits,
+    /// The most bytes that may be queued for one client; each message counts its [`queued_size`](crate::ws::queued_size).
+    pub max_bytes: usize,
     /// The counters that outboxes add to.
     pub stats: Arc<SessionStats>,
 }
@@ -59,9 +59,9 @@ pub struct OutboxSnapshot {
     pub bytes_out: u64,
     /// Messages queued.
     pub outbox_messages: usize,
-    /// Payload bytes queued.
+    /// Bytes queued, as they count against the limit.
     pub outbox_bytes: usize,
-    /// The most payload bytes that were ever queued.
+    /// The most bytes that were ever queued.
     pub outbox_peak_bytes: u32,
 }
 
@@ -122,7 +122,7 @@ impl Outbox {
     /// after `send`.
     pub(crate) fn enqueue(&self, message: Message) -> Result<bool, SendError> {
         let mut state = self.state.lock();
-        if state.close.is_none() && state.has_room(message.payload().len(), &self.context.limits) {
+        if state.close.is_none() && state.has_room(message.payload().len(), self.context.max_bytes) {
             state.push(message, &self.context)?;
             return Ok(!std::mem::replace(&mut state.has_writer, true));
         }
@@ -140,10 +140,10 @@ impl Outbox {
         self.update(|state| *state.close.get_or_insert(reason))
     }
 
-    /// Requests a close as [`CloseReason::Kicked`], with `detail` for the close frame. Returns whether no close was
-    /// requested before.
-    pub(crate) fn disconnect(&self, detail: &str) -> bool {
-        self.update(|state| state.disconnect(detail))
+    /// Requests a close with a detail for the close frame and the record. Returns whether no close was requested
+    /// before.
+    pub(crate) fn close_with(&self, reason: CloseReason, detail: CloseDetail) -> bool {
+        self.update(|state| state.close_with(reason, detail))
     }
 
     /// A consistent snapshot.
@@ -197,8 +197,11 @@ impl Outbox {
     /// While the session runs, output is batched until it is worth a write.
     fn maybe_flush(&self, state: &mut OutboxState) {
         let is_parked = state.waker.is_some();
-        let should_write =
-            if is_parked { state.can_write() && budget::try_take() } else { state.should_flush(&self.context.limits) };
+        let should_write = if is_parked {
+            state.can_write() && budget::try_take()
+        } else {
+            state.should_flush(self.context.max_bytes)
+        };
         if should_write {
             state.write(&self.context.stats);
         }
@@ -235,7 +238,7 @@ impl Outbox {
         let state = self.state.lock();
         match state.close {
             Some(_) => ReadState::Closing,
-            None if state.blocked && state.is_half_full(&self.context.limits) => ReadState::Paused,
+            None if state.blocked && state.is_half_full(self.context.max_bytes) => ReadState::Paused,
             None => ReadState::Open,
         }
     }
@@ -267,9 +270,9 @@ impl Outbox {
         self.state.lock().bytes_out
     }
 
-    /// Takes the detail text for the close frame.
-    pub(crate) fn take_detail(&self) -> Option<Box<str>> {
-        self.state.lock().take_detail()
+    /// The text for the close frame, without the reason; empty if there is none.
+    pub(crate) fn close_text(&self) -> Box<str> {
+        self.state.lock().close_detail().map(|detail| detail.text.clone()).unwrap_or_default()
     }
 
     /// Drops all messages except a partly written one.
@@ -277,13 +280,13 @@ impl Outbox {
         self.state.lock().discard_unsent(&self.context.stats);
     }
 
-    /// Ends the session: drops the queue and the stream. Returns the last snapshot.
-    pub(crate) fn detach(&self) -> OutboxSnapshot {
+    /// Ends the session: drops the queue and the stream. Returns the last snapshot, and the detail of the close.
+    pub(crate) fn detach(&self) -> (OutboxSnapshot, Option<CloseDetail>) {
         let mut state = self.state.lock();
-        let snapshot = state.snapshot();
+        let (snapshot, detail) = (state.snapshot(), state.close_detail().cloned());
         state.discard_all(&self.context.stats);
         (state.stream, state.waker) = (None, None);
-        snapshot
+        (snapshot, detail)
     }
 }
 

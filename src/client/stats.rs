@@ -30,8 +30,8 @@ pub struct SessionStats {
     pub pongs_received: Counter,
     /// Round-trip times in microseconds.
     pub round_trips: WindowedHistogram,
-    /// Payload bytes in all outboxes.
+    /// Bytes in all outboxes, as they count against the limit.
     pub outbox_bytes: Gauge,
-    /// The most payload bytes in one outbox.
+    /// The most bytes in one outbox.
     pub outbox_peak_bytes: MaxGauge,
 }

@@ -105,7 +105,8 @@ fn read_credential(
     let name = table.required("name", &span, is_name, &format!("allowed: {NAME_SYNTAX}"));
     let role = table.required("role", &span, is_name, &role_syntax);
     let mut scopes = Vec::new();
-    table.strings("scopes", is_scope, &format!("allowed: {SCOPE_SYNTAX}"), &mut scopes);
+    let parse_scope = |text: &str| is_scope(text).then(|| text.to_owned());
+    table.strings("scopes", parse_scope, &format!("allowed: {SCOPE_SYNTAX}"), &mut scopes);
     let digest = match kind {
         Some(kind) => read_secret(table, span, kind, dir),
         None => {

@@ -197,11 +197,11 @@ impl<'d, 't> Table<'d, 't> {
         self.assign(key, value, value.get_ref().as_str().and_then(parse_level), expected, setting);
     }
 
-    /// Appends the strings of a list; `is_valid` checks each.
+    /// Appends the strings of a list; `parse` returns what to append, or `None` for an invalid string.
     pub(crate) fn strings(
         &mut self,
         key: &'static str,
-        is_valid: fn(&str) -> bool,
+        parse: fn(&str) -> Option<String>,
         expected: &str,
         setting: &mut Vec<String>,
     ) {
@@ -211,8 +211,8 @@ impl<'d, 't> Table<'d, 't> {
             return;
         };
         for item in items.iter() {
-            match item.get_ref().as_str().filter(|text| is_valid(text)) {
-                Some(text) => setting.push(text.to_owned()),
+            match item.get_ref().as_str().and_then(parse) {
+                Some(text) => setting.push(text),
                 None => self.invalid_value(key, item, expected),
             }
         }

@@ -4,7 +4,7 @@ use super::credentials::read_auth;
 use super::document::{Document, Table};
 use super::error::ConfigError;
 use super::files::read_config;
-use super::parse::format_duration;
+use super::parse::{ORIGIN_SYNTAX, format_duration, parse_origin};
 use crate::config::{Config, HandshakeConfig, HeartbeatConfig, Limits, ListenAddr, parse_listen};
 use std::ops::Range;
 use std::path::Path;
@@ -152,7 +152,7 @@ fn read_handshake(section: &mut Table<'_, '_>, settings: &mut HandshakeConfig) {
     section.duration("timeout", MILLISECOND * 10..=HOUR, &mut settings.timeout);
     section.duration("idle_timeout", MILLISECOND * 10..=HOUR, &mut settings.idle_timeout);
     section.integer("max_header_bytes", 8192..=65_536, &mut settings.max_header_bytes);
-    section.strings("allowed_origins", is_origin, ORIGIN_SYNTAX, &mut settings.allowed_origins);
+    section.strings("allowed_origins", parse_origin, ORIGIN_SYNTAX, &mut settings.allowed_origins);
 }
 
 fn read_heartbeat(section: &mut Table<'_, '_>, settings: &mut HeartbeatConfig) {
@@ -185,7 +185,6 @@ fn read_limits(section: &mut Table<'_, '_>, limits: &mut Limits, descriptors: us
     section.integer("max_batch_requests", 1..=10_000, &mut limits.max_batch_requests);
     section.integer("max_subscriptions", 1..=10_000, &mut limits.max_subscriptions);
     section.integer("closed_connections", 0..=1_000_000, &mut limits.closed_connections);
-    section.integer("outbox_max_messages", 2..=1_000_000, &mut limits.outbox_max_messages);
     section.integer("outbox_max_bytes", 1024..=1024 * MIB, &mut limits.outbox_max_bytes);
     section.duration("write_timeout", MILLISECOND * 10..=HOUR, &mut limits.write_timeout);
     section.duration("close_timeout", MILLISECOND * 10..=HOUR, &mut limits.close_timeout);
@@ -225,11 +224,4 @@ fn read_listen(section: &mut Table<'_, '_>, may_be_empty: bool, setting: &mut Ve
             },
         }
     }
-}
-
-const ORIGIN_SYNTAX: &str = "allowed: \"*\", \"null\", or scheme and host, such as \"https://example.com\"";
-
-fn is_origin(text: &str) -> bool {
-    let authority = text.split_once("://").map(|(_, authority)| authority);
-    text == "*" || text == "null" || authority.is_some_and(|host| !host.is_empty() && !host.contains('/'))
 }

@@ -20,6 +20,7 @@ pub(crate) use listen::unmapped;
 pub use listen::{ListenAddr, parse_listen};
 pub use load::load;
 pub use parse::{NAME_SYNTAX, SCOPE_SYNTAX, is_name, is_scope, parse_level};
+pub(crate) use parse::{default_port, parse_origin, split_port};
 pub(crate) use suggest::did_you_mean;
 
 use crate::auth::{Authenticator, Role};
@@ -63,7 +64,8 @@ pub struct Config {
 pub struct HandshakeConfig {
     /// The time from accept until the WebSocket is open; 10 ms to 1 h.
     pub timeout: Duration,
-    /// Origins of web pages that may connect besides the gateway's own host; `*` allows any.
+    /// Origins of web pages that may connect besides the gateway's own host, in lower case and without default ports.
+    /// `*` allows any; a host that begins with `*.` stands for all names below it.
     pub allowed_origins: Vec<String>,
     /// Maximum bytes of the request line and all headers; 8,192 to 65,536.
     pub max_header_bytes: usize,
@@ -93,9 +95,8 @@ pub struct Limits {
     pub max_subscriptions: usize,
     /// Number of closed connections that `clients.closed` remembers; 0 to 1,000,000.
     pub closed_connections: usize,
-    /// Maximum messages that wait for one client; 2 to 1,000,000.
-    pub outbox_max_messages: usize,
-    /// Maximum payload bytes that wait for one client; 1 KiB to 1 GiB, and at least twice `max_message_bytes`.
+    /// Maximum bytes that wait for one client, of which each message counts 64 in addition to its payload; 1 KiB to
+    /// 1 GiB, and at least twice `max_message_bytes`.
     pub outbox_max_bytes: usize,
     /// How long a client's socket may accept no data; 10 ms to 1 h.
     pub write_timeout: Duration,
@@ -188,7 +189,6 @@ impl Config {
                 max_batch_requests: 100,
                 max_subscriptions: 100,
                 closed_connections: 1000,
-                outbox_max_messages: 1024,
                 outbox_max_bytes: 4 * 1024 * 1024,
                 write_timeout: Duration::from_secs(10),
                 close_timeout: Duration::from_secs(2),

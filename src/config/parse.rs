@@ -1,6 +1,7 @@
 //! Parsing and checking single values.
 
 use log::LevelFilter;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 /// The names and roles that [`is_name`] accepts, for messages.
@@ -8,6 +9,70 @@ pub const NAME_SYNTAX: &str = "1 to 64 letters, digits and . _ @ -";
 
 /// The scopes that [`is_scope`] accepts, for messages.
 pub const SCOPE_SYNTAX: &str = "1 to 64 printable ASCII characters other than spaces, double quotes and backslashes";
+
+/// The entries that [`parse_origin`] accepts, for messages.
+pub const ORIGIN_SYNTAX: &str = "allowed: \"*\", \"null\", \"file://\", or scheme and host without a path, such as \
+                                 \"https://example.com\" or \"https://*.example.com\"";
+
+/// Parses an entry of `allowed_origins`, or the header `Origin`. Returns it as browsers send it (RFC 6454, section 6.2):
+/// in lower case and without the scheme's default port. The host may begin with `*.`, which stands for one or more
+/// labels.
+pub fn parse_origin(text: &str) -> Option<String> {
+    if matches!(text, "*" | "null") {
+        return Some(text.to_owned());
+    }
+    let text = text.to_ascii_lowercase();
+    let (scheme, authority) = text.split_once("://")?;
+    let is_scheme = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+        && scheme.bytes().all(|c| c.is_ascii_alphanumeric() || b"+-.".contains(&c));
+    if !is_scheme {
+        return None;
+    }
+    if scheme == "file" {
+        return authority.is_empty().then_some(text);
+    }
+    let (name, port) = split_port(authority);
+    let name = parse_origin_host(name)?;
+    let port = match port {
+        None => None,
+        Some(port) if port.bytes().all(|c| c.is_ascii_digit()) => Some(port.parse::<u16>().ok()?),
+        Some(_) => return None,
+    };
+    Some(match port.filter(|port| Some(*port) != default_port(scheme)) {
+        Some(port) => format!("{scheme}://{name}:{port}"),
+        None => format!("{scheme}://{name}"),
+    })
+}
+
+/// A host as browsers send it: an IPv6 address is in its shortest form. `None` if they never send it, for example
+/// because it isn't ASCII.
+fn parse_origin_host(name: &str) -> Option<String> {
+    if let Some(address) = name.strip_prefix('[') {
+        return Some(format!("[{}]", address.strip_suffix(']')?.parse::<Ipv6Addr>().ok()?));
+    }
+    let labels = name.strip_prefix("*.").unwrap_or(name);
+    let is_name = !labels.is_empty() && labels.bytes().all(|c| c.is_ascii_alphanumeric() || b"-._".contains(&c));
+    let last = labels.rsplit('.').next().unwrap_or_default();
+    let is_number = !last.is_empty() && last.bytes().all(|c| c.is_ascii_digit());
+    (is_name && (!is_number || name.parse::<Ipv4Addr>().is_ok())).then(|| name.to_owned())
+}
+
+/// The port that a URL of this scheme has if it names none.
+pub fn default_port(scheme: &str) -> Option<u16> {
+    match scheme {
+        "http" | "ws" => Some(80),
+        "https" | "wss" => Some(443),
+        _ => None,
+    }
+}
+
+/// Splits `NAME:PORT` or `NAME`; an IPv6 address keeps its brackets.
+pub fn split_port(authority: &str) -> (&str, Option<&str>) {
+    match authority.rsplit_once(':') {
+        Some((name, port)) if !port.contains(']') => (name, Some(port)),
+        _ => (authority, None),
+    }
+}
 
 /// Parses `off`, `error`, `warn`, `info`, `debug` or `trace`, in lower case only.
 pub fn parse_level(text: &str) -> Option<LevelFilter> {
@@ -62,6 +127,46 @@ mod tests {
         }
         for text in ["0s", "1ms", "1500ms", "5s", "90s", "2m", "1h"] {
             assert_eq!(format_duration(parse_duration(text).unwrap()), text);
+        }
+    }
+
+    #[test]
+    fn parse_origin_returns_what_browsers_send() {
+        for (text, expected) in [
+            ("*", "*"),
+            ("null", "null"),
+            ("file://", "file://"),
+            ("https://Example.com:443", "https://example.com"),
+            ("http://a.example:80", "http://a.example"),
+            ("http://a.example:443", "http://a.example:443"),
+            ("wss://a.example:443", "wss://a.example"),
+            ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),
+            ("http://[0:0::1]:80", "http://[::1]"),
+            ("https://*.example.com:8443", "https://*.example.com:8443"),
+            ("chrome-extension://abcdef", "chrome-extension://abcdef"),
+        ] {
+            assert_eq!(parse_origin(text).as_deref(), Some(expected), "{text}");
+        }
+        for never_sent in [
+            "",
+            "example.com",
+            "https://",
+            "https://example.com/",
+            "https://user@example.com",
+            "https://example.com:x",
+            "https://example.com:99999",
+            "https://*",
+            "https://*.",
+            "https://a.*.example.com",
+            "https://*example.com",
+            "https://example.com:*",
+            "https://bücher.example",
+            "http://127.1",
+            "http://[::1",
+            "://example.com",
+            "file://host",
+        ] {
+            assert_eq!(parse_origin(never_sent), None, "{never_sent}");
         }
     }
 

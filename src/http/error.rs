@@ -119,7 +119,6 @@ impl HttpError {
     pub fn upgrade_required() -> Self {
         let message = "this is a WebSocket endpoint: send a GET request with Upgrade: websocket";
         Self::new(StatusCode::UPGRADE_REQUIRED, HandshakeFailure::UpgradeRequired, message)
-            .with_header(UPGRADE, HeaderValue::from_static("websocket"))
     }
 
     pub fn version_not_supported() -> Self {
@@ -129,7 +128,9 @@ impl HttpError {
     }
 
     pub fn unauthorized(scheme: &str) -> Self {
-        let challenge = format!("{scheme} realm=\"aisopod-gateway\"");
+        // RFC 7617, section 2.1: clients then send names and passwords as UTF-8.
+        let charset = if scheme == "Basic" { ", charset=\"UTF-8\"" } else { "" };
+        let challenge = format!("{scheme} realm=\"aisopod-gateway\"{charset}");
         let challenge = HeaderValue::try_from(challenge).expect("a scheme is a plain word");
         let message = format!("missing or invalid credentials; send Authorization: {scheme}");
         Self::new(StatusCode::UNAUTHORIZED, HandshakeFailure::Unauthorized, message)
@@ -198,8 +199,13 @@ impl HttpError {
 
     pub fn into_response(self) -> Response<String> {
         let mut response = json(self.status, self.body());
+        let headers = response.headers_mut();
+        if self.status == StatusCode::UPGRADE_REQUIRED {
+            // RFC 9110, sections 15.5.22 and 7.8; `with_close` adds `Upgrade` to `Connection`.
+            headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+        }
         if let Some((name, value)) = self.header {
-            response.headers_mut().insert(name, value);
+            headers.insert(name, value);
         }
         response
     }
@@ -213,10 +219,16 @@ impl HttpError {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
         let mut text = format!("HTTP/1.1 {}\r\n", self.status);
         for (name, value) in response.headers() {
-            let _ = write!(text, "{name}: {}\r\n", value.to_str().unwrap_or_default());
+            let _ = write!(text, "{}: {}\r\n", title_case(name.as_str()), value.to_str().unwrap_or_default());
         }
         text + "\r\n" + &body
     }
+}
+
+/// A header's name as hyper writes it: the first letter of each word is a capital.
+fn title_case(name: &str) -> String {
+    let words = name.split('-').map(|word| word[..1].to_ascii_uppercase() + &word[1..]);
+    words.collect::<Vec<_>>().join("-")
 }
 
 #[cfg(test)]
@@ -269,7 +281,8 @@ mod tests {
     fn unauthorized_names_the_scheme() {
         let error = HttpError::unauthorized("Basic");
         assert_eq!(message(&error), "missing or invalid credentials; send Authorization: Basic");
-        assert_eq!(error.into_response().headers()[WWW_AUTHENTICATE], "Basic realm=\"aisopod-gateway\"");
+        let challenge = "Basic realm=\"aisopod-gateway\", charset=\"UTF-8\"";
+        assert_eq!(error.into_response().headers()[WWW_AUTHENTICATE], challenge);
     }
 
     #[test]
@@ -277,11 +290,11 @@ mod tests {
         let text = HttpError::full().to_http_text();
         assert!(text.starts_with("HTTP/1.1 503 Service Unavailable\r\n"), "{text}");
         for header in
-            ["retry-after: 5", "connection: close", "cache-control: no-store", "content-type: application/json"]
+            ["Retry-After: 5", "Connection: close", "Cache-Control: no-store", "Content-Type: application/json"]
         {
             assert!(text.contains(&format!("\r\n{header}\r\n")), "{text}");
         }
         let (_, body) = text.split_once("\r\n\r\n").unwrap();
-        assert!(text.contains(&format!("\r\ncontent-length: {}\r\n", body.len())));
+        assert!(text.contains(&format!("\r\nContent-Length: {}\r\n", body.len())));
     }
 }

@@ -3,44 +3,47 @@
 use super::credentials::{BEARER_PROTOCOL, PROTOCOL, RequestCredentials};
 use super::error::HttpError;
 use super::headers::{list_items, single};
+use super::percent::percent_decode;
 use crate::auth::AuthInfo;
 use crate::client::ConnId;
 use crate::config::Config;
 use crate::http::origin;
 use crate::registry::{Presence, Reservation};
 use hyper::header::{
-    CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN, SEC_WEBSOCKET_ACCEPT,
-    SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, HeaderMap, ORIGIN, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION,
+    TRANSFER_ENCODING, UPGRADE,
 };
 use hyper::http::request::Parts;
-use hyper::{Method, Response, StatusCode, Version};
+use hyper::{Method, Version};
 use std::sync::Arc;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-const X_CONN_ID: HeaderName = HeaderName::from_static("x-conn-id");
-
-/// The result of a valid handshake: what a session starts with.
+/// The result of a valid handshake: its response, and what a session starts with.
 pub struct AcceptedHandshake {
+    /// The complete 101 response, as bytes on the wire.
+    pub response: String,
     pub conn_id: ConnId,
     pub auth: Arc<AuthInfo>,
     /// Holds the presence key until the client is registered, if its role's policy is `reject`.
     pub reservation: Reservation,
 }
 
-/// Checks and authenticates an upgrade request, and reserves its presence key. Returns what a session needs, and the
-/// 101 response.
+/// Checks and authenticates an upgrade request to `host`, and reserves its presence key.
 ///
 /// # Errors
 /// The HTTP error of the first check that fails.
 pub fn accept(
     request: &Parts,
+    host: &str,
     config: &Config,
     presence: &Arc<Presence>,
-) -> Result<(AcceptedHandshake, Response<String>), HttpError> {
+) -> Result<AcceptedHandshake, HttpError> {
     let headers = &request.headers;
     check_upgrade(request)?;
     let key = check_key(headers)?;
-    let host = check_host(headers)?;
+    if host.is_empty() {
+        return Err(HttpError::bad_request("Host is empty"));
+    }
     check_origin(headers, host, config)?;
     let credentials = RequestCredentials::from_headers(headers)?;
     let auth = config.auth.authenticate(&credentials.as_credentials());
@@ -48,18 +51,17 @@ pub fn accept(
     let protocol = choose_protocol(headers)?;
     let reservation = presence.reserve(&auth).ok_or(HttpError::presence_taken())?;
     let conn_id = ConnId::random();
-    Ok((AcceptedHandshake { conn_id, auth, reservation }, switching_protocols(conn_id, key, protocol)))
+    Ok(AcceptedHandshake { response: switching_protocols(conn_id, key, protocol), conn_id, auth, reservation })
 }
 
-/// Requires `Host` in HTTP/1.1 (RFC 9112, section 3.2), and rejects a token in the query, since URLs are logged.
-pub fn check_target(request: &Parts) -> Result<(), HttpError> {
-    if single(&request.headers, HOST)?.is_none() && request.version == Version::HTTP_11 {
-        return Err(HttpError::bad_request("Host is missing"));
-    }
+/// Rejects a token in the query, since URLs are logged.
+pub fn check_query(request: &Parts) -> Result<(), HttpError> {
     let query = request.uri.query().unwrap_or_default();
-    let mut names = query.split('&').map(|pair| pair.split('=').next().unwrap_or_default());
-    if names.any(|name| name.eq_ignore_ascii_case("token") || name.eq_ignore_ascii_case("access_token")) {
-        return Err(HttpError::token_in_query());
+    let names = query.split('&').map(|pair| pair.split('=').next().unwrap_or_default());
+    for name in names.filter_map(|name| percent_decode(name, true)) {
+        if name.eq_ignore_ascii_case("token") || name.eq_ignore_ascii_case("access_token") {
+            return Err(HttpError::token_in_query());
+        }
     }
     Ok(())
 }
@@ -98,13 +100,6 @@ fn check_key(headers: &HeaderMap) -> Result<&str, HttpError> {
     Ok(key)
 }
 
-fn check_host(headers: &HeaderMap) -> Result<&str, HttpError> {
-    match single(headers, HOST)? {
-        Some(host) if !host.is_empty() => Ok(host),
-        _ => Err(HttpError::bad_request("Host is missing")),
-    }
-}
-
 fn check_origin(headers: &HeaderMap, host: &str, config: &Config) -> Result<(), HttpError> {
     let Some(origin) = single(headers, ORIGIN)? else { return Ok(()) };
     if !origin::is_allowed(origin, host, &config.handshake.allowed_origins, config.auth.allows_anonymous()) {
@@ -126,17 +121,13 @@ fn choose_protocol(headers: &HeaderMap) -> Result<Option<&'static str>, HttpErro
     Ok(None)
 }
 
-fn switching_protocols(conn_id: ConnId, key: &str, protocol: Option<&'static str>) -> Response<String> {
-    let value = |text: String| HeaderValue::try_from(text).expect("base64 and UUIDs are visible ASCII");
-    let mut response = Response::new(String::new());
-    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-    let headers = response.headers_mut();
-    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
-    headers.insert(SEC_WEBSOCKET_ACCEPT, value(derive_accept_key(key.as_bytes())));
-    headers.insert(X_CONN_ID, value(conn_id.to_string()));
-    if let Some(protocol) = protocol {
-        headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(protocol));
-    }
-    response
+/// The 101 response. Header names are written in the usual case, since some embedded clients compare them letter by
+/// letter.
+fn switching_protocols(conn_id: ConnId, key: &str, protocol: Option<&'static str>) -> String {
+    let accept = derive_accept_key(key.as_bytes());
+    let protocol = protocol.map(|protocol| format!("Sec-WebSocket-Protocol: {protocol}\r\n")).unwrap_or_default();
+    format!(
+        "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Accept: {accept}\r\nX-Conn-Id: {conn_id}\r\n{protocol}\r\n"
+    )
 }

@@ -2,15 +2,28 @@
 //!
 //! Programs other than browsers send no `Origin`, and aren't checked.
 
+use crate::config::{default_port, parse_origin, split_port};
 use std::net::IpAddr;
 
-/// Whether a page of `origin` may connect to `host`, the value of the `Host` header.
+/// Whether a page of `origin` may connect to `host`, the request's host and port.
 ///
 /// Pages of an `allowed` origin may connect, and pages of the same host and port if the host [is safe from DNS
 /// rebinding](is_rebinding_safe). `anonymous` means that clients need no credentials.
 pub fn is_allowed(origin: &str, host: &str, allowed: &[String], anonymous: bool) -> bool {
-    let listed = allowed.iter().any(|entry| entry == "*" || entry.eq_ignore_ascii_case(origin));
-    listed || (is_same_host(origin, host) && is_rebinding_safe(host, anonymous))
+    is_listed(origin, allowed) || (is_same_host(origin, host) && is_rebinding_safe(host, anonymous))
+}
+
+/// Whether an entry of `allowed` has or matches this origin.
+pub fn is_listed(origin: &str, allowed: &[String]) -> bool {
+    let origin = parse_origin(origin);
+    allowed.iter().any(|entry| entry == "*" || origin.as_ref().is_some_and(|origin| matches(entry, origin)))
+}
+
+/// Whether an entry is this origin, or has `*.` in place of its first labels.
+fn matches(entry: &str, origin: &str) -> bool {
+    let Some((scheme, domain)) = entry.split_once("*.") else { return entry == origin };
+    let labels = origin.strip_prefix(scheme).and_then(|rest| rest.strip_suffix(domain));
+    labels.is_some_and(|labels| labels.len() > 1 && labels.ends_with('.'))
 }
 
 /// Whether `host` is safe from DNS rebinding: if clients are `anonymous`, only IP addresses and `localhost` are, since
@@ -20,25 +33,11 @@ pub fn is_rebinding_safe(host: &str, anonymous: bool) -> bool {
     host.is_empty() || !anonymous || !is_domain_name(split_port(host).0)
 }
 
+/// Whether `host` is the host of `origin`. Some clients send an origin with the scheme of the WebSocket.
 fn is_same_host(origin: &str, host: &str) -> bool {
-    let Some((scheme, authority)) = origin.split_once("://") else { return false };
-    let default_port = match scheme.to_ascii_lowercase().as_str() {
-        "http" => "80",
-        "https" => "443",
-        _ => return false,
-    };
-    let (origin_name, origin_port) = split_port(authority);
-    let (host_name, host_port) = split_port(host);
-    origin_name.eq_ignore_ascii_case(host_name)
-        && origin_port.unwrap_or(default_port) == host_port.unwrap_or(default_port)
-}
-
-/// Splits `NAME:PORT` or `NAME`; an IPv6 address keeps its brackets.
-fn split_port(authority: &str) -> (&str, Option<&str>) {
-    match authority.rsplit_once(':') {
-        Some((name, port)) if !port.contains(']') => (name, Some(port)),
-        _ => (authority, None),
-    }
+    let Some((scheme, _)) = origin.split_once("://") else { return false };
+    let is_web = default_port(&scheme.to_ascii_lowercase()).is_some();
+    is_web && parse_origin(origin).is_some_and(|origin| parse_origin(&format!("{scheme}://{host}")) == Some(origin))
 }
 
 fn is_domain_name(host: &str) -> bool {
@@ -59,6 +58,10 @@ mod tests {
             ("http://example.com:8080", "example.com:8080", true),
             ("http://[::1]:8080", "[::1]:8080", true),
             ("http://[::1]", "[::1]", true),
+            ("ws://example.com:8080", "example.com:8080", true),
+            ("WSS://example.com", "example.com:443", true),
+            ("ws://example.com", "example.com:8080", false),
+            ("file://", "", false),
             ("http://example.com", "example.com:8080", false),
             ("http://example.com:8080", "example.com", false),
             ("http://evil.com", "example.com", false),
@@ -78,7 +81,26 @@ mod tests {
         assert!(!is_allowed("https://app.example.com:8443", "gw.example.com", &list, false));
         assert!(!is_allowed("http://app.example.com", "gw.example.com", &list, false));
         assert!(is_allowed("null", "gw.example.com", &["null".to_owned()], false));
+        assert!(is_allowed("file://", "gw.example.com", &["file://".to_owned()], false));
         assert!(is_allowed("https://anything", "gw.example.com", &["*".to_owned()], true));
+        assert!(is_allowed("https://APP.example.com:443", "gw.example.com", &list, false));
+    }
+
+    #[test]
+    fn wildcard_stands_for_one_or_more_labels() {
+        let list = ["https://*.example.com".to_owned()];
+        for (origin, is_allowed) in [
+            ("https://a.example.com", true),
+            ("https://a.b.example.com", true),
+            ("https://example.com", false),
+            ("https://.example.com", false),
+            ("https://aexample.com", false),
+            ("https://a.example.com:8443", false),
+            ("http://a.example.com", false),
+            ("https://a.example.com.evil.com", false),
+        ] {
+            assert_eq!(is_listed(origin, &list), is_allowed, "{origin}");
+        }
     }
 
     #[test]

@@ -89,6 +89,7 @@ mod tests {
             closed_by: ClosedBy::Client,
             round_trip: None,
             outbox_peak_bytes: 0,
+            detail: None,
         }
     }
 

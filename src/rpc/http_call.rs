@@ -1,6 +1,6 @@
 //! Calls over HTTP: the same methods; the result is the body of the HTTP response.
 
-use super::method::{Context, Outcome, Source};
+use super::method::{Context, Outcome, Source, find};
 use super::node_calls::NodeCallId;
 use super::protocol::error::RpcError;
 use super::protocol::responder::{CallResult, Responder};
@@ -22,6 +22,14 @@ pub struct HttpCall {
 }
 
 impl Router {
+    /// Checks that a caller has the scope of a method, so that a request can be refused before its body is read.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Forbidden`](super::protocol::error::ErrorKind::Forbidden) if it doesn't.
+    pub fn check_scope(&self, auth: &AuthInfo, method: &str) -> Result<(), RpcError> {
+        find(self.methods, method)?.check_scope(auth)
+    }
+
     /// Calls a method by its name; `params` is a JSON object.
     pub fn call(&self, auth: &Arc<AuthInfo>, method: &str, params: &RawValue) -> HttpCall {
         let (responder, receiver) = Responder::to_http();

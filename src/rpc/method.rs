@@ -42,6 +42,26 @@ impl Method {
     ) -> Self {
         Method { name, scope, run }
     }
+
+    /// Fails if `auth` doesn't have the method's scope.
+    pub fn check_scope(&self, auth: &AuthInfo) -> Result<(), RpcError> {
+        self.scope.map_or(Ok(()), |scope| check_scope(auth, scope))
+    }
+}
+
+/// The method with this name.
+pub fn find<'a>(methods: &'a [Method], name: &str) -> Result<&'a Method, RpcError> {
+    let not_found = || RpcError::new(ErrorKind::MethodNotFound, "Method not found");
+    methods.iter().find(|method| method.name == name).ok_or_else(not_found)
+}
+
+/// Fails if `auth` doesn't have this scope.
+pub fn check_scope(auth: &AuthInfo, scope: &'static str) -> Result<(), RpcError> {
+    if auth.has_scope(scope) {
+        return Ok(());
+    }
+    let message = format!("forbidden: this needs the scope {scope}");
+    Err(RpcError::new(ErrorKind::Forbidden, message).with("scope", scope))
 }
 
 /// What a method returns: its outcome, or the error for the caller.
@@ -84,12 +104,8 @@ pub enum Source<'a> {
 impl<'a> Context<'a> {
     /// Runs the method with this name, if the caller has its scope.
     pub fn run(self, name: &str) -> MethodResult<'a> {
-        let Some(method) = self.methods.iter().find(|method| method.name == name) else {
-            return Err(RpcError::new(ErrorKind::MethodNotFound, "Method not found"));
-        };
-        if let Some(scope) = method.scope {
-            self.check_scope(scope)?;
-        }
+        let method = find(self.methods, name)?;
+        method.check_scope(self.auth())?;
         (method.run)(self)
     }
 
@@ -150,14 +166,5 @@ impl<'a> Context<'a> {
     /// Fails if there are params; for methods that take none.
     pub fn no_params(&self) -> Result<(), RpcError> {
         self.params()?.finish()
-    }
-
-    /// Fails if the caller doesn't have this scope.
-    pub fn check_scope(&self, scope: &'static str) -> Result<(), RpcError> {
-        if self.auth().has_scope(scope) {
-            return Ok(());
-        }
-        let message = format!("forbidden: this needs the scope {scope}");
-        Err(RpcError::new(ErrorKind::Forbidden, message).with("scope", scope))
     }
 }

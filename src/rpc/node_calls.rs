@@ -17,6 +17,7 @@ use crate::registry::{ClientTable, ShardedMap};
 use crate::rpc::protocol::error::{ErrorKind, RpcError};
 use crate::rpc::protocol::message::Response;
 use crate::rpc::protocol::responder::{CallResult, Responder};
+use log::debug;
 use serde::Serialize;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -216,7 +217,11 @@ impl NodeCalls {
         let call_id = id.map(|id| NodeCallId { node, id });
         let Some((call_id, call)) = call_id.and_then(|call_id| Some((call_id, self.take(call_id)?))) else {
             let is_response = response != Response::Neither;
-            self.counts.unmatched_responses.add(is_response.into());
+            if is_response {
+                self.counts.unmatched_responses.add(1);
+                let id = id.map_or_else(|| "none".to_owned(), |id| id.to_string());
+                debug!("response ignored, no call with this id is in flight conn_id={node} id={id}");
+            }
             return is_response;
         };
         match response {

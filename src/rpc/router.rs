@@ -203,17 +203,21 @@ impl Handler for Router {
         self.state.calls.fail_node(client.conn_id);
     }
 
-    fn on_disconnect(&self, client: &Arc<GatewayClient>, record: CloseRecord) {
-        self.state.remove_client(client.conn_id, record);
+    fn on_ended(&self, record: &CloseRecord) {
+        self.state.closed.push(record.clone());
+    }
+
+    fn on_disconnect(&self, client: &Arc<GatewayClient>, _: CloseRecord) {
+        self.state.remove_client(client.conn_id);
         self.state.health_events.on_change();
     }
 
     fn on_joined(&self, client: &Arc<GatewayClient>) {
-        self.state.publish_presence(client, "joined");
+        self.state.publish_presence(client, "joined", None);
     }
 
     fn on_left(&self, client: &Arc<GatewayClient>) {
-        self.state.publish_presence(client, "left");
+        self.state.publish_presence(client, "left", client.close_reason());
     }
 
     fn on_drain(&self) {

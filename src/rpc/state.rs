@@ -1,7 +1,7 @@
 //! The state that all methods share.
 
 use super::node_calls::NodeCalls;
-use crate::client::{CloseRecord, ConnId, GatewayClient};
+use crate::client::{CloseReason, ConnId, GatewayClient};
 use crate::config::Config;
 use crate::heartbeat::Heartbeat;
 use crate::registry::{ClientRegistry, ClientTable, CloseHistory, Presence};
@@ -9,6 +9,7 @@ use crate::rpc::protocol::batch::WaitingBatches;
 use crate::rpc::protocol::response::to_json;
 use crate::rpc::pubsub::health::HealthEvents;
 use crate::rpc::pubsub::topics::{PRESENCE, Topics};
+use crate::rpc::query::identities::Identities;
 use serde::Serialize;
 use std::sync::Arc;
 
@@ -18,6 +19,7 @@ pub struct RpcState {
     pub presence: Arc<Presence>,
     pub closed: CloseHistory,
     pub topics: Arc<Topics>,
+    pub identities: Identities,
     pub calls: Arc<NodeCalls>,
     /// The capabilities that nodes have announced, as JSON.
     pub capabilities: ClientTable<Option<Arc<str>>>,
@@ -33,6 +35,9 @@ struct PresenceEvent<'a> {
     presence_key: &'a str,
     role: &'a str,
     name: &'a str,
+    /// Why the last client left.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<CloseReason>,
 }
 
 impl RpcState {
@@ -50,26 +55,25 @@ impl RpcState {
             presence,
             closed: CloseHistory::new(config.limits.closed_connections),
             topics,
+            identities: Identities::new(&config.auth),
             capabilities: ClientTable::default(),
             waiting_batches: Arc::default(),
         })
     }
 
     /// Publishes the event `joined` or `left` of a client's presence key. Called with the key's shard locked.
-    pub fn publish_presence(&self, client: &GatewayClient, event: &'static str) {
+    pub fn publish_presence(&self, client: &GatewayClient, event: &'static str, reason: Option<CloseReason>) {
         if !self.topics.has_subscribers(PRESENCE) {
             return;
         }
         let auth = &client.auth;
-        let event =
-            PresenceEvent { event, presence_key: &auth.presence_key, role: auth.role.as_str(), name: &auth.name };
+        let (presence_key, role, name) = (&*auth.presence_key, auth.role.as_str(), &*auth.name);
+        let event = PresenceEvent { event, presence_key, role, name, reason };
         self.topics.publish_reserved(PRESENCE, &to_json(&event));
     }
 
     /// Removes all state of a client that has disconnected.
-    pub fn remove_client(&self, conn_id: ConnId, record: CloseRecord) {
-        // First: a caller whose call fails below may look for the record at once.
-        self.closed.push(record);
+    pub fn remove_client(&self, conn_id: ConnId) {
         self.topics.remove_client(conn_id);
         self.capabilities.take(conn_id);
         self.calls.remove_client(conn_id);

@@ -6,7 +6,7 @@ use super::state::ServerState;
 use crate::client::RemoteAddr;
 use crate::http::error::{HandshakeFailure, HttpError};
 use crate::ws::Stream;
-use log::{debug, warn};
+use log::warn;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -44,8 +44,9 @@ pub async fn accept_loop(server: Arc<ServerState>, listener: Listener) {
 
 /// Answers 503 without reading a request, and closes the connection.
 fn refuse(server: &ServerState, stream: Stream, remote_addr: RemoteAddr) {
-    debug!("connection refused remote_addr={remote_addr} cause={}", HandshakeFailure::Full);
-    server.handshakes.failed.add(HandshakeFailure::Full);
+    let cause = HandshakeFailure::Full;
+    server.refusals.log(format_args!("connection refused remote_addr={remote_addr} cause={cause}"));
+    server.handshakes.failed.add(cause);
     stream.write_best_effort(HttpError::full().to_http_text().as_bytes());
 }
 

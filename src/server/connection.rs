@@ -6,23 +6,25 @@
 
 use super::admission::Slot;
 use super::handshake_stats::{HandshakeStage, InProgressGuard};
+use super::http_io::HttpIo;
 use super::http_state::HttpState;
 use super::lifecycle::Phase;
 use super::service;
 use super::state::ServerState;
+use crate::auth::AuthInfo;
 use crate::client::{CloseReason, GatewayClient, Outbox, RemoteAddr};
 use crate::heartbeat::TimerGuard;
 use crate::http::error::{HandshakeFailure, HttpError};
 use crate::http::handshake::AcceptedHandshake;
 use crate::session::Session;
 use crate::ws::Stream;
-use hyper::body::{Bytes, Incoming};
+use hyper::body::Bytes;
 use hyper::server::conn::http1;
-use hyper::service::{HttpService, service_fn};
+use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use log::{debug, info};
-use std::convert::Infallible;
 use std::future::{Future, poll_fn};
+use std::io::ErrorKind;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -124,11 +126,12 @@ struct Upgraded {
 /// Registers a client with the registry and the heartbeat, and starts its session.
 fn register(server: &ServerState, upgraded: Upgraded, remote_addr: RemoteAddr) -> (Session, TimerGuard) {
     let outbox = Outbox::new(server.outbox_context.clone());
-    let AcceptedHandshake { conn_id, auth, reservation: _reservation } = upgraded.accepted;
+    let AcceptedHandshake { conn_id, auth, reservation: _reservation, .. } = upgraded.accepted;
     let client = Arc::new(GatewayClient::new(conn_id, outbox, remote_addr, auth));
     let registration = server.registry.on_connect(client.clone());
     let pings = server.heartbeat.register(&client);
-    debug!("connected conn_id={conn_id} presence_key={} remote_addr={remote_addr}", client.auth.presence_key);
+    let AuthInfo { role, presence_key, .. } = &*client.auth;
+    info!("connected conn_id={conn_id} role={role} presence_key={presence_key} remote_addr={remote_addr}");
     // Checked after the registration: either the drain finds the client in the registry, or this check sees the drain.
     match server.lifecycle.phase() {
         Phase::Aborting => client.outbox.abort(CloseReason::Draining),
@@ -162,6 +165,14 @@ fn poll_first_byte(
     timeout.poll(cx).map(|()| Err(EarlyEnd::TimedOut))
 }
 
+/// How HTTP ended on a connection.
+enum HttpEnd {
+    /// By an accepted handshake; hyper has written all earlier responses.
+    Accepted(AcceptedHandshake),
+    /// By the peer, by an error, or by a response with `Connection: close`.
+    Closed(hyper::Result<()>),
+}
+
 /// Serves HTTP until the connection ends or is upgraded.
 async fn serve_http(
     server: &Arc<ServerState>,
@@ -176,36 +187,95 @@ async fn serve_http(
         // The buffer size alone is no exact limit: the buffer grows by doubling.
         .max_header_size(server.config.handshake.max_header_bytes)
         .header_read_timeout(None)
+        // Some embedded clients compare the names letter by letter.
+        .title_case_headers(true)
         // A client that shuts down its write half after a request still gets the response.
         .half_close(true)
-        .serve_connection(TokioIo::new(stream), service_fn(handle));
-    let Some(result) = poll_until_deadline(&mut connection, server, &http).await else {
-        if let Some(stage) = http.timed_out_stage().filter(|_| server.lifecycle.phase() < Phase::Aborting) {
-            record_timeout(server, remote_addr, stage);
+        .serve_connection(TokioIo::new(HttpIo::new(stream, http.clone())), service_fn(handle));
+    let end = before_deadline(server, &http, |cx| match connection.poll_without_shutdown(cx) {
+        Poll::Ready(result) => Poll::Ready(HttpEnd::Closed(result)),
+        Poll::Pending if http.is_blocked() => Poll::Pending,
+        Poll::Pending => {
+            http.take_accepted().map_or(Poll::Pending, |accepted| Poll::Ready(HttpEnd::Accepted(accepted)))
         }
-        return None;
-    };
+    });
+    let end = end.await;
     let parts = connection.into_parts();
-    let stream = parts.io.into_inner();
-    if result.is_ok()
-        && let Some(accepted) = http.take_accepted()
-    {
-        return Some(Upgraded { stream, early: parts.read_buf, accepted, _http: http });
+    let stream = parts.io.into_inner().stream;
+    match end {
+        Some(HttpEnd::Accepted(accepted)) => {
+            switch_protocols(server, &stream, remote_addr, &accepted, &http).await?;
+            Some(Upgraded { stream, early: parts.read_buf, accepted, _http: http })
+        }
+        Some(HttpEnd::Closed(result)) => {
+            close_http(server, stream, remote_addr, &parts.read_buf, result, http).await;
+            None
+        }
+        None => {
+            if http.is_blocked() {
+                stream.reset_on_drop();
+            }
+            if let Some(stage) = http.timed_out_stage() {
+                record_timeout(server, remote_addr, stage);
+            }
+            None
+        }
     }
-    if parts.read_buf.starts_with(HTTP2_PREFACE) {
+}
+
+/// Writes the 101 response. Not left to hyper, which adds `close` to `Connection` if the request has it, so that clients
+/// refuse the response. `None` if it can't be written by the deadline.
+async fn switch_protocols(
+    server: &ServerState,
+    stream: &Stream,
+    remote_addr: RemoteAddr,
+    accepted: &AcceptedHandshake,
+    http: &HttpState,
+) -> Option<()> {
+    let mut left = accepted.response.as_bytes();
+    let written = before_deadline(server, http, |cx| {
+        while !left.is_empty() {
+            match stream.try_write(left, &[]) {
+                Ok(length) => left = &left[length..],
+                Err(error) if error.kind() == ErrorKind::WouldBlock => ready!(stream.poll_writable(cx))?,
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+        Poll::Ready(Ok(()))
+    });
+    match written.await {
+        Some(Ok(())) => return Some(()),
+        Some(Err(_)) => record_failure(server, remote_addr, HandshakeFailure::Disconnected),
+        None => {
+            stream.reset_on_drop();
+            record_timeout(server, remote_addr, HandshakeStage::ResponseNotRead);
+        }
+    }
+    None
+}
+
+/// Counts the failure of a connection that ended as HTTP, if it is one, and closes the connection. `unread` are bytes
+/// after the last request.
+async fn close_http(
+    server: &ServerState,
+    stream: Stream,
+    remote_addr: RemoteAddr,
+    unread: &[u8],
+    result: hyper::Result<()>,
+    http: Arc<HttpState>,
+) {
+    if unread.starts_with(HTTP2_PREFACE) {
         // hyper doesn't answer this preface. It answers other bytes that aren't HTTP/1.1 with 400 or 431.
         stream.write_best_effort(
             HttpError::bad_request("HTTP/2 isn't supported: use HTTP/1.1").to_http_text().as_bytes(),
         );
     }
     if let Some(cause) = failure_cause(result, &http) {
-        debug!("handshake failed remote_addr={remote_addr} cause={cause}");
-        server.handshakes.failed.add(cause);
+        record_failure(server, remote_addr, cause);
     }
     // The handshake is over: it no longer counts as in progress.
     drop(http);
     linger(server, stream).await;
-    None
 }
 
 /// The failure to count for an ended connection: an invalid request, or an end before the first request or before the
@@ -218,21 +288,17 @@ fn failure_cause(result: hyper::Result<()>, http: &HttpState) -> Option<Handshak
     }
 }
 
-/// Polls the connection until it ends; `None` if its deadline passes or the gateway starts aborting first.
-async fn poll_until_deadline<S>(
-    connection: &mut http1::Connection<TokioIo<Stream>, S>,
+/// Polls until `poll` is ready; `None` if the connection's deadline passes or the gateway starts aborting first.
+async fn before_deadline<T>(
     server: &ServerState,
     http: &HttpState,
-) -> Option<hyper::Result<()>>
-where
-    S: HttpService<Incoming, ResBody = String, Error = Infallible> + Unpin,
-    S::Future: Unpin,
-{
+    mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
+) -> Option<T> {
     let mut sleep = pin!(sleep_until(http.deadline()));
     // Plain requests, such as those of monitoring, are still served during the drain.
     let mut aborting = pin!(server.lifecycle.wait_past(Phase::Draining));
     poll_fn(|cx| {
-        if let Poll::Ready(result) = connection.poll_without_shutdown(cx) {
+        if let Poll::Ready(result) = poll(cx) {
             return Poll::Ready(Some(result));
         }
         if sleep.deadline() != http.deadline() {
@@ -258,7 +324,20 @@ async fn linger(server: &ServerState, mut stream: Stream) {
     }
 }
 
+fn record_failure(server: &ServerState, remote_addr: RemoteAddr, cause: HandshakeFailure) {
+    if cause == HandshakeFailure::Disconnected {
+        debug!("handshake failed remote_addr={remote_addr} cause={cause}");
+    } else {
+        server.refusals.log(format_args!("handshake refused remote_addr={remote_addr} cause={cause}"));
+    }
+    server.handshakes.failed.add(cause);
+}
+
+/// Counts and logs a timeout, unless the gateway is aborting its connections.
 fn record_timeout(server: &ServerState, remote_addr: RemoteAddr, stage: HandshakeStage) {
+    if server.lifecycle.phase() == Phase::Aborting {
+        return;
+    }
     server.handshakes.timed_out.add(stage);
-    info!("handshake timed out remote_addr={remote_addr} stage={stage}");
+    server.refusals.log(format_args!("handshake timed out remote_addr={remote_addr} stage={stage}"));
 }

@@ -5,12 +5,15 @@ use super::handshake_stats::{HandshakeStage, HandshakeStats, InProgressGuard};
 use crate::http::handshake::AcceptedHandshake;
 use parking_lot::Mutex;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 /// The state of an HTTP connection.
 pub struct HttpState {
     handshakes: Arc<HandshakeStats>,
+    /// The socket accepts no more, and hyper has bytes left to write.
+    is_blocked: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -33,7 +36,7 @@ enum HttpPhase {
     Plain,
     /// A refused handshake: the connection closes after the response.
     Refused,
-    /// An accepted handshake: the 101 response is being sent.
+    /// An accepted handshake: the 101 response follows the responses that hyper still has to write.
     Accepted(AcceptedHandshake),
 }
 
@@ -43,7 +46,7 @@ impl HttpState {
     pub fn new(deadline: Instant, handshakes: Arc<HandshakeStats>, in_progress: InProgressGuard) -> Arc<Self> {
         let in_progress = Some(in_progress);
         let state = State { phase: HttpPhase::New, deadline, keep_alive: None, in_progress };
-        Arc::new(HttpState { handshakes, state: Mutex::new(state) })
+        Arc::new(HttpState { handshakes, is_blocked: AtomicBool::new(false), state: Mutex::new(state) })
     }
 
     /// Records an accepted or refused handshake. After a plain request, `deadline` replaces the idle timeout.
@@ -99,7 +102,7 @@ impl HttpState {
         }
     }
 
-    /// Whether the connection ended before its first request, or before the 101 response was sent. A refused handshake
+    /// Whether the connection ended before its first request, or before the 101 response was due. A refused handshake
     /// was counted when it was answered.
     pub fn is_unanswered(&self) -> bool {
         matches!(self.state.lock().phase, HttpPhase::New | HttpPhase::Accepted(_))
@@ -115,6 +118,16 @@ impl HttpState {
                 None
             }
         }
+    }
+
+    /// Records whether the last write was blocked.
+    pub fn set_blocked(&self, is_blocked: bool) {
+        self.is_blocked.store(is_blocked, Relaxed);
+    }
+
+    /// Whether the socket accepts no more, and hyper has bytes left to write.
+    pub fn is_blocked(&self) -> bool {
+        self.is_blocked.load(Relaxed)
     }
 }
 

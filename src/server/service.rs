@@ -1,19 +1,21 @@
 //! The hyper service: routes requests to `/ws`, `/status`, the health checks and the admin API.
 
-use super::admin::routes::{Route, RouteError, route};
+use super::admin::routes::{Route, RouteError, allowed_methods, route};
 use super::admin::{self, AdminRequest};
 use super::admission::Slot;
 use super::http_state::HttpState;
 use super::state::ServerState;
 use crate::client::RemoteAddr;
+use crate::http::cors::{allow_origin, allowed_origin, is_preflight, preflight};
 use crate::http::error::HttpError;
 use crate::http::handshake::{self, AcceptedHandshake};
+use crate::http::host::host_of;
 use crate::http::response::{json, with_close};
 use crate::rpc::router::Router;
 use hyper::body::Incoming;
+use hyper::header::HeaderValue;
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode};
-use log::debug;
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
@@ -24,10 +26,13 @@ use tokio::time::Instant;
 /// The methods allowed outside the admin API.
 const READ_ONLY: &str = "GET, HEAD";
 
-/// A response that is ready, or a future of the admin API, which may read a body or wait for a node.
+/// The response to a request.
 pub enum ServiceFuture {
-    /// `None` after it was returned.
+    /// The response to an accepted handshake, which the connection writes itself: this is never ready.
+    Accepted,
+    /// A response that is ready; `None` after it was returned.
     Ready(Option<Response<String>>),
+    /// A future of the admin API, which may read a body or wait for a node.
     Boxed(Pin<Box<dyn Future<Output = Response<String>> + Send>>),
 }
 
@@ -36,6 +41,7 @@ impl Future for ServiceFuture {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.get_mut() {
+            ServiceFuture::Accepted => Poll::Pending,
             ServiceFuture::Ready(response) => {
                 Poll::Ready(Ok(response.take().expect("a future isn't polled after completion")))
             }
@@ -53,22 +59,33 @@ pub fn handle(
     request: Request<Incoming>,
 ) -> ServiceFuture {
     let (parts, body) = request.into_parts();
+    let page =
+        allowed_origin(&parts.headers, &server.config.handshake.allowed_origins).filter(|_| slot.role.serves_admin());
     if parts.uri.path() == "/ws" && slot.role.serves_clients() {
         let result = accept_handshake(server, slot, &parts);
-        return ServiceFuture::Ready(Some(finish_handshake(server, http, remote_addr, result)));
+        return finish_handshake(server, http, remote_addr, result);
     }
     // Called first, so that `/status` doesn't count this connection as a handshake in progress.
     let may_keep_alive = finish_plain(server, http, slot.may_upgrade);
     let response = match find_target(server, slot, &parts) {
         Ok(Target::Plain(response)) => response,
         Ok(Target::Admin(route, router)) => {
-            let request = AdminRequest { route, headers: parts.headers, body, remote_addr };
+            let request = AdminRequest { route, parts, body, remote_addr };
             let response = serve_admin(server.clone(), http.clone(), router, request, slot.may_upgrade);
-            return ServiceFuture::Boxed(Box::pin(response));
+            return ServiceFuture::Boxed(Box::pin(async move { with_page(response.await, page) }));
         }
         Err(error) => error.into_response(),
     };
+    let response = with_page(response, page);
     ServiceFuture::Ready(Some(if may_keep_alive { response } else { with_close(response) }))
+}
+
+/// Lets a page of this origin, if there is one, read the response.
+fn with_page(mut response: Response<String>, page: Option<HeaderValue>) -> Response<String> {
+    if let Some(origin) = page {
+        allow_origin(&mut response, origin);
+    }
+    response
 }
 
 async fn serve_admin(
@@ -95,29 +112,30 @@ fn finish_handshake(
     server: &ServerState,
     http: &HttpState,
     remote_addr: RemoteAddr,
-    result: Result<(AcceptedHandshake, Response<String>), HttpError>,
-) -> Response<String> {
+    result: Result<AcceptedHandshake, HttpError>,
+) -> ServiceFuture {
     let (accepted, response) = match result {
-        Ok((accepted, response)) => (Some(accepted), response),
+        Ok(accepted) => (Some(accepted), ServiceFuture::Accepted),
         Err(error) => {
             let (status, cause) = (error.status.as_u16(), error.handshake_failure());
-            debug!("handshake refused remote_addr={remote_addr} status={status} cause={cause}");
+            let line = format_args!("handshake refused remote_addr={remote_addr} status={status} cause={cause}");
+            server.refusals.log(line);
             server.handshakes.failed.add(cause);
-            (None, with_close(error.into_response()))
+            (None, ServiceFuture::Ready(Some(with_close(error.into_response()))))
         }
     };
     http.on_handshake_response(Instant::now() + server.config.handshake.timeout, accepted);
     response
 }
 
-fn accept_handshake(
-    server: &ServerState,
-    slot: &Slot,
-    request: &Parts,
-) -> Result<(AcceptedHandshake, Response<String>), HttpError> {
-    handshake::check_target(request)?;
-    check_method(request)?;
-    let accepted = handshake::accept(request, &server.config, &server.presence)?;
+fn accept_handshake(server: &ServerState, slot: &Slot, request: &Parts) -> Result<AcceptedHandshake, HttpError> {
+    handshake::check_query(request)?;
+    let host = host_of(request)?;
+    if !is_read_only(&request.method) {
+        // HEAD is refused as no upgrade.
+        return Err(HttpError::method_not_allowed("GET"));
+    }
+    let accepted = handshake::accept(request, host, &server.config, &server.presence)?;
     if !server.is_ready() {
         Err(HttpError::draining())
     } else if !slot.may_upgrade {
@@ -134,7 +152,11 @@ enum Target {
 }
 
 fn find_target(server: &ServerState, slot: &Slot, request: &Parts) -> Result<Target, HttpError> {
-    handshake::check_target(request)?;
+    handshake::check_query(request)?;
+    host_of(request)?;
+    if is_preflight(request) && slot.role.serves_admin() {
+        return answer_preflight(server, request);
+    }
     let body = match request.uri.path() {
         "/healthz" => r#"{"status":"ok"}"#.to_owned(),
         "/readyz" if server.is_ready() => r#"{"status":"ready"}"#.to_owned(),
@@ -150,6 +172,14 @@ fn find_target(server: &ServerState, slot: &Slot, request: &Parts) -> Result<Tar
     Ok(Target::Plain(json(StatusCode::OK, body)))
 }
 
+fn answer_preflight(server: &ServerState, request: &Parts) -> Result<Target, HttpError> {
+    let methods = match request.uri.path() {
+        "/healthz" | "/readyz" | "/status" => READ_ONLY,
+        path => allowed_methods(path).filter(|_| server.router.is_some()).ok_or(HttpError::not_found())?,
+    };
+    preflight(request, methods, &server.config.handshake.allowed_origins).map(Target::Plain)
+}
+
 fn find_admin_route(server: &ServerState, slot: &Slot, request: &Parts) -> Result<Target, HttpError> {
     let router = server.router.as_ref().filter(|_| slot.role.serves_admin()).ok_or(HttpError::not_found())?;
     match route(&request.method, request.uri.path(), request.uri.query().unwrap_or_default()) {
@@ -161,9 +191,9 @@ fn find_admin_route(server: &ServerState, slot: &Slot, request: &Parts) -> Resul
 }
 
 fn check_method(request: &Parts) -> Result<(), HttpError> {
-    if matches!(request.method, Method::GET | Method::HEAD) {
-        Ok(())
-    } else {
-        Err(HttpError::method_not_allowed(READ_ONLY))
-    }
+    if is_read_only(&request.method) { Ok(()) } else { Err(HttpError::method_not_allowed(READ_ONLY)) }
+}
+
+fn is_read_only(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD)
 }

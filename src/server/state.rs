@@ -5,6 +5,7 @@ use super::admission::ConnectionLimits;
 use super::handshake_stats::HandshakeStats;
 use super::lifecycle::{Lifecycle, Phase};
 use super::process::ProcessProbe;
+use super::refusal_log::RefusalLog;
 use super::status::{self, StatusSources};
 use crate::client::{Handler, OutboxContext, SessionStats};
 use crate::config::Config;
@@ -13,7 +14,6 @@ use crate::http::auth_limiter::AuthLimiter;
 use crate::registry::{ClientRegistry, Presence};
 use crate::rpc::router::Router;
 use crate::session::SessionContext;
-use crate::ws::QueueLimits;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -52,6 +52,7 @@ pub struct ServerState {
     pub handshakes: Arc<HandshakeStats>,
     pub connections: ConnectionLimits,
     pub auth_limiter: AuthLimiter,
+    pub refusals: Arc<RefusalLog>,
     pub admin: AdminStats,
     process: ProcessProbe,
     pub lifecycle: Lifecycle,
@@ -82,11 +83,12 @@ impl ServerState {
     ) -> Arc<Self> {
         let Components { registry, presence, heartbeat, stats } = components;
         let session_context = SessionContext::new(handler.clone(), presence.clone(), stats.clone(), &config.limits);
-        let limits = QueueLimits { messages: config.limits.outbox_max_messages, bytes: config.limits.outbox_max_bytes };
+        let max_bytes = config.limits.outbox_max_bytes;
         Arc::new(ServerState {
+            refusals: RefusalLog::new(heartbeat.clone()),
             heartbeat,
             session_context: Arc::new(session_context),
-            outbox_context: Arc::new(OutboxContext { limits, stats: stats.clone() }),
+            outbox_context: Arc::new(OutboxContext { max_bytes, stats: stats.clone() }),
             handshakes: Arc::new(HandshakeStats::default()),
             connections: ConnectionLimits::new(config.limits.max_connections),
             auth_limiter: AuthLimiter::new(config.ops.max_failures_per_minute),

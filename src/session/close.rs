@@ -1,8 +1,8 @@
 //! The end of a session: the close handshake (RFC 6455, section 7), then the counters, the record and the log line.
 
-use crate::client::{CloseReason, CloseRecord, ClosedBy, Health, OutboxSnapshot};
+use crate::client::{CloseDetail, CloseReason, CloseRecord, ClosedBy, Health, OutboxSnapshot};
 use crate::session::{Session, State};
-use crate::ws::MessageReader;
+use crate::ws::{MessageReader, Stream};
 use log::info;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::{Context, Poll};
@@ -12,9 +12,8 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Error, Utf8Bytes};
 
 impl Session {
-    /// Starts the close and returns the next state. What is queued is written before our close frame. But if the peer
-    /// is a slow consumer, has sent its own close frame, or made the codec fail, only as much is written as the socket
-    /// accepts now; the other messages are dropped.
+    /// Starts the close and returns the next state. What is queued is written before our close frame, except to a slow
+    /// consumer, whose messages are dropped.
     pub(super) fn start_closing(&mut self, state: State) -> State {
         if let Some(reader) = &mut self.reader {
             reader.in_flight = None;
@@ -22,81 +21,94 @@ impl Session {
         }
         self.context.handler.on_closing(&self.client);
         self.context.presence.leave(&self.client, &*self.context.handler);
-        if self.reason() == CloseReason::Abnormal {
-            return State::Ended;
+        match self.reason() {
+            // An embedder's request: 1006 is never sent.
+            CloseReason::Abnormal if state == State::Closing => return State::Aborted,
+            CloseReason::SlowConsumer => self.client.outbox.discard_unsent(),
+            _ => {}
         }
-        if self.close_sent || state == State::Discarding || self.reason() == CloseReason::SlowConsumer {
-            // The responses to earlier messages are written as far as the socket accepts them.
-            self.forward_replies();
-            self.client.outbox.resume(false);
-            self.client.outbox.discard_unsent();
-        }
+        self.forward_replies();
         self.arm_timer(self.context.close_timeout);
         state
     }
 
     /// Closes the client after a read error. Returns the next state.
     pub(super) fn fail(&mut self, error: Error) -> State {
-        let reason = match error {
-            Error::Io(_) | Error::ConnectionClosed | Error::AlreadyClosed => CloseReason::Abnormal,
-            Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => CloseReason::Abnormal,
-            Error::Protocol(_) => CloseReason::ProtocolError,
-            Error::Capacity(_) => CloseReason::MessageTooBig,
-            Error::Utf8(_) => CloseReason::InvalidPayload,
-            _ => CloseReason::InternalError,
+        let (reason, state) = match error {
+            Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => (CloseReason::Abnormal, State::Flushing),
+            Error::Io(_) | Error::ConnectionClosed | Error::AlreadyClosed => (CloseReason::Abnormal, State::Aborted),
+            Error::Protocol(_) => (CloseReason::ProtocolError, State::Discarding),
+            Error::Capacity(_) => (CloseReason::MessageTooBig, State::Discarding),
+            Error::Utf8(_) => (CloseReason::InvalidPayload, State::Discarding),
+            _ => (CloseReason::InternalError, State::Discarding),
         };
         self.client.close(reason);
-        self.start_closing(State::Discarding)
+        self.start_closing(state)
     }
 
-    /// Answers the peer's close frame with ours, the last frame that we send. Returns the next state.
-    pub(super) fn answer_close(&mut self) -> State {
-        self.peer_closed = true;
-        // The responses to earlier messages are written ahead of the close frame.
-        self.client.outbox.resume(false);
-        self.send_close(None);
-        self.start_closing(State::Closing)
-    }
-
-    /// Queues our close frame; with `None`, the codec's answer to the peer's.
-    fn send_close(&mut self, frame: Option<CloseFrame>) {
-        self.close_sent = true;
-        let reader = self.reader.get_or_insert_with(|| MessageReader::acquire(self.context.codec_config));
-        reader.close(frame);
-        self.client.outbox.push_control(reader.replies());
-    }
-
-    /// Runs the close handshake: sends our close frame after what is queued, and waits for the peer's, all within
+    /// Runs the close handshake: writes what is queued and then our close frame, and waits for the peer's, all within
     /// `close_timeout`.
     pub(super) fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<State> {
         if self.poll_timer(cx).is_ready() {
-            return Poll::Ready(State::Ended);
+            return Poll::Ready(State::Aborted);
+        }
+        let mut input_ended = false;
+        if self.state == State::Discarding {
+            // Also before the close frame is written: a peer that is still sending may read only after that.
+            input_ended = self.poll_input(cx, MessageReader::poll_discard).is_ready();
         }
         if !self.client.outbox.is_flushed() {
             return Poll::Pending;
         }
+        if self.state == State::Flushing {
+            return Poll::Ready(State::Ended);
+        }
         if !self.close_sent {
-            let (reason, detail) = (self.reason(), self.client.outbox.take_detail());
-            let text =
-                detail.map_or(Utf8Bytes::from_static(reason.label()), |detail| format!("{reason}: {detail}").into());
-            self.send_close(Some(CloseFrame { code: reason.code().into(), reason: text }));
+            self.send_close();
             return Poll::Ready(self.state);
         }
         if self.peer_closed {
             self.is_clean = true;
             return Poll::Ready(State::Ended);
         }
+        if self.state == State::Discarding {
+            // Lets the peer read the end of the stream. This fails only if the stream has ended already.
+            let _ = self.stream.shutdown_write();
+            return if input_ended { Poll::Ready(State::Ended) } else { Poll::Pending };
+        }
+        self.poll_input(cx, MessageReader::poll_close).map(|closed| {
+            self.is_clean = closed;
+            State::Ended
+        })
+    }
+
+    /// Queues our close frame, the last frame that we send.
+    fn send_close(&mut self) {
+        self.close_sent = true;
+        let (reason, detail) = (self.reason(), self.client.outbox.close_text());
         let reader = self.reader.get_or_insert_with(|| MessageReader::acquire(self.context.codec_config));
-        let end = match self.state {
-            State::Discarding => {
-                // Lets the peer read the end of the stream. This fails only if the stream has ended already.
-                let _ = self.stream.shutdown_write();
-                reader.poll_discard(cx, &self.stream)
-            }
-            _ => reader.poll_close(cx, &self.stream).map(|closed| self.is_clean = closed),
-        };
+        if self.peer_closed {
+            reader.answer_close();
+        } else {
+            let text = match &*detail {
+                "" => Utf8Bytes::from_static(reason.label()),
+                detail => format!("{reason}: {detail}").into(),
+            };
+            reader.close(CloseFrame { code: reason.code().into(), reason: text });
+        }
+        self.client.outbox.push_control(reader.replies());
+    }
+
+    /// Reads input with `poll`, and counts its bytes.
+    fn poll_input<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        poll: impl FnOnce(&mut MessageReader, &mut Context<'_>, &Stream) -> Poll<T>,
+    ) -> Poll<T> {
+        let reader = self.reader.get_or_insert_with(|| MessageReader::acquire(self.context.codec_config));
+        let result = poll(reader, cx, &self.stream);
         self.client.activity.add_bytes(reader.take_bytes());
-        end.map(|()| State::Ended)
+        result
     }
 
     /// The close reason. A session without one was ended by a panic or the cancellation of its task.
@@ -107,19 +119,23 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
+        if self.state != State::Ended {
+            self.stream.reset_on_drop();
+        }
         let reason = self.reason();
         // From now on `send` returns `Closed` to all other holders of the client.
         self.client.close(reason);
-        let outbox = self.client.outbox.detach();
+        let (outbox, detail) = self.client.outbox.detach();
         let stats = &self.context.stats;
         stats.sessions.sub(1);
         stats.closed.add(reason);
         let counter = if self.is_clean { &stats.closed_cleanly } else { &stats.closed_uncleanly };
         counter.add(1);
+        let record = self.close_record(reason, &outbox, detail);
+        // The panic hook has already reported any panic in an embedder's handler.
+        let _ = catch_unwind(AssertUnwindSafe(|| self.context.handler.on_ended(&record)));
         self.client.end();
         let (client, context) = (&*self.client, &*self.context);
-        let record = self.close_record(reason, &outbox);
-        // The panic hook has already reported any panic in an embedder's handler.
         let _ = catch_unwind(AssertUnwindSafe(|| context.presence.leave(client, &*context.handler)));
         let _ = catch_unwind(AssertUnwindSafe(|| context.handler.on_disconnect(client, record.clone())));
         // The log line comes last: by then the counters and the record are up to date.
@@ -128,7 +144,7 @@ impl Drop for Session {
 }
 
 impl Session {
-    fn close_record(&self, reason: CloseReason, outbox: &OutboxSnapshot) -> CloseRecord {
+    fn close_record(&self, reason: CloseReason, outbox: &OutboxSnapshot, detail: Option<CloseDetail>) -> CloseRecord {
         let client = &*self.client;
         let closed_by = match reason {
             CloseReason::Abnormal => ClosedBy::Network,
@@ -148,14 +164,17 @@ impl Session {
             closed_by,
             round_trip: client.round_trip(),
             outbox_peak_bytes: outbox.outbox_peak_bytes,
+            detail,
         }
     }
 
     fn log(&self, record: &CloseRecord, outbox: &OutboxSnapshot) {
         let received = self.client.received();
+        let text = record.detail.as_ref().map(|detail| &*detail.text).filter(|text| !text.is_empty());
+        let detail = text.map(|text| format!(" detail={text:?}")).unwrap_or_default();
         info!(
             "disconnected conn_id={} role={} presence_key={} remote_addr={} seconds={:.3} reason={} code={} clean={} \
-             messages_in={} messages_out={} bytes_in={} bytes_out={}",
+             messages_in={} messages_out={} bytes_in={} bytes_out={}{detail}",
             record.conn_id,
             record.auth.role,
             record.auth.presence_key,

@@ -1,20 +1,30 @@
 //! Finds the message boundaries in the bytes from a client (RFC 6455, section 5.2).
 //!
-//! Knows only lengths, FIN bits, and which frames are control frames; the codec validates the frames.
+//! Knows only lengths, FIN bits, which frames are control frames, and the code of a close frame; the codec validates the
+//! frames.
 
 /// The longest header: two bytes, eight of extended length, four of masking key.
 const MAX_HEADER: usize = 14;
 
+/// The first byte of a close frame: final, opcode 8.
+const CLOSE: u8 = 0x88;
+/// The bit of the second byte that is set in frames from clients, which are masked.
+const MASKED: u8 = 0x80;
+const MASK_BYTES: usize = 4;
+
 /// The position in a client's byte stream: which part of a frame the next byte belongs to.
 #[derive(Debug, Default)]
 pub struct FrameTracker {
-    /// The current frame's header while it is incomplete: its first `header_len` bytes.
+    /// The header of the current frame. While it is incomplete, its first `header_len` bytes.
     header: [u8; MAX_HEADER],
     header_len: usize,
     /// Bytes of the current frame's payload that are still to come.
     payload_left: u64,
     /// The last data frame was not final: more frames of its message follow.
     fragmented: bool,
+    /// The unmasked first bytes of a close frame's payload, and how many of the two have arrived.
+    close_code: [u8; 2],
+    close_code_len: usize,
 }
 
 impl FrameTracker {
@@ -36,7 +46,24 @@ impl FrameTracker {
         }
         let n = (bytes.len() - taken).min(usize::try_from(self.payload_left).unwrap_or(usize::MAX));
         self.payload_left -= n as u64;
+        if self.header[0] == CLOSE && self.header[1] & MASKED != 0 {
+            self.read_close_code(&bytes[taken..taken + n]);
+        }
         taken + n
+    }
+
+    /// The code of the close frame that was read last (section 5.5.1); `None` if there was none, or it has no code.
+    pub fn close_code(&self) -> Option<u16> {
+        (self.close_code_len == 2).then(|| u16::from_be_bytes(self.close_code))
+    }
+
+    /// Reads the first two bytes of a masked close frame's payload.
+    fn read_close_code(&mut self, payload: &[u8]) {
+        let mask_at = header_length(&self.header) - MASK_BYTES;
+        for byte in payload.iter().take(2 - self.close_code_len) {
+            self.close_code[self.close_code_len] = byte ^ self.header[mask_at + self.close_code_len];
+            self.close_code_len += 1;
+        }
     }
 
     /// Whether the position is after the last frame of a message.
@@ -48,7 +75,7 @@ impl FrameTracker {
 /// The length of the header that begins with these bytes; a lower bound if there are fewer than two.
 fn header_length(header: &[u8]) -> usize {
     let Some(second) = header.get(1) else { return 2 };
-    let mask = if second & 0x80 != 0 { 4 } else { 0 };
+    let mask = if second & MASKED != 0 { MASK_BYTES } else { 0 };
     2 + mask
         + match second & 0x7f {
             126 => 2,
@@ -82,8 +109,8 @@ mod tests {
     }
 
     /// Advances in chunks of `chunk` bytes; returns the offsets at which messages end.
-    fn message_ends(bytes: &[u8], chunk: usize) -> Vec<usize> {
-        let (mut frames, mut offset, mut ends) = (FrameTracker::default(), 0, Vec::new());
+    fn message_ends(frames: &mut FrameTracker, bytes: &[u8], chunk: usize) -> Vec<usize> {
+        let (mut offset, mut ends) = (0, Vec::new());
         while offset < bytes.len() {
             offset += frames.advance(&bytes[offset..bytes.len().min(offset + chunk)]);
             if frames.is_between_messages() {
@@ -119,7 +146,22 @@ mod tests {
             }
         }
         for chunk in [1, 2, 3, 7, 13, 14, 15, 256, 100_000] {
-            assert_eq!(message_ends(&bytes, chunk), expected, "in chunks of {chunk}");
+            assert_eq!(message_ends(&mut FrameTracker::default(), &bytes, chunk), expected, "in chunks of {chunk}");
+        }
+    }
+
+    #[test]
+    fn code_of_a_close_frame_is_unmasked_with_any_chunk_size() {
+        let masked = [0x88, 0x84, 1, 2, 3, 4, 0x03 ^ 1, 0xf6 ^ 2, b'a' ^ 3, b'b' ^ 4];
+        for chunk in 1..=masked.len() {
+            let mut frames = FrameTracker::default();
+            message_ends(&mut frames, &masked, chunk);
+            assert_eq!(frames.close_code(), Some(1014), "in chunks of {chunk}");
+        }
+        for without_code in [&[0x88, 0x80, 1, 2, 3, 4][..], &[0x88, 0x81, 1, 2, 3, 4, 5], &[0x88, 2, 3, 0xf6]] {
+            let mut frames = FrameTracker::default();
+            message_ends(&mut frames, without_code, 2);
+            assert_eq!(frames.close_code(), None, "{without_code:?}");
         }
     }
 

@@ -9,5 +9,4 @@ mod writer;
 pub use message::Message;
 pub use reader::{MessageReader, codec_config};
 pub use stream::Stream;
-pub use writer::QueueLimits;
-pub use writer::{WriteBuffer, Written};
+pub use writer::{CloseDetail, WriteBuffer, Written, queued_size};

@@ -11,7 +11,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::task::{Context, Poll, ready};
 use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig, WebSocketContext};
-use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 
 /// Bytes of the buffer that the socket is read into.
 const READ_BUFFER_BYTES: usize = 64 * 1024;
@@ -21,6 +21,10 @@ const CODEC_READ_BYTES: usize = 256;
 const READS_PER_POLL: u32 = 4;
 /// A codec keeps the buffer of its largest message, so it is not cached after a message over this size.
 const MAX_REUSED_MESSAGE: usize = 16 * 1024;
+/// The close code that the codec doesn't know, although it is registered (IANA's WebSocket Close Code Number Registry),
+/// and the close frame with it.
+const BAD_GATEWAY: u16 = 1014;
+const BAD_GATEWAY_FRAME: [u8; 4] = [0x88, 2, 0x03, 0xf6];
 /// Bytes that the codec may write at a time; it writes control frames only.
 const CODEC_WRITE_BYTES: usize = 4 * 1024;
 
@@ -111,17 +115,37 @@ impl MessageReader {
                     let _ = self.codec.flush(&mut ReplySink(&mut self.input.replies));
                 }
                 self.has_large_buffer |= result.as_ref().is_ok_and(|message| message.len() > MAX_REUSED_MESSAGE);
-                self.finished |= result.is_err();
-                Poll::Ready(result)
+                self.finished |= matches!(result, Err(_) | Ok(Message::Close(_)));
+                Poll::Ready(result.map(|message| self.accept_close_code(message)))
             }
         }
     }
 
-    /// Writes our close frame, or our answer to the peer's, to [`replies`](Self::replies).
-    pub fn close(&mut self, frame: Option<CloseFrame>) {
+    /// The codec treats [`BAD_GATEWAY`] as an invalid code and returns 1002 in its place; this restores it.
+    fn accept_close_code(&self, message: Message) -> Message {
+        match message {
+            Message::Close(Some(_)) if self.input.frames.close_code() == Some(BAD_GATEWAY) => {
+                Message::Close(Some(CloseFrame { code: BAD_GATEWAY.into(), reason: Utf8Bytes::default() }))
+            }
+            message => message,
+        }
+    }
+
+    /// Writes our close frame to [`replies`](Self::replies).
+    pub fn close(&mut self, frame: CloseFrame) {
         self.finished = true;
-        // Writing to a Vec can't fail; `ConnectionClosed` only means that the peer has closed first.
-        let _ = self.codec.close(&mut ReplySink(&mut self.input.replies), frame);
+        // Writing to a Vec can't fail.
+        let _ = self.codec.close(&mut ReplySink(&mut self.input.replies), Some(frame));
+    }
+
+    /// Writes our answer to the peer's close frame, with its code, to [`replies`](Self::replies).
+    pub fn answer_close(&mut self) {
+        if self.input.frames.close_code() == Some(BAD_GATEWAY) {
+            self.input.replies.extend_from_slice(&BAD_GATEWAY_FRAME);
+        } else {
+            // Sends the codec's answer; it has no other use for the frame given here. Writing to a Vec can't fail.
+            let _ = self.codec.close(&mut ReplySink(&mut self.input.replies), None);
+        }
     }
 
     /// The control frames that the codec has written: pongs and close frames.
@@ -216,7 +240,8 @@ impl Input {
             self.buffer.resize(READ_BUFFER_BYTES, 0);
         }
         (self.start, self.end) = (0, 0);
-        self.end = ready!(stream.poll_read_once(cx, &mut self.buffer))?;
+        let expects_more = !self.frames.is_between_messages();
+        self.end = ready!(stream.poll_read_once(cx, &mut self.buffer, expects_more))?;
         self.bytes += self.end as u64;
         Poll::Ready(Ok(self.end))
     }

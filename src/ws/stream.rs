@@ -9,6 +9,7 @@ use std::mem::MaybeUninit;
 use std::net::Shutdown;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
@@ -53,15 +54,27 @@ impl Stream {
     /// Reads once; 0 bytes are the end of the stream.
     ///
     /// A short read clears the readiness, as in tokio's own streams, which saves the system call that would return
-    /// `WouldBlock`. More could be readable only after urgent data or passed descriptors, which no WebSocket client
-    /// sends.
-    pub fn poll_read_once(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-        loop {
-            ready!(on_socket!(self, socket => socket.poll_read_ready(cx)))?;
+    /// `WouldBlock`. But a read also ends at urgent data (RFC 9293, section 3.8.5) and at passed descriptors, and what
+    /// follows those causes no further event. So a caller that `expects_more`, because it has part of a message, reads
+    /// again although the socket isn't ready.
+    pub fn poll_read_once(
+        &self,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+        expects_more: bool,
+    ) -> Poll<io::Result<usize>> {
+        while on_socket!(self, socket => socket.poll_read_ready(cx))?.is_ready() {
             match self.try_read(buffer) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 result => return Poll::Ready(result),
             }
+        }
+        if !expects_more {
+            return Poll::Pending;
+        }
+        match on_socket!(self, socket => (&*SockRef::from(socket)).read(buffer)) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Poll::Pending,
+            result => Poll::Ready(result),
         }
     }
 
@@ -93,6 +106,13 @@ impl Stream {
     /// Waits until the socket accepts data again.
     pub fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         on_socket!(self, socket => socket.poll_write_ready(cx))
+    }
+
+    /// Makes dropping the stream reset the connection: the kernel then doesn't keep the bytes that the peer hasn't read
+    /// (they could occupy it for minutes), and the peer doesn't take the end of the stream for an orderly one.
+    pub fn reset_on_drop(&self) {
+        // Fails only if the connection has ended already. A Unix socket keeps nothing and ignores this.
+        let _ = on_socket!(self, socket => SockRef::from(socket).set_linger(Some(Duration::ZERO)));
     }
 
     /// Shuts down the write half: the peer reads the end of the stream.

@@ -7,6 +7,7 @@ use super::message::Message;
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::io;
+use std::sync::Arc;
 use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 
@@ -25,13 +26,17 @@ thread_local! {
     static CACHED_SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
-/// How much may be queued for one client.
-#[derive(Clone, Copy, Debug)]
-pub struct QueueLimits {
-    /// The most messages.
-    pub messages: usize,
-    /// The most payload bytes of all messages together.
-    pub bytes: usize,
+/// Bytes that each queued message counts in addition to its payload: about what its place in the queue and its
+/// allocation take.
+pub const MESSAGE_OVERHEAD: usize = 64;
+
+/// Why the connection is closing, in words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CloseDetail {
+    /// Who requested the close, such as an operator's presence key; `None` for the gateway itself.
+    pub requested_by: Option<Arc<str>>,
+    /// The text for the close frame; may be empty.
+    pub text: Box<str>,
 }
 
 /// Messages and control frames that the socket has not accepted yet.
@@ -39,15 +44,15 @@ pub struct QueueLimits {
 pub struct WriteBuffer {
     /// The messages, the oldest first. A message stays until the socket has accepted its whole frame.
     messages: VecDeque<Message>,
-    /// Payload bytes of `messages`.
+    /// Bytes that `messages` count, each with its payload and [`MESSAGE_OVERHEAD`].
     message_bytes: usize,
     /// Bytes of the oldest message's frame that the socket has accepted. The remainder is written ahead of all else.
     partial: usize,
     /// Control frames, without the bytes that the socket has accepted. They are written ahead of all messages, except
     /// the remainder of a partly written one.
     control: Vec<u8>,
-    /// Detail text for the close frame, which is sent once everything else is written.
-    pub detail: Option<Box<str>>,
+    /// Kept here, since an idle client, which has no buffer, needs no memory for it.
+    pub close_detail: Option<Box<CloseDetail>>,
 }
 
 /// What the socket has accepted.
@@ -57,7 +62,7 @@ pub struct Written {
     pub bytes: u64,
     /// Messages whose last byte was accepted.
     pub messages: u64,
-    /// Payload bytes of those messages.
+    /// Bytes that those messages counted in the buffer.
     pub message_bytes: u64,
 }
 
@@ -69,14 +74,14 @@ impl WriteBuffer {
 
     /// Caches an empty buffer for the next connection that this thread writes to.
     pub fn release(mut self: Box<Self>) {
-        debug_assert!(self.is_empty() && self.detail.is_none());
+        debug_assert!(self.is_empty() && self.close_detail.is_none());
         self.shrink();
         CACHED_BUFFER.set(Some(self));
     }
 
     /// Queues a message. The caller has checked that it [has room](Self::has_room).
     pub fn push(&mut self, message: Message) {
-        self.message_bytes += message.payload().len();
+        self.message_bytes += queued_size(message.payload().len());
         self.messages.push_back(message);
     }
 
@@ -85,14 +90,14 @@ impl WriteBuffer {
         self.control.extend_from_slice(frames);
     }
 
-    /// Whether one more message of `bytes` payload bytes is within `limits`.
-    pub fn has_room(&self, bytes: usize, limits: &QueueLimits) -> bool {
-        self.messages.len() < limits.messages && self.message_bytes + bytes <= limits.bytes
+    /// Whether one more message of `payload` bytes is within `max_bytes`.
+    pub fn has_room(&self, payload: usize, max_bytes: usize) -> bool {
+        self.message_bytes + queued_size(payload) <= max_bytes
     }
 
-    /// Whether more than half of either limit is in use.
-    pub fn is_half_full(&self, limits: &QueueLimits) -> bool {
-        self.messages.len() > limits.messages / 2 || self.message_bytes > limits.bytes / 2
+    /// Whether there is no longer room for a message of half of `max_bytes`.
+    pub fn is_half_full(&self, max_bytes: usize) -> bool {
+        self.message_bytes + MESSAGE_OVERHEAD > max_bytes / 2
     }
 
     /// Number of messages.
@@ -100,7 +105,7 @@ impl WriteBuffer {
         self.messages.len()
     }
 
-    /// Payload bytes of the messages.
+    /// Bytes that the messages count, each with its payload and [`MESSAGE_OVERHEAD`].
     pub fn message_bytes(&self) -> usize {
         self.message_bytes
     }
@@ -117,14 +122,15 @@ impl WriteBuffer {
 
     /// Whether the frames are worth a write of their own.
     pub fn should_flush(&self) -> bool {
-        self.message_bytes + self.control.len() >= FLUSH_BYTES
+        self.message_bytes - self.messages.len() * MESSAGE_OVERHEAD + self.control.len() >= FLUSH_BYTES
     }
 
-    /// Drops all messages except a partial one, whose frame has to be completed. Returns the payload bytes dropped.
+    /// Drops all messages except a partial one, whose frame has to be completed. Returns the bytes that
+    /// they counted.
     pub fn discard_unsent(&mut self) -> usize {
         let before = self.message_bytes;
         self.messages.truncate(usize::from(self.partial > 0));
-        self.message_bytes = self.messages.front().map_or(0, |message| message.payload().len());
+        self.message_bytes = self.messages.front().map_or(0, |message| queued_size(message.payload().len()));
         self.shrink();
         before - self.message_bytes
     }
@@ -203,12 +209,17 @@ impl WriteBuffer {
             if self.partial == frame {
                 self.partial = 0;
                 self.messages.pop_front();
-                self.message_bytes -= payload;
+                self.message_bytes -= queued_size(payload);
                 written.messages += 1;
-                written.message_bytes += payload as u64;
+                written.message_bytes += queued_size(payload) as u64;
             }
         }
     }
+}
+
+/// The bytes that a queued message with this payload counts.
+pub fn queued_size(payload: usize) -> usize {
+    payload + MESSAGE_OVERHEAD
 }
 
 /// The header of a message's unmasked frame in an array, and its length (RFC 6455, section 5.2).

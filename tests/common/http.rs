@@ -61,6 +61,7 @@ impl Response {
     pub fn assert_json(&self, what: &str) {
         assert_eq!(self.header("content-type"), Some("application/json"), "{what}: {self:?}");
         assert_eq!(self.header("cache-control"), Some("no-store"), "{what}: {self:?}");
+        assert_eq!(self.header("x-content-type-options"), Some("nosniff"), "{what}: {self:?}");
         if self.status < 400 || self.body.is_empty() {
             return;
         }

@@ -95,6 +95,13 @@ impl Drop for Process {
     }
 }
 
+/// Kills a child that leads a process group, with the whole group.
+pub fn kill_group(leader: &mut Child) {
+    // Both fail if they have exited.
+    let _ = Command::new("kill").args(["-KILL", "--", &format!("-{}", leader.id())]).status();
+    let _ = leader.wait();
+}
+
 fn read_lines(stream: Option<impl Read + Send + 'static>, each: impl FnMut(String) + Send + 'static) {
     let stream = stream.expect("a piped stream");
     thread::spawn(move || BufReader::new(stream).lines().map_while(Result::ok).for_each(each));

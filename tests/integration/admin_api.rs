@@ -208,6 +208,52 @@ fn page_of_another_origin_is_rejected() {
     }
 }
 
+/// CORS, for the pages in `allowed_origins`. Errors are readable too.
+#[test]
+fn page_of_a_listed_origin_may_use_the_admin_api() {
+    let settings = "[handshake]\nallowed_origins = [\"https://app.example\"]\n";
+    let gateway = TestGateway::start(CREDENTIALS, settings);
+    let bearer = gateway.bearer("alice");
+    for (origin, is_listed) in [("https://app.example", true), ("https://other.example", false)] {
+        let allowed = is_listed.then_some(origin);
+        for (line, methods) in [
+            ("OPTIONS /clients?role=node", "GET, HEAD, DELETE"),
+            ("OPTIONS /topics/x/messages", "POST"),
+            ("OPTIONS /status", "GET, HEAD"),
+        ] {
+            let headers = format!("Origin: {origin}\r\nAccess-Control-Request-Method: POST\r\n");
+            let response = fetch(&gateway, request(line, None, &headers, ""));
+            assert_eq!(response.status, if is_listed { 204 } else { 403 }, "{response:?}");
+            assert_eq!(response.header("x-content-type-options"), Some("nosniff"), "{response:?}");
+            assert_eq!(response.header("access-control-allow-origin"), allowed, "{response:?}");
+            assert_eq!(response.header("access-control-allow-methods"), allowed.map(|_| methods), "{response:?}");
+        }
+        let headers = format!("Origin: {origin}\r\n");
+        for (path, authorization, status) in [
+            ("/clients", Some(&*bearer), if is_listed { 200 } else { 403 }),
+            ("/clients", None, if is_listed { 401 } else { 403 }),
+            ("/status", None, 200),
+            ("/nowhere", None, 404),
+        ] {
+            let response = fetch(&gateway, request(&format!("GET {path}"), authorization, &headers, ""));
+            assert_eq!(response.status, status, "{path}: {response:?}");
+            assert_eq!(response.header("access-control-allow-origin"), allowed, "{path}: {response:?}");
+            assert_eq!(response.header("vary"), allowed.map(|_| "Origin"), "{path}: {response:?}");
+        }
+    }
+    let plain = fetch(&gateway, request("OPTIONS /clients", None, "", ""));
+    assert_eq!(plain.status, 405, "not a preflight request: {plain:?}");
+}
+
+#[test]
+fn request_without_the_scope_is_refused_before_its_body_is_read() {
+    let gateway = TestGateway::start(CREDENTIALS, "[handshake]\ntimeout = \"1h\"\n");
+    let text = request(INVOKE, Some(&gateway.bearer("kitchen-pi")), "", "never sent");
+    let response = fetch(&gateway, text.replace("never sent", ""));
+    assert_eq!((response.status, response.error_code()), (403, "forbidden".to_owned()));
+    assert_eq!(response.header("connection"), Some("close"));
+}
+
 #[test]
 fn http_calls_are_limited_per_credential() {
     let gateway = TestGateway::start(CREDENTIALS, "[calls]\nmax_per_caller = 2");

@@ -98,6 +98,17 @@ fn body_may_be_chunked_or_follow_100_continue_and_times_out_if_not_sent() {
         request(line, Some(&bearer), "Transfer-Encoding: chunked\r\n", "").replace("Content-Length: 0\r\n", "");
     let response = fetch(&gateway, format!("{chunked}5\r\n{{\"dat\r\n5\r\na\":1}}\r\n0\r\n\r\n"));
     assert_eq!((response.status, response.body.trim()), (200, r#"{"queued":0}"#));
+    // Some clients send an empty body in chunks with GET, HEAD and DELETE too.
+    for (method, status, body) in [("GET", 200, ""), ("HEAD", 200, ""), ("DELETE", 200, ""), ("GET", 400, "1\r\n{\r\n")]
+    {
+        let text = chunked.replace(line, &format!("{method} /clients?role=node"));
+        let mut connection = HttpConnection::open(&gateway);
+        for _ in 0..1 + u32::from(status == 200) {
+            connection.send(format!("{text}{body}0\r\n\r\n"));
+            let response = connection.receive(method != "HEAD");
+            assert_eq!(response.status, status, "{method}: {response:?}");
+        }
+    }
     let response = fetch(&gateway, format!("{chunked}x\r\n"));
     assert_eq!((response.status, response.error_code()), (400, "bad_request".to_owned()));
     // curl waits (for up to a second) for 100 Continue before it sends a large body.

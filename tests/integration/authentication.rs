@@ -1,8 +1,8 @@
 //! Tokens, passwords and origins of web pages in handshakes. No secret is ever logged.
 
-use crate::common::Gateway;
 use crate::common::http::{GET_WS, Response, fetch, handshake_request};
-use crate::common::test_gateway::digest;
+use crate::common::test_gateway::{TestGateway, digest};
+use crate::common::{Gateway, wait_until};
 
 const TOKEN: &str = "open-sesame_0123456789-ABCDEFGHIJKLMNOPQRST";
 const PASSWORD: &str = "correct:horse battery staple";
@@ -69,7 +69,13 @@ const ORIGINS: &[(&str, &str, bool, bool)] = &[
     ("https://gw.example",        "gw.example",     false, true),
     ("https://app.example",       "gw.example",     true,  true),
     ("HTTPS://APP.EXAMPLE",       "gw.example",     true,  true),
+    ("https://app.example:443",   "gw.example",     true,  true),
     ("https://app.example:8443",  "gw.example",     false, false),
+    ("https://a.pages.example",   "gw.example",     true,  true),
+    ("https://pages.example",     "gw.example",     false, false),
+    ("ws://127.0.0.1:8080",       "127.0.0.1:8080", true,  true),
+    ("wss://gw.example",          "gw.example:443", false, true),
+    ("file://",                   "gw.example",     true,  true),
     ("null",                      "gw.example",     false, false),
 ];
 
@@ -134,7 +140,11 @@ fn token_is_accepted_as_header_or_subprotocol() {
 
 #[test]
 fn password_is_accepted_as_basic_auth() {
-    assert_cases(Gateway::start(&settings("password", PASSWORD)), PASSWORDS, "Basic realm=\"aisopod-gateway\"");
+    assert_cases(
+        Gateway::start(&settings("password", PASSWORD)),
+        PASSWORDS,
+        "Basic realm=\"aisopod-gateway\", charset=\"UTF-8\"",
+    );
 }
 
 /// Even if the request also has a valid `Authorization` header.
@@ -160,7 +170,8 @@ fn token_in_query_is_rejected_and_not_logged() {
 
 #[test]
 fn page_connects_only_from_an_allowed_origin() {
-    let listed = "[handshake]\nallowed_origins = [\"https://app.example\"]\n";
+    let listed =
+        "[handshake]\nallowed_origins = [\"https://App.example:443\", \"https://*.pages.example\", \"file://\"]\n";
     let without = Gateway::start(listed);
     let with = Gateway::start(&(settings("token", TOKEN) + listed));
     for (origin, host, without_auth, with_token) in ORIGINS {
@@ -185,4 +196,23 @@ fn origin_wildcard_allows_every_page() {
         let response = fetch(&gateway, handshake_request(GET_WS, "", &added));
         assert_eq!(response.status, 101, "{origin}");
     }
+}
+
+/// For operators and for tools such as fail2ban. An attack doesn't fill the log.
+#[test]
+fn connects_and_refusals_are_logged_with_address_and_cause_up_to_a_limit() {
+    let gateway = TestGateway::start(&[("ann", "operator", "")], "");
+    let _ann = gateway.connect("ann");
+    let line = gateway.wait_for_line("the connect", |line| line.contains(" connected conn_id="));
+    assert!(line.contains(" role=operator presence_key=operator:ann remote_addr=127.0.0.1:"), "{line}");
+    for _ in 0..100 {
+        assert_eq!(fetch(&gateway, handshake_request(GET_WS, "", "Authorization: Bearer wrong")).status, 401);
+    }
+    // One line for each, or a count of those without a line.
+    let refusals = |line: &String| match line.split_once(" more connections were refused count=") {
+        Some((_, count)) => count.parse::<usize>().unwrap(),
+        None => usize::from(line.contains(" handshake refused remote_addr=127.0.0.1:")),
+    };
+    wait_until("all refusals in the log", || gateway.log().iter().map(refusals).sum::<usize>() == 100);
+    gateway.wait_for_line("a cause", |line| line.ends_with(" status=401 cause=unauthorized"));
 }

@@ -1,7 +1,9 @@
 //! How connections end, and that they leave nothing behind in the registry, the gauges and the open descriptors.
 
 use crate::common::raw_client::RawClient;
+use crate::common::test_gateway::TestGateway;
 use crate::common::{Gateway, wait_until};
+use serde_json::json;
 use socket2::SockRef;
 use std::io::Write;
 use std::net::Shutdown;
@@ -83,7 +85,109 @@ fn client_that_reads_no_responses_ends_as_slow_consumer_after_the_write_timeout(
         let writer = thread::spawn(move || while raw.stream.write_all(&request).is_ok() {});
         wait_until("the gateway closes the client", || gateway.status()["closed_total"]["slow_consumer"] == 1);
         writer.join().unwrap();
+        let lines = gateway.wait_for_disconnects(1);
+        assert!(lines[0].ends_with(" detail=\"over limits.write_timeout\""), "{lines:?}");
     });
+}
+
+/// Sends requests and then `end`, and reads nothing until the gateway has read both. The answers don't fit into the
+/// kernel's buffers, but into half an outbox, above which the gateway stops reading.
+fn send_without_reading(gateway: &Gateway, raw: &mut RawClient, end: &[u8]) {
+    let bytes = [echo_requests(15, 100_000), end.to_vec()].concat();
+    raw.send(&bytes);
+    gateway.wait_for_status("all input", |status| status["bytes"]["in"] == bytes.len());
+}
+
+#[test]
+fn requests_ahead_of_the_clients_close_are_all_answered() {
+    let gateway = Gateway::start("[limits]\nclose_timeout = \"1m\"");
+    let mut raw = RawClient::connect(&gateway);
+    send_without_reading(&gateway, &mut raw, &client_frame(FIN | CLOSE, b"\x03\xe8"));
+    assert_answers(&mut raw, 15);
+    assert_eq!(raw.receive(), Some((FIN | CLOSE, b"\x03\xe8".to_vec())));
+}
+
+#[test]
+fn requests_ahead_of_the_end_of_the_stream_are_all_answered() {
+    let gateway = Gateway::start("[limits]\nclose_timeout = \"1m\"");
+    let mut raw = RawClient::connect(&gateway);
+    send_without_reading(&gateway, &mut raw, b"");
+    raw.stream.shutdown(Shutdown::Write).unwrap();
+    assert_answers(&mut raw, 15);
+    assert_eq!(raw.receive(), None);
+    gateway.wait_for_status("the close reason", |status| status["closed_total"]["abnormal"] == 1);
+}
+
+#[test]
+fn requests_ahead_of_an_invalid_frame_are_all_answered() {
+    let gateway = Gateway::start("[limits]\nclose_timeout = \"1m\"");
+    let mut raw = RawClient::connect(&gateway);
+    send_without_reading(&gateway, &mut raw, &client_frame(FIN | 0x3, b""));
+    assert_answers(&mut raw, 15);
+    assert_eq!(raw.wait_for_close(), Some((1002, "protocol_error".to_owned())));
+}
+
+fn echo_requests(count: usize, length: usize) -> Vec<u8> {
+    let text = "x".repeat(length);
+    let request = |id| format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"gateway.echo","params":["{text}"]}}"#);
+    (0..count).flat_map(|id| client_frame(FIN | TEXT, request(id).as_bytes())).collect()
+}
+
+fn assert_answers(raw: &mut RawClient, count: usize) {
+    for id in 0..count {
+        let (first, answer) = raw.receive().unwrap_or_else(|| panic!("the stream ends at answer {id} of {count}"));
+        assert!(first == FIN | TEXT && answer.ends_with(format!("\"id\":{id}}}").as_bytes()), "{id}: {first:#x}");
+    }
+}
+
+/// An answer of a node waits in the outbox of a client that isn't reading when the client closes.
+#[test]
+fn nodes_answer_queued_before_the_clients_close_arrives() {
+    let gateway = TestGateway::start(
+        &[("ann", "operator", "*"), ("kitchen-pi", "node", "")],
+        "[limits]\nclose_timeout = \"1m\"\noutbox_max_bytes = 16777216\n",
+    );
+    let mut node = gateway.connect("kitchen-pi");
+    let mut raw = RawClient::upgrade(gateway.tcp(), &format!("Authorization: {}", gateway.bearer("ann")));
+    let text = "x".repeat(500_000);
+    // Fewer bytes than half an outbox, above which the gateway reads no further request.
+    let calls = 12;
+    for id in 0..calls {
+        let call = format!(
+            r#"{{"jsonrpc":"2.0","id":{id},"method":"node.invoke","params":{{"target":"node:kitchen-pi","method":"m"}}}}"#
+        );
+        raw.send(&client_frame(FIN | TEXT, call.as_bytes()));
+        node.respond_next(json!(text));
+    }
+    node.call("gateway.ping", json!({}));
+    let status = gateway.status();
+    assert_eq!(status["calls"]["ended"]["answered"], calls);
+    assert!(status["outbox"]["bytes_queued"].as_u64().unwrap() > 500_000, "{status}");
+    raw.send(&client_frame(FIN | CLOSE, b"\x03\xe8"));
+    assert_answers(&mut raw, calls);
+    assert_eq!(raw.receive(), Some((FIN | CLOSE, b"\x03\xe8".to_vec())));
+}
+
+/// Otherwise the kernel keeps the bytes that the client hasn't read, in FIN_WAIT1, until it gives the client up.
+#[test]
+fn client_that_is_cut_off_is_reset() {
+    let gateway = Gateway::start("[limits]\nwrite_timeout = \"100ms\"\nclose_timeout = \"100ms\"");
+    let mut raw = RawClient::connect(&gateway);
+    // The gateway reads all of it: closing a socket with unread bytes would reset the connection anyway.
+    raw.send(&echo_requests(15, 100_000));
+    gateway.wait_for_status("the cut", |status| status["closed_total"]["slow_consumer"] == 1);
+    let sockets = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let port = format!(":{:04X} ", gateway.addr().port());
+    let states: Vec<&str> = sockets
+        .lines()
+        .filter_map(|line| {
+            let fields: Vec<&str> = line.split_ascii_whitespace().collect();
+            (format!("{} ", fields[1]).ends_with(&port)).then_some(fields[3])
+        })
+        .collect();
+    // 0A is LISTEN, 06 TIME_WAIT of connections that ended in order.
+    assert!(states.iter().all(|state| ["0A", "06"].contains(state)), "{sockets}");
+    drop(raw);
 }
 
 #[test]

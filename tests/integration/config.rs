@@ -15,7 +15,7 @@ const VALID: &[&str] = &[
     "listen = [\"127.0.0.1:80\", \"unix:/run/gateway.sock\"]\nlisten_reuse_port = true\n",
     "listen = \"127.9.9.9:80\"\n[auth]\nmode = \"none\"\n",
     "[handshake]\ntimeout = \"10ms\"\nidle_timeout = \"1h\"\nmax_header_bytes = 65536\nallowed_origins = []\n",
-    "[handshake]\nallowed_origins = [\"null\", \"https://example.com\", \"http://[::1]:8080\"]\n",
+    "[handshake]\nallowed_origins = [\"file://\", \"null\", \"https://example.com:443\", \"https://*.example.com\", \"http://[::1]:8080\"]\n",
     "listen = [\"0.0.0.0:80\", \"[::]:80\"]\nauth.allow_insecure = true\n[ops]\nlisten = [\"127.0.0.1:81\", \"[::1]:81\"]\n",
     "[heartbeat]\ninterval = \"5s\"\ntimeout = \"5000ms\"\n",
     "[limits]\nmax_connections = 400\nmax_message_bytes = 125\noutbox_max_bytes = 1024\nmax_batch_requests = 1\n",
@@ -27,7 +27,8 @@ const LISTEN: &str = "allowed: an IP address with a port, such as \"127.0.0.1:80
                       socket, such as \"unix:/run/aisopod-gateway/gateway.sock\"";
 const LEVELS: &str = "allowed: \"off\", \"error\", \"warn\", \"info\", \"debug\", \"trace\"";
 const TIME: &str = "allowed: \"10ms\" to \"1h\", a whole number with ms, s, m or h";
-const ORIGIN: &str = "allowed: \"*\", \"null\", or scheme and host, such as \"https://example.com\"";
+const ORIGIN: &str = "allowed: \"*\", \"null\", \"file://\", or scheme and host without a path, such as \
+                      \"https://example.com\" or \"https://*.example.com\"";
 const INSECURE: &str = "can be reached from other machines and needs credentials: set auth.mode = \"token\" and create them \
                         with: aisopod-gateway token --name NAME --role ROLE; allowed without credentials: \
                         127.0.0.1, [::1], unix: paths; or set auth.allow_insecure = true";
@@ -82,11 +83,10 @@ const INVALID: &[(&str, &[&str])] = &[
     ("[limits]\nmax_message_bytes = 124",     &["2: limits.max_message_bytes = 124; allowed: 125 to 67108864"]),
     ("[limits]\nmax_message_bytes = 1.5",     &["2: limits.max_message_bytes = 1.5; allowed: 125 to 67108864"]),
     ("[limits]\nmax_batch_requests = 10001",  &["2: limits.max_batch_requests = 10001; allowed: 1 to 10000"]),
-    ("[limits]\noutbox_max_messages = 1",     &["2: limits.outbox_max_messages = 1; allowed: 2 to 1000000"]),
     ("[limits]\noutbox_max_bytes = 1023",     &["2: limits.outbox_max_bytes = 1023; allowed: 1024 to 1073741824"]),
     ("[limits]\nwrite_timeout = \"2h\"",      &["2: limits.write_timeout = \"2h\"; TIME"]),
     ("[limits]\nclose_timeout = true",        &["2: limits.close_timeout = true; TIME"]),
-    ("[limits]\nmax_clients = 5",             &["2: unknown key limits.max_clients; allowed here: max_connections, max_message_bytes, max_batch_requests, max_subscriptions, closed_connections, outbox_max_messages, outbox_max_bytes, write_timeout, close_timeout"]),
+    ("[limits]\nmax_clients = 5",             &["2: unknown key limits.max_clients; allowed here: max_connections, max_message_bytes, max_batch_requests, max_subscriptions, closed_connections, outbox_max_bytes, write_timeout, close_timeout"]),
     // [presence], [calls], [ops]
     ("[presence]\nnode = \"keep\"",          &["2: presence.node = \"keep\"; allowed: \"allow\", \"replace\", \"reject\""]),
     ("[presence]\noperator = true",          &["2: presence.operator = true; allowed: \"allow\", \"replace\", \"reject\""]),

@@ -104,7 +104,7 @@ fn draining_gateway_rejects_new_clients_and_answers_open_connections() {
     assert!(head.starts_with("HTTP/1.1 503 ") && body.contains(r#""code":"draining""#), "{head} {body}");
     let rest = "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
     let (head, _) = exchange(&mut upgrading, rest);
-    assert!(head.starts_with("HTTP/1.1 503 ") && head.contains("retry-after: "), "{head}");
+    assert!(head.starts_with("HTTP/1.1 503 ") && head.contains("Retry-After: "), "{head}");
     assert!(TcpStream::connect(gateway.addr()).is_err(), "the listener is closed");
     assert!(!gateway.unix_path().exists(), "the Unix socket is removed");
 

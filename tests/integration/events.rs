@@ -125,6 +125,58 @@ fn subscriber_with_a_full_outbox_is_closed_and_others_receive_everything() {
     assert_eq!((&closed[0]["closed_by"], &closed[0]["code"]), (&json!("gateway"), &json!(4101)));
     assert_eq!(closed[0]["health"], "blocked");
     assert!(closed[0]["outbox_peak_bytes"].as_u64().is_some_and(|bytes| bytes > 200_000), "{closed}");
+    assert_eq!(
+        (&closed[0]["detail"], &closed[0]["requested_by"]),
+        (&json!("over limits.outbox_max_bytes"), &Value::Null)
+    );
+    let line = gateway.wait_for_disconnects(1).remove(0);
+    assert!(line.ends_with(" detail=\"over limits.outbox_max_bytes\""), "{line}");
+}
+
+/// The bytes of a burst count, not its messages.
+#[test]
+fn subscriber_that_does_not_read_receives_a_burst_of_small_events_later() {
+    const EVENTS: usize = 20_000;
+    let gateway = TestGateway::start(CREDENTIALS, "[limits]\nwrite_timeout = \"1h\"");
+    let mut subscriber = gateway.connect("alice");
+    subscriber.call("gateway.subscribe", json!({"topics": ["news"]}));
+    let mut bob = gateway.connect("bob");
+    for number in 0..EVENTS {
+        // Without an ID, so that there are no responses to read.
+        bob.client.send(&format!(
+            r#"{{"jsonrpc":"2.0","method":"gateway.publish","params":{{"topic":"news","data":{number}}}}}"#
+        ));
+    }
+    gateway.wait_for_status("all events", |status| status["events"]["queued"] == EVENTS);
+    for number in 0..EVENTS {
+        assert_eq!(subscriber.next_message()["params"]["data"], number);
+    }
+}
+
+#[test]
+fn event_that_other_parsers_reject_is_refused() {
+    let gateway = TestGateway::start(CREDENTIALS, "");
+    let mut bob = gateway.connect("bob");
+    let nested = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+    for (data, problem) in [
+        (r#""\ud800""#, Some("has an unpaired surrogate")),
+        (r#"{"\udc00":1}"#, Some("has an unpaired surrogate")),
+        (&nested(126), Some("has more than 125 levels")),
+        (r#""\ud83d\ude00 \\ud800""#, None),
+        (&nested(125), None),
+    ] {
+        bob.client.send(&format!(
+            r#"{{"jsonrpc":"2.0","id":1,"method":"gateway.publish","params":{{"topic":"news","data":{data}}}}}"#
+        ));
+        let response = bob.response(1);
+        let message = problem.map(|problem| json!(format!("Invalid params: data: {problem}")));
+        assert_eq!(response["error"].get("message"), message.as_ref(), "{data}");
+        let body = format!(r#"{{"data":{data}}}"#);
+        assert_eq!(
+            gateway.http("bob", "POST /topics/news/messages", &body).0,
+            if problem.is_some() { 400 } else { 200 }
+        );
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use crate::common::Gateway;
 use crate::common::raw_client::RawClient;
+use socket2::SockRef;
 use test_support::frames::*;
 
 /// Sends bytes and returns the close code and reason. Checks that `/status` and the log have the same reason.
@@ -70,6 +71,23 @@ fn client_that_is_still_sending_receives_the_close_frame() {
     assert_eq!(raw.wait_for_close(), Some((1009, "message_too_big".to_owned())));
 }
 
+/// A read of the socket ends ahead of urgent data, and what follows causes no event of its own.
+#[test]
+fn message_with_urgent_data_inside_is_read_to_its_end() {
+    let gateway = Gateway::start("");
+    let mut raw = RawClient::connect(&gateway);
+    let ping = client_frame(FIN | TEXT, br#"{"jsonrpc":"2.0","id":1,"method":"gateway.ping"}"#);
+    for end in [1, 5, 20] {
+        // The gateway finds all of it when it goes on.
+        gateway.signal("STOP");
+        raw.send(&ping[..end]);
+        SockRef::from(&raw.stream).send_out_of_band(b"!").unwrap();
+        raw.send(&ping[end..]);
+        gateway.signal("CONT");
+        assert_eq!(raw.receive().unwrap().1, br#"{"jsonrpc":"2.0","result":"pong","id":1}"#, "after {end} bytes");
+    }
+}
+
 #[test]
 fn ping_is_answered_with_its_payload() {
     let gateway = Gateway::start("");
@@ -90,21 +108,43 @@ fn ping_is_answered_with_its_payload() {
 
 #[test]
 fn close_frame_of_the_client_is_answered_with_its_code() {
+    let gateway = Gateway::start("[limits]\nclose_timeout = \"1h\"");
     for (payload, answer, reason) in [
         (&b"\x03\xe8bye"[..], &b"\x03\xe8bye"[..], "normal"),
         (b"", b"", "normal"),
         (b"\x03\xe9", b"\x03\xe9", "going_away"),
         (b"\x0f\xa0own", b"\x0f\xa0own", "normal"),
+        // All registered codes that may be sent, and codes that the gateway doesn't know.
+        (b"\x03\xea", b"\x03\xea", "protocol_error"),
+        (b"\x03\xeb", b"\x03\xeb", "normal"),
+        (b"\x03\xef", b"\x03\xef", "normal"),
+        (b"\x03\xf0", b"\x03\xf0", "normal"),
+        (b"\x03\xf1", b"\x03\xf1", "normal"),
+        (b"\x03\xf2", b"\x03\xf2", "normal"),
+        (b"\x03\xf3", b"\x03\xf3", "normal"),
+        (b"\x03\xf4", b"\x03\xf4", "normal"),
+        (b"\x03\xf5", b"\x03\xf5", "normal"),
+        (b"\x03\xf6", b"\x03\xf6", "normal"),
+        (b"\x0b\xb8", b"\x0b\xb8", "normal"),
+        (b"\x13\x87", b"\x13\x87", "normal"),
+        // Codes that must not be sent.
+        (b"\x03\xec", b"\x03\xeaProtocol violation", "protocol_error"),
+        (b"\x03\xed", b"\x03\xeaProtocol violation", "protocol_error"),
+        (b"\x03\xee", b"\x03\xeaProtocol violation", "protocol_error"),
+        (b"\x03\xf7", b"\x03\xeaProtocol violation", "protocol_error"),
+        (b"\x07\xd0", b"\x03\xeaProtocol violation", "protocol_error"),
+        (b"\x13\x88", b"\x03\xeaProtocol violation", "protocol_error"),
     ] {
-        let gateway = Gateway::start("[limits]\nclose_timeout = \"1h\"");
+        let before = gateway.status()["closed_total"][reason].as_u64().unwrap();
         let mut raw = RawClient::connect(&gateway);
         raw.send(&client_frame(FIN | CLOSE, payload));
         assert_eq!(raw.receive(), Some((FIN | CLOSE, answer.to_vec())));
         assert_eq!(raw.receive(), None, "the server ends the stream first");
-        let status = gateway.wait_for_clients(0);
-        assert_eq!(status["closed_total"][reason], 1, "{status}");
-        assert!(gateway.wait_for_disconnects(1)[0].contains(" clean=true "));
+        gateway.wait_for_status("its close reason", |status| status["closed_total"][reason] == before + 1);
     }
+    assert!(
+        gateway.log().iter().filter(|line| line.contains(" disconnected ")).all(|line| line.contains(" clean=true "))
+    );
 }
 
 #[test]

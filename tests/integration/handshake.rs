@@ -3,8 +3,9 @@
 use crate::common::Gateway;
 use crate::common::http::{GET_WS, HttpConnection, fetch, handshake_request};
 use serde_json::Value;
+use socket2::SockRef;
 use std::collections::HashSet;
-use std::io::Read;
+use std::io::{Read, Write};
 use test_support::frames::{FIN, TEXT, client_frame};
 
 /// The request line, the removed header, the added lines (separated by `|`), and what the response must have: a status,
@@ -15,7 +16,7 @@ const KEY: &str = "Sec-WebSocket-Key";
 const VERSION: &str = "Sec-WebSocket-Version";
 const UPGRADE: &str = "upgrade: websocket";
 const VERSION_13: &str = "sec-websocket-version: 13";
-const ALLOW: &str = "allow: GET, HEAD";
+const ALLOW: &str = "allow: GET";
 
 #[rustfmt::skip]
 const VALID: &[(&str, &str, &str)] = &[
@@ -26,6 +27,9 @@ const VALID: &[(&str, &str, &str)] = &[
     (GET_WS, "Connection", "Connection: keep-alive, Upgrade"),
     (GET_WS, "Connection", "Connection: upgrade , ,keep-alive"),
     (GET_WS, "Connection", "Connection: keep-alive|Connection: Upgrade"),
+    (GET_WS, "Connection", "Connection: close, Upgrade"),
+    (GET_WS, "Host", "Host: [2001:db8::1]:8080"),
+    ("GET http://127.0.0.1:80/ws HTTP/1.1", "Host", "Host: other.example|Origin: http://127.0.0.1"),
     (GET_WS, "Upgrade", "upgrade: WebSocket"),
     (GET_WS, "Upgrade", "Upgrade: h2c, websocket"),
     (GET_WS, "Upgrade", "Upgrade: h2c|Upgrade: websocket"),
@@ -79,11 +83,20 @@ const INVALID: &[Case] = &[
     (GET_WS, "Host",                 "Host:",                                   400, "bad_request", ""),
     (GET_WS, "",                     "Host: gw.example",                        400, "bad_request", ""),
     (GET_WS, "Host",                 "Host: gw.ex\u{e4}mple",                   400, "bad_request", ""),
+    (GET_WS, "Host",                 "Host: a b",                               400, "bad_request", ""),
+    (GET_WS, "Host",                 "Host: a/b",                               400, "bad_request", ""),
+    (GET_WS, "Host",                 "Host: [::1",                              400, "bad_request", ""),
+    (GET_WS, "Host",                 "Host: x:99999",                           400, "bad_request", ""),
+    ("GET http://gw.example/ws HTTP/1.1", "Host", "Host: a b",                  400, "bad_request", ""),
+    ("GET http://me@gw.example/ws HTTP/1.1", "", "",                            400, "bad_request", ""),
+    ("GET http://gw.example/ws HTTP/1.1", "Host", "Host: other.example|Origin: http://other.example", 403, "origin_not_allowed", ""),
     ("GET /ws HTTP/1.0", "", "", 400, "bad_request", ""),
     (GET_WS, "",                     "Content-Length: 5",                       400, "bad_request", ""),
     (GET_WS, "",                     "Transfer-Encoding: chunked",              400, "bad_request", ""),
     (GET_WS, "",                     "Origin: http://gw.example|Origin: http://gw.example", 400, "bad_request", ""),
     ("GET /ws?token=x HTTP/1.1", "", "", 400, "token_in_query", ""),
+    ("GET /ws?%74oken=x HTTP/1.1", "", "", 400, "token_in_query", ""),
+    ("GET /ws?a=b&Access%5fToken=x HTTP/1.1", "", "", 400, "token_in_query", ""),
     ("GET /ws/ HTTP/1.1", "", "", 404, "not_found", ""),
     ("GET /WS HTTP/1.1", "", "", 404, "not_found", ""),
     ("GET / HTTP/1.1", "", "", 404, "not_found", ""),
@@ -108,6 +121,9 @@ fn valid_handshake_opens_a_websocket() {
             ("transfer-encoding", None),
         ] {
             assert_eq!(response.header(name), value, "{what}: {response:?}");
+        }
+        for name in ["Connection: ", "Upgrade: ", "Sec-WebSocket-Accept: ", "X-Conn-Id: "] {
+            assert!(response.head.contains(&format!("\r\n{name}")), "the usual case of {name}: {response:?}");
         }
         let id = response.header("x-conn-id").expect(&what);
         let uuid = uuid::Uuid::parse_str(id).expect(&what);
@@ -137,13 +153,23 @@ fn invalid_handshake_is_rejected_with_status_and_code() {
             assert_eq!(response.header(name), Some(value), "{what}: {response:?}");
         }
         if *status != 404 {
-            assert_eq!(response.header("connection"), Some("close"), "{what}: {response:?}");
+            let is_426 = *status == 426;
+            assert_eq!(response.header("upgrade"), is_426.then_some("websocket"), "{what}: {response:?}");
+            let options = if is_426 { "Upgrade, close" } else { "close" };
+            assert_eq!(response.header("connection"), Some(options), "{what}: {response:?}");
             assert_eq!(connection.read_to_end(), "", "{what}");
         }
     }
     let status = gateway.status();
     assert_eq!(status["handshakes"]["completed"], 0);
-    for code in ["upgrade_required", "method_not_allowed", "version_not_supported", "bad_request", "token_in_query"] {
+    for code in [
+        "upgrade_required",
+        "method_not_allowed",
+        "version_not_supported",
+        "bad_request",
+        "token_in_query",
+        "origin_not_allowed",
+    ] {
         let expected =
             INVALID.iter().filter(|case| case.4 == code || (case.4.is_empty() && code == "upgrade_required"));
         assert_eq!(status["handshakes"]["failed"][code], expected.count(), "{code}: {status:#}");
@@ -165,6 +191,26 @@ fn frame_sent_with_the_handshake_is_answered() {
     connection.reader.read_exact(&mut payload).expect("its payload");
     let response: Value = serde_json::from_slice(&payload).expect("JSON");
     assert_eq!(response, serde_json::json!({"jsonrpc": "2.0", "id": 7, "result": "pong"}));
+}
+
+/// The gateway writes the 101 itself, so it must wait until hyper has written the responses to earlier requests.
+#[test]
+fn handshake_behind_unread_responses_is_answered_after_them() {
+    let gateway = Gateway::start("");
+    let mut connection = HttpConnection::open(&gateway);
+    SockRef::from(connection.reader.get_ref()).set_recv_buffer_size(4096).unwrap();
+    let requests = 300;
+    let mut writer = connection.reader.get_ref().try_clone().unwrap();
+    let sender = std::thread::spawn(move || {
+        let status = "GET /status HTTP/1.1\r\nHost: x\r\n\r\n".repeat(requests);
+        writer.write_all((status + &handshake_request(GET_WS, "", "")).as_bytes()).unwrap();
+    });
+    for index in 0..requests {
+        assert_eq!(connection.receive(true).status, 200, "{index}");
+    }
+    assert_eq!(connection.receive(false).status, 101);
+    sender.join().unwrap();
+    gateway.wait_for_clients(1);
 }
 
 /// A handshake with a header of this length.

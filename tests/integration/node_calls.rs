@@ -54,7 +54,7 @@ fn only_the_first_answer_of_the_called_node_counts() {
     // Answers of another node and of an operator, then answers with other ids.
     other.respond(&request, json!("forged"));
     bob.respond(&request, json!("forged"));
-    for wrong in [json!(999), json!("1"), json!(1.5), json!(null)] {
+    for wrong in [json!(999), json!("999"), json!(1.5), json!(null)] {
         node.respond(&json!({"id": wrong}), json!("lost"));
     }
     other.call("gateway.ping", json!({}));
@@ -126,6 +126,10 @@ fn invalid_node_answer_fails_the_call() {
     for members in [
         r#""result":1,"error":{"code":1,"message":"x"}"#,
         r#""error":"no""#,
+        r#""result":"\ud800""#,
+        r#""result":{"\udc00":1}"#,
+        r#""error":{"code":1,"message":"x","data":"\ud800\ud800"}"#,
+        &format!(r#""result":{}{}"#, "[".repeat(200), "]".repeat(200)),
         r#""error":null"#,
         r#""error":{}"#,
         r#""error":{"code":"1","message":"x"}"#,
@@ -140,6 +144,43 @@ fn invalid_node_answer_fails_the_call() {
     let request = node.next_message();
     node.client.send(&format!(r#"{{"jsonrpc":"1.0","id":{},"result":1}}"#, request["id"]));
     alice.assert_error(id, -32009, "invalid_answer");
+}
+
+/// Libraries write numbers, unused members and escapes in several ways.
+#[test]
+fn answer_is_recognized_however_its_library_writes_it() {
+    let gateway = TestGateway::start(CREDENTIALS, "log_level = \"debug\"\n");
+    let (mut alice, mut node) = (gateway.connect("alice"), gateway.connect("kitchen-pi"));
+    let failed = json!({"code": 7, "message": "x"});
+    for (answer, result) in [
+        (r#"{"jsonrpc":"2\u002e0","id":ID,"result":1}"#, Ok(json!(1))),
+        (r#"{"jsonrpc":"2.0","id":ID.0,"result":[]}"#, Ok(json!([]))),
+        (r#"{"jsonrpc":"2.0","id":ID0e-1,"result":{}}"#, Ok(json!({}))),
+        (r#"{"jsonrpc":"2.0","id":"ID","result":"s"}"#, Ok(json!("s"))),
+        (r#"{"jsonrpc":"2.0","id":ID,"result":2,"error":null}"#, Ok(json!(2))),
+        (r#"{"jsonrpc":"2.0","id":ID,"result":null,"error":null}"#, Ok(Value::Null)),
+        (r#"{"jsonrpc":"2.0","id":ID,"result":null,"error":{"code":7,"message":"x"}}"#, Err(&failed)),
+        (r#"{"jsonrpc":"2.0","id":ID,"result":"\ud83d\ude00"}"#, Ok(json!("😀"))),
+    ] {
+        let call = alice.invoke(json!({}));
+        let id = node.next_message()["id"].to_string();
+        node.client.send(&answer.replace("ID", &id));
+        let response = alice.response(call);
+        assert_eq!(result.as_ref().ok(), response.get("result"), "{answer}");
+        assert_eq!(result.err(), response.get("error"), "{answer}");
+    }
+    node.client.send(r#"{"jsonrpc":"2.0","id":1e9,"result":1}"#);
+    let line = gateway.wait_for_line("the ignored answer", |line| line.contains(" response ignored"));
+    assert!(line.ends_with(&format!("conn_id={} id=1000000000", node.conn_id)), "{line}");
+}
+
+#[test]
+fn target_without_its_role_gets_a_hint() {
+    let gateway = TestGateway::start(CREDENTIALS, "");
+    let mut alice = gateway.connect("alice");
+    let call = alice.invoke(json!({"target": "kitchen-pi"}));
+    let error = alice.assert_error(call, -32004, "not_found");
+    assert_eq!(error["message"], "no such node (did you mean node:kitchen-pi?)");
 }
 
 #[test]
@@ -252,10 +293,7 @@ fn drain_fails_calls_in_flight() {
 
 #[test]
 fn node_that_stops_reading_does_not_affect_other_nodes() {
-    let gateway = TestGateway::start(
-        CREDENTIALS,
-        "[limits]\nwrite_timeout = \"1h\"\noutbox_max_messages = 5000\n[calls]\ntimeout = \"1h\"",
-    );
+    let gateway = TestGateway::start(CREDENTIALS, "[limits]\nwrite_timeout = \"1h\"\n[calls]\ntimeout = \"1h\"");
     let (mut alice, stalled) = (gateway.connect("alice"), gateway.connect("kitchen-pi"));
     let (mut bob, mut node) = (gateway.connect("bob"), gateway.connect("hall-pi"));
     let padding = "x".repeat(20_000);

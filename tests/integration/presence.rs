@@ -13,6 +13,7 @@ fn next_event(client: &mut RpcClient) -> (u64, String, String) {
     let (params, data) = (&event["params"], &event["params"]["data"]);
     assert_eq!(params["topic"], "presence", "{event}");
     let text = |name: &str| data[name].as_str().unwrap().to_owned();
+    assert_eq!(data.get("reason").is_some(), text("event") == "left", "only `left` says why: {event}");
     (params["seq"].as_u64().unwrap(), text("event"), text("presence_key"))
 }
 
@@ -38,6 +39,10 @@ fn first_client_of_a_key_joins_and_last_leaves_and_a_replacement_is_no_event() {
     drop(second);
     assert_eq!(next_event(&mut alice), left(4, "node:kitchen-pi"));
     assert_eq!(alice.call("node.list", json!({}))["nodes"], json!([]));
+    let mut third = gateway.connect("kitchen-pi");
+    assert_eq!(next_event(&mut alice), joined(5, "node:kitchen-pi"));
+    third.client.close();
+    assert_eq!(alice.next_message()["params"]["data"]["reason"], "normal");
 }
 
 #[test]

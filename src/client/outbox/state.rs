@@ -4,7 +4,7 @@ use super::{OutboxContext, OutboxSnapshot, SendError, Signals};
 use crate::client::close_reason::CloseReason;
 use crate::client::stats::SessionStats;
 use crate::clock::Timestamp;
-use crate::ws::{Message, QueueLimits, Stream, WriteBuffer, Written};
+use crate::ws::{CloseDetail, Message, Stream, WriteBuffer, Written, queued_size};
 use std::io::ErrorKind;
 use std::sync::Arc;
 use std::task::Waker;
@@ -16,6 +16,9 @@ const PING_HEADER: [u8; 2] = [0x89, 4];
 /// Bytes of control frames that may wait for a blocked socket before reading stops. Bounds the pongs to a peer that
 /// sends pings and reads nothing.
 const MAX_PENDING_CONTROL: usize = 2 * 1024;
+
+/// The detail of [`CloseReason::SlowConsumer`] if the outbox was full.
+const OUTBOX_FULL: &str = "over limits.outbox_max_bytes";
 
 /// The state of the latest ping.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
@@ -53,7 +56,7 @@ pub(crate) struct OutboxState {
     ping_id: u32,
     /// When the latest ping was written.
     pub(crate) ping_sent_at: Timestamp,
-    /// The most payload bytes that were ever queued.
+    /// The most bytes that were ever queued.
     peak_bytes: u32,
     /// Set only while the session is parked, so that its own calls wake no task.
     pub(crate) waker: Option<Waker>,
@@ -81,23 +84,21 @@ impl OutboxState {
         }
     }
 
-    /// Requests a close as [`CloseReason::Kicked`], with `detail` for the close frame. Returns whether no close was
-    /// requested before.
-    pub(crate) fn disconnect(&mut self, detail: &str) -> bool {
+    /// Requests a close with a detail, of whose text the first [`CloseReason::MAX_DETAIL_BYTES`] are kept. Returns
+    /// whether no close was requested before.
+    pub(crate) fn close_with(&mut self, reason: CloseReason, mut detail: CloseDetail) -> bool {
         if self.close.is_some() {
             return false;
         }
-        self.close = Some(CloseReason::Kicked);
-        if !detail.is_empty() {
-            let end = detail.floor_char_boundary(CloseReason::MAX_DETAIL_BYTES);
-            self.buffer().detail = Some(detail[..end].into());
-        }
+        self.close = Some(reason);
+        let end = detail.text.floor_char_boundary(CloseReason::MAX_DETAIL_BYTES);
+        detail.text = detail.text[..end].into();
+        self.buffer().close_detail = Some(Box::new(detail));
         true
     }
 
-    /// Takes the detail text for the close frame.
-    pub(crate) fn take_detail(&mut self) -> Option<Box<str>> {
-        self.buffer.as_mut()?.detail.take()
+    pub(crate) fn close_detail(&self) -> Option<&CloseDetail> {
+        self.buffer.as_ref()?.close_detail.as_deref()
     }
 
     pub(crate) fn abort(&mut self, reason: CloseReason) {
@@ -110,7 +111,7 @@ impl OutboxState {
     pub(crate) fn push(&mut self, message: Message, context: &OutboxContext) -> Result<(), SendError> {
         let (stats, bytes) = (&context.stats, message.payload().len());
         if !self.try_make_room(bytes, context) {
-            self.close.get_or_insert(CloseReason::SlowConsumer);
+            self.close_with(CloseReason::SlowConsumer, CloseDetail { requested_by: None, text: OUTBOX_FULL.into() });
             return Err(SendError::Full);
         }
         let buffer = self.buffer();
@@ -119,17 +120,17 @@ impl OutboxState {
         // The configuration limits an outbox to 1 GiB.
         self.peak_bytes = self.peak_bytes.max(queued_bytes as u32);
         stats.outbox_peak_bytes.observe(queued_bytes as u64);
-        stats.outbox_bytes.add(bytes as u64);
+        stats.outbox_bytes.add(queued_size(bytes) as u64);
         Ok(())
     }
 
     /// Returns whether there is room for a message of `bytes` bytes. If there is none at first, writes to make some.
     pub(crate) fn try_make_room(&mut self, bytes: usize, context: &OutboxContext) -> bool {
-        if self.has_room(bytes, &context.limits) {
+        if self.has_room(bytes, context.max_bytes) {
             return true;
         }
         self.write(&context.stats);
-        self.has_room(bytes, &context.limits)
+        self.has_room(bytes, context.max_bytes)
     }
 
     /// Queues whole control frames, ahead of the messages.
@@ -137,10 +138,10 @@ impl OutboxState {
         self.buffer().push_control(frames);
     }
 
-    pub(crate) fn has_room(&self, bytes: usize, limits: &QueueLimits) -> bool {
+    pub(crate) fn has_room(&self, bytes: usize, max_bytes: usize) -> bool {
         match &self.buffer {
-            Some(buffer) => buffer.has_room(bytes, limits),
-            None => bytes <= limits.bytes,
+            Some(buffer) => buffer.has_room(bytes, max_bytes),
+            None => queued_size(bytes) <= max_bytes,
         }
     }
 
@@ -164,13 +165,13 @@ impl OutboxState {
     }
 
     /// Whether enough is batched for a write while the session runs.
-    pub(crate) fn should_flush(&self, limits: &QueueLimits) -> bool {
-        self.buffer.as_ref().is_some_and(|buffer| buffer.should_flush() || is_half_full(buffer, limits))
+    pub(crate) fn should_flush(&self, max_bytes: usize) -> bool {
+        self.buffer.as_ref().is_some_and(|buffer| buffer.should_flush() || is_half_full(buffer, max_bytes))
     }
 
     /// Whether so much is queued that a blocked session should stop reading: the responses would fill the outbox.
-    pub(crate) fn is_half_full(&self, limits: &QueueLimits) -> bool {
-        self.buffer.as_ref().is_some_and(|buffer| is_half_full(buffer, limits))
+    pub(crate) fn is_half_full(&self, max_bytes: usize) -> bool {
+        self.buffer.as_ref().is_some_and(|buffer| is_half_full(buffer, max_bytes))
     }
 
     /// Writes until everything is written or the socket accepts no more; then the session waits for the socket. After a
@@ -196,7 +197,7 @@ impl OutboxState {
             stats.pings_sent.add(1);
         }
         match result {
-            Ok(()) if buffer.detail.is_none() => return buffer.release(),
+            Ok(()) if buffer.close_detail.is_none() => return buffer.release(),
             Ok(()) => {
                 self.buffer = Some(buffer);
                 return;
@@ -242,8 +243,8 @@ impl OutboxState {
     }
 }
 
-fn is_half_full(buffer: &WriteBuffer, limits: &QueueLimits) -> bool {
-    buffer.control_bytes() > MAX_PENDING_CONTROL || buffer.is_half_full(limits)
+fn is_half_full(buffer: &WriteBuffer, max_bytes: usize) -> bool {
+    buffer.control_bytes() > MAX_PENDING_CONTROL || buffer.is_half_full(max_bytes)
 }
 
 #[cfg(test)]

@@ -1,17 +1,20 @@
 use super::*;
+use crate::ws::queued_size;
 use std::io::Read;
 use std::os::unix::net::UnixStream as Peer;
 use tokio::net::UnixStream;
 
-fn outbox_with_limits(messages: usize, bytes: usize) -> Outbox {
-    Outbox::new(Arc::new(OutboxContext { limits: QueueLimits { messages, bytes }, stats: Arc::default() }))
+/// An outbox with room for this many messages that have this many payload bytes together.
+fn outbox_with_room(messages: usize, bytes: usize) -> Outbox {
+    let max_bytes = messages * queued_size(0) + bytes;
+    Outbox::new(Arc::new(OutboxContext { max_bytes, stats: Arc::default() }))
 }
 
 /// An outbox with a socket, and the other end of the socket.
 async fn connected() -> (Outbox, Peer) {
     let (ours, theirs) = Peer::pair().unwrap();
     ours.set_nonblocking(true).unwrap();
-    let outbox = outbox_with_limits(1_000_000, 1 << 30);
+    let outbox = outbox_with_room(0, 1 << 30);
     let ours = UnixStream::from_std(ours).unwrap();
     ours.writable().await.unwrap();
     outbox.attach(Arc::new(Stream::Unix(ours)));
@@ -37,7 +40,7 @@ fn frame(text: &str) -> Vec<u8> {
 
 #[test]
 fn first_close_reason_wins() {
-    let outbox = outbox_with_limits(2, 8);
+    let outbox = outbox_with_room(2, 8);
     assert_eq!(outbox.close(CloseReason::Kicked), CloseReason::Kicked);
     assert_eq!(outbox.close(CloseReason::Draining), CloseReason::Kicked);
     assert_eq!(outbox.send("late".into()), Err(SendError::Closed));
@@ -45,7 +48,7 @@ fn first_close_reason_wins() {
 
 #[test]
 fn send_to_full_outbox_closes_as_slow_consumer() {
-    let outbox = outbox_with_limits(2, 8);
+    let outbox = outbox_with_room(2, 8);
     outbox.send("12345".into()).unwrap();
     assert_eq!(outbox.send("6789".into()), Err(SendError::Full));
     assert_eq!(outbox.resume(false).close, Some(CloseReason::SlowConsumer));
@@ -53,13 +56,14 @@ fn send_to_full_outbox_closes_as_slow_consumer() {
 
 #[test]
 fn outbox_bytes_fall_and_peak_stays_when_the_outbox_is_dropped() {
-    let outbox = outbox_with_limits(2, 8);
+    let outbox = outbox_with_room(2, 8);
+    let full = 2 * queued_size(4) as u64;
     outbox.send("12345".into()).unwrap();
     outbox.send("678".into()).unwrap();
     let stats = outbox.context.stats.clone();
-    assert_eq!((stats.outbox_bytes.get(), stats.outbox_peak_bytes.get()), (8, 8));
+    assert_eq!((stats.outbox_bytes.get(), stats.outbox_peak_bytes.get()), (full, full));
     drop(outbox);
-    assert_eq!((stats.outbox_bytes.get(), stats.outbox_peak_bytes.get()), (0, 8));
+    assert_eq!((stats.outbox_bytes.get(), stats.outbox_peak_bytes.get()), (0, full));
 }
 
 #[tokio::test]
@@ -101,7 +105,7 @@ async fn enqueued_messages_need_one_flush_and_stay_ahead_of_later_ones() {
 
 #[test]
 fn enqueue_to_full_outbox_closes_as_slow_consumer() {
-    let outbox = outbox_with_limits(2, 8);
+    let outbox = outbox_with_room(1, 8);
     assert_eq!(outbox.enqueue("123456789".into()), Err(SendError::Full));
     assert_eq!(outbox.close_reason(), Some(CloseReason::SlowConsumer));
 }

@@ -1,7 +1,7 @@
 //! `clients.*`: lists of connected and disconnected clients, messages to clients, and disconnecting them.
 
 use super::gateway::Queued;
-use crate::client::{CloseReason, GatewayClient};
+use crate::client::CloseReason;
 use crate::registry::enqueue_all;
 use crate::rpc::method::{Context, MethodResult, ready};
 use crate::rpc::protocol::error::RpcError;
@@ -19,7 +19,7 @@ use serde_json::value::RawValue;
 /// A page of the clients that match a filter.
 pub fn list<'a>(context: Context<'a>) -> MethodResult<'a> {
     let mut params = context.params()?;
-    let (filter, page) = (Filter::take(&mut params)?, Page::take(&mut params)?);
+    let (filter, page) = (Filter::take(&mut params, &context.state.identities)?, Page::take(&mut params)?);
     params.finish()?;
     scan(&context, None, filter, page)
 }
@@ -48,7 +48,7 @@ struct ClosedClients<'a> {
 /// A page of the closed connections, the latest first.
 pub fn closed<'a>(context: Context<'a>) -> MethodResult<'a> {
     let mut params = context.params()?;
-    let (filter, limit) = (Filter::take_closed(&mut params)?, take_limit(&mut params)?);
+    let (filter, limit) = (Filter::take_closed(&mut params, &context.state.identities)?, take_limit(&mut params)?);
     let cursor = params.cursor(|text| text.parse::<u64>().ok())?;
     params.finish()?;
     let before = cursor.unwrap_or(u64::MAX);
@@ -62,7 +62,7 @@ pub fn closed<'a>(context: Context<'a>) -> MethodResult<'a> {
 pub fn send<'a>(context: Context<'a>) -> MethodResult<'a> {
     let mut params = context.params()?;
     let conn_id = params.conn_id("conn_id")?;
-    let filter = Filter::take_target(&mut params, conn_id.is_none())?;
+    let filter = Filter::take_target(&mut params, &context.state.identities, conn_id.is_none())?;
     let (method, data) = (take_method(&mut params)?, take_params(&mut params)?);
     params.finish()?;
     let message = notification(method, data).into();
@@ -84,7 +84,7 @@ struct Disconnected {
 /// Disconnects the clients that match a filter, except the caller, whose response would be lost.
 pub fn disconnect<'a>(context: Context<'a>) -> MethodResult<'a> {
     let mut params = context.params()?;
-    let (conn_id, filter) = (params.conn_id("conn_id")?, Filter::take(&mut params)?);
+    let (conn_id, filter) = (params.conn_id("conn_id")?, Filter::take(&mut params, &context.state.identities)?);
     let dry_run = params.optional::<bool>("dry_run", "true or false")?.unwrap_or(false);
     let detail = params.checked("reason", DETAIL_SYNTAX, |text| is_detail(text).then(|| text.to_owned()))?;
     params.finish()?;
@@ -92,28 +92,23 @@ pub fn disconnect<'a>(context: Context<'a>) -> MethodResult<'a> {
         return Err(RpcError::invalid_member("conn_id", "conn_id or a filter is needed"));
     }
     let caller_id = context.client().ok().map(|client| client.conn_id);
-    let caller_key = context.auth().presence_key.clone();
+    let requested_by = context.auth().presence_key.clone();
     let detail = detail.unwrap_or_default();
+    let target = conn_id.map_or_else(|| filter.to_string(), |conn_id| format!("conn_id={conn_id} {filter}"));
     let action = Collect::then(move |mut clients| {
         clients.retain(|client| caller_id != Some(client.conn_id));
         let matched = clients.len();
         if dry_run {
             clients.clear();
         }
-        let disconnected = clients.iter().map(|client| usize::from(kick(client, &detail, &caller_key))).sum();
+        if !clients.is_empty() {
+            // First, and one line for all of them: their disconnects may fill the log's queue.
+            info!("disconnecting clients={matched} by={requested_by} detail={detail:?} {}", target.trim_end());
+        }
+        let disconnected = clients.iter().filter(|client| client.disconnect(&requested_by, &detail)).count();
         to_json(&Disconnected { matched, disconnected, dry_run })
     });
     scan(&context, conn_id, filter, action)
-}
-
-/// Disconnects a client. Returns whether it wasn't closing already.
-fn kick(client: &GatewayClient, detail: &str, by: &str) -> bool {
-    let is_first = client.disconnect(detail);
-    if is_first {
-        let presence_key = &client.auth.presence_key;
-        info!("kicked conn_id={} presence_key={presence_key} by={by} detail={detail:?}", client.conn_id);
-    }
-    is_first
 }
 
 const DETAIL_SYNTAX: &str = "at most 100 bytes without control characters";

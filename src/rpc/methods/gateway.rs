@@ -1,9 +1,10 @@
 //! `gateway.*`: the gateway itself, and events on topics.
 
-use crate::rpc::method::{Context, MethodResult, Outcome, ready, scope};
+use crate::rpc::method::{Context, MethodResult, Outcome, check_scope, ready, scope};
 use crate::rpc::protocol::error::RpcError;
 use crate::rpc::protocol::message::CowStr;
 use crate::rpc::protocol::params::required;
+use crate::rpc::protocol::portable;
 use crate::rpc::pubsub::topics::{self, TOPIC_SYNTAX, is_topic};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -66,7 +67,7 @@ struct Subscribed<'a> {
 pub fn subscribe<'a>(context: Context<'a>) -> MethodResult<'a> {
     let (client, topics) = (context.client()?, take_topics(&context)?);
     if topics.iter().any(|topic| topics::is_reserved(topic)) {
-        context.check_scope(scope::READ)?;
+        check_scope(context.auth(), scope::READ)?;
     }
     context.state.topics.subscribe(client, &topics)?;
     subscriptions(&context)
@@ -110,5 +111,6 @@ pub fn publish<'a>(context: Context<'a>) -> MethodResult<'a> {
     if topics::is_reserved(&topic) {
         return Err(RpcError::invalid_member("topic", "only the gateway publishes on it"));
     }
+    portable::check(data.get()).map_err(|problem| RpcError::invalid_member("data", &problem))?;
     ready(&Queued { queued: context.state.topics.publish(&topic, data.get()) })
 }

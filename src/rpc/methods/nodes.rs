@@ -10,6 +10,7 @@ use crate::rpc::node_calls::NodeRequest;
 use crate::rpc::protocol::error::{ErrorKind, RpcError};
 use crate::rpc::protocol::message::CowStr;
 use crate::rpc::protocol::params::{Params, required};
+use crate::rpc::query::filter::take_presence_key;
 use crate::rpc::query::page::{take_limit, truncate};
 use crate::rpc::state::RpcState;
 use serde::Serialize;
@@ -19,6 +20,9 @@ use std::sync::Arc;
 /// Bounds on what a node announces: the number of capabilities, and their bytes as JSON.
 const MAX_CAPABILITIES: usize = 64;
 const MAX_CAPABILITIES_BYTES: usize = 16 * 1024;
+
+/// The start of every node's presence key.
+const NODE_PREFIX: &str = "node:";
 
 /// The shortest and the longest timeout of a call, in seconds.
 const TIMEOUT_SECONDS: [f64; 2] = [0.001, 3600.0];
@@ -92,14 +96,15 @@ struct NodeView {
 /// A page of the connected nodes, by presence key.
 pub fn list<'a>(context: Context<'a>) -> MethodResult<'a> {
     let mut params = context.params()?;
-    let only = params.text("presence_key")?;
-    let after = params.cursor(|text| text.starts_with("node:").then(|| text.to_owned()))?;
+    let only = take_presence_key(&mut params, &context.state.identities)?;
+    if only.as_deref().is_some_and(|key| !key.starts_with(NODE_PREFIX)) {
+        return Err(RpcError::unexpected_member("presence_key", "a node's, which begins with node:"));
+    }
+    let after = params.cursor(|text| text.starts_with(NODE_PREFIX).then(|| text.to_owned()))?;
     let limit = take_limit(&mut params)?;
     params.finish()?;
     let key_of = |key: &PresenceSnapshot| key.clients[0].auth.presence_key.clone();
     let mut keys = match &only {
-        // Other roles' keys may have very many clients.
-        Some(only) if !only.starts_with("node:") => Vec::new(),
         Some(only) => context.state.presence.get(only).into_iter().collect(),
         None => context.state.presence.list(&Role::Node),
     };
@@ -135,7 +140,10 @@ pub fn invoke<'a>(context: Context<'a>) -> MethodResult<'a> {
     let timeout = params.seconds("timeout", shortest, longest)?.unwrap_or(state.calls.default_timeout());
     params.finish()?;
     state.calls.check_open()?;
-    let node = find_node(state, &target).ok_or(RpcError::new(ErrorKind::NotFound, "no such node"))?;
+    let node = find_node(state, &target).ok_or_else(|| {
+        let suggestion = if target.contains(':') { String::new() } else { state.identities.suggest(&target) };
+        RpcError::new(ErrorKind::NotFound, format!("no such node{suggestion}"))
+    })?;
     context.prepare_deferral()?;
     let (request, caller) = (NodeRequest { method, params: data, timeout }, context.caller());
     let id = state.calls.start(&node, &request, caller, context.into_responder());
@@ -147,7 +155,7 @@ fn find_node(state: &RpcState, target: &str) -> Option<Arc<GatewayClient>> {
     let node = match ConnId::parse(target) {
         Some(conn_id) => state.registry.get(conn_id),
         // The keys of other roles aren't looked up: one of them may have a million clients.
-        None => target.starts_with("node:").then(|| state.presence.latest_of(target)).flatten(),
+        None => target.starts_with(NODE_PREFIX).then(|| state.presence.latest_of(target)).flatten(),
     };
     node.filter(|node| node.auth.role == Role::Node)
 }

@@ -2,6 +2,7 @@
 //! byte for byte.
 
 use super::error::{ErrorKind, RpcError};
+use super::portable;
 use super::response::NULL_ID;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
@@ -62,7 +63,8 @@ pub struct CowStr<'a>(#[serde(borrow)] pub Cow<'a, str>);
 pub enum Response<'a> {
     Result(&'a str),
     Error(&'a str),
-    /// Both members, an error that isn't an error object, or a `jsonrpc` that isn't "2.0".
+    /// Both members, an error that isn't an error object, a `jsonrpc` that isn't "2.0", or content that
+    /// [can't be passed on](portable::check).
     Invalid,
     /// Neither member. Unless a call has this ID, the message is a request without a method.
     Neither,
@@ -86,23 +88,32 @@ impl<'a> Request<'a> {
     /// Reads the message as a response; `None` if it isn't one. The returned ID is `None` if the message has no ID, or
     /// one that no request of the gateway can have.
     pub fn as_response(&self) -> Option<(Option<u64>, Response<'a>)> {
-        let response = match (self.result, self.error) {
-            _ if self.method.is_some() || self.id.is_none() && self.result.is_none() && self.error.is_none() => {
-                return None;
-            }
-            (None, None) => Response::Neither,
-            (Some(result), None) => Response::Result(result.get()),
-            (None, Some(error)) if is_error(error) => Response::Error(error.get()),
+        let has_neither = self.result.is_none() && self.error.is_none();
+        if self.method.is_some() || self.id.is_none() && has_neither {
+            return None;
+        }
+        let present = |member: Option<&'a RawValue>| member.filter(|member| member.get() != NULL);
+        let response = match (self.result, present(self.error)) {
+            (None, None) if has_neither => Response::Neither,
+            _ if !self.has_version() => Response::Invalid,
+            (Some(result), None) if portable::check(result.get()).is_ok() => Response::Result(result.get()),
+            // Many libraries write the member that isn't used as null.
+            (result, Some(error)) if present(result).is_none() && is_error(error) => Response::Error(error.get()),
             _ => Response::Invalid,
         };
-        let is_valid = self.jsonrpc.map(RawValue::get) == Some(VERSION);
-        let response = if is_valid || response == Response::Neither { response } else { Response::Invalid };
-        Some((self.id.and_then(|id| id.get().parse().ok()), response))
+        Some((self.id.and_then(gateway_id), response))
+    }
+
+    fn has_version(&self) -> bool {
+        self.jsonrpc.is_some_and(|version| {
+            let escaped = || serde_json::from_str::<CowStr<'_>>(version.get()).is_ok_and(|CowStr(text)| text == "2.0");
+            version.get() == VERSION || escaped()
+        })
     }
 
     /// The method's name, if this is a valid request.
     pub fn validate(&self) -> Result<Cow<'a, str>, RpcError> {
-        if self.jsonrpc.map(RawValue::get) != Some(VERSION) {
+        if !self.has_version() {
             return Err(RpcError::invalid_request(r#""jsonrpc" must be "2.0""#));
         }
         if self.id.is_some_and(|id| !is_id(id)) {
@@ -123,11 +134,28 @@ impl<'a> Request<'a> {
     }
 }
 
-/// The member `jsonrpc` of every message.
+/// The member `jsonrpc` of every message, unless it has escapes.
 const VERSION: &str = r#""2.0""#;
 
+const NULL: &str = "null";
+
+/// Whether this is an error object that can be passed on.
 fn is_error(error: &RawValue) -> bool {
-    first_byte(error) == b'{' && serde_json::from_str::<ErrorObject<'_>>(error.get()).is_ok()
+    first_byte(error) == b'{'
+        && serde_json::from_str::<ErrorObject<'_>>(error.get()).is_ok()
+        && portable::check(error.get()).is_ok()
+}
+
+/// The ID of a request of the gateway, as a client returns it. Some libraries make another number of the same value of
+/// it, such as `43.0`, or a string.
+fn gateway_id(id: &RawValue) -> Option<u64> {
+    /// From here on, different IDs would be the same as floating-point numbers.
+    const MAX_EXACT: f64 = (1_u64 << f64::MANTISSA_DIGITS) as f64;
+    let as_float = || id.get().parse::<f64>().ok().filter(|id| id.fract() == 0.0 && (0.0..MAX_EXACT).contains(id));
+    match first_byte(id) {
+        b'"' => serde_json::from_str::<CowStr<'_>>(id.get()).ok()?.0.parse().ok(),
+        _ => id.get().parse().ok().or_else(|| as_float().map(|id| id as u64)),
+    }
 }
 
 fn is_id(id: &RawValue) -> bool {

@@ -4,5 +4,6 @@ pub mod batch;
 pub mod error;
 pub mod message;
 pub mod params;
+pub mod portable;
 pub mod responder;
 pub mod response;

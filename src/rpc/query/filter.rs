@@ -5,6 +5,8 @@ use crate::client::{CloseReason, CloseRecord, GatewayClient, Health, RemoteAddr}
 use crate::labels::Label;
 use crate::rpc::protocol::error::RpcError;
 use crate::rpc::protocol::params::Params;
+use crate::rpc::query::identities::Identities;
+use std::fmt::{self, Write};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -25,11 +27,11 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// Takes a filter's members from params.
-    pub fn take(params: &mut Params<'_>) -> Result<Self, RpcError> {
+    /// Takes a filter's members from params. One that no client can meet is an error.
+    pub fn take(params: &mut Params<'_>, identities: &Identities) -> Result<Self, RpcError> {
         Ok(Filter {
-            role: params.text("role")?.map(|role| Role::from(&*role)),
-            presence_key: params.text("presence_key")?.map(|key| key.into()),
+            role: take_role(params, identities)?,
+            presence_key: take_presence_key(params, identities)?,
             address: params.checked("address", AddressFilter::SYNTAX, AddressFilter::parse)?,
             min_idle: params.seconds("min_idle_seconds", 0.0, MAX_SECONDS)?,
             min_connected: params.seconds("min_connected_seconds", 0.0, MAX_SECONDS)?,
@@ -39,15 +41,14 @@ impl Filter {
     }
 
     /// Takes the members of a filter for closed connections, including `reason`.
-    pub fn take_closed(params: &mut Params<'_>) -> Result<Self, RpcError> {
+    pub fn take_closed(params: &mut Params<'_>, identities: &Identities) -> Result<Self, RpcError> {
         let reason = params.checked("reason", "a close reason, such as normal or pong_timeout", CloseReason::parse)?;
-        Ok(Filter { reason, ..Self::take(params)? })
+        Ok(Filter { reason, ..Self::take(params, identities)? })
     }
 
     /// Takes `presence_key` or `role`: exactly one if `is_required`, otherwise neither, because `conn_id` is given.
-    pub fn take_target(params: &mut Params<'_>, is_required: bool) -> Result<Self, RpcError> {
-        let presence_key = params.text("presence_key")?.map(|key| key.into());
-        let role = params.text("role")?.map(|role| Role::from(&*role));
+    pub fn take_target(params: &mut Params<'_>, identities: &Identities, is_required: bool) -> Result<Self, RpcError> {
+        let (presence_key, role) = (take_presence_key(params, identities)?, take_role(params, identities)?);
         let conflict =
             |member, other| Err(RpcError::invalid_member(member, &format!("can't be combined with {other}")));
         match (&presence_key, &role) {
@@ -102,46 +103,116 @@ impl Filter {
     }
 }
 
+/// Takes the member `role`.
+fn take_role(params: &mut Params<'_>, identities: &Identities) -> Result<Option<Role>, RpcError> {
+    let Some(role) = params.text("role")? else { return Ok(None) };
+    identities.check_role(&role).map_err(|problem| RpcError::invalid_member("role", &problem))?;
+    Ok(Some(Role::from(&*role)))
+}
+
+/// Takes the member `presence_key`.
+pub fn take_presence_key(params: &mut Params<'_>, identities: &Identities) -> Result<Option<Box<str>>, RpcError> {
+    let Some(key) = params.text("presence_key")? else { return Ok(None) };
+    identities.check_presence_key(&key).map_err(|problem| RpcError::invalid_member("presence_key", &problem))?;
+    Ok(Some(key.into()))
+}
+
+/// The conditions as `key=value`, for the log.
+impl fmt::Display for Filter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Filter { role, presence_key, address, min_idle, min_connected, health, reason } = self;
+        let seconds = |duration: &Option<Duration>| duration.map(|duration| duration.as_secs_f64().to_string());
+        let conditions = [
+            ("role", role.as_ref().map(Role::to_string)),
+            ("presence_key", presence_key.as_ref().map(|key| key.to_string())),
+            ("address", address.as_ref().map(|address| address.text.to_string())),
+            ("min_idle_seconds", seconds(min_idle)),
+            ("min_connected_seconds", seconds(min_connected)),
+            ("health", health.map(|health| health.to_string())),
+            ("reason", reason.map(|reason| reason.to_string())),
+        ];
+        let present = conditions.into_iter().filter_map(|(name, value)| Some((name, value?)));
+        for (index, (name, value)) in present.enumerate() {
+            write!(f, "{}{name}={value}", if index == 0 { "" } else { " " })?;
+        }
+        Ok(())
+    }
+}
+
 /// The condition on a remote address.
-enum AddressFilter {
+struct AddressFilter {
+    /// As it was given.
+    text: Box<str>,
+    addresses: Addresses,
+}
+
+/// A set of addresses.
+enum Addresses {
     /// Any Unix socket.
     Unix,
     /// A network: the first bits of an address (RFC 4632, section 3.1).
     Network { addr: u128, bits: u32, is_ipv4: bool },
     /// A prefix of the address as text.
-    Text(Box<str>),
+    Prefix(String),
 }
 
 impl AddressFilter {
     const SYNTAX: &str = "an IP address, a network such as 10.0.0.0/8, a prefix such as 10.0. or fd00:, or unix";
 
     fn parse(text: &str) -> Option<Self> {
-        if text == "unix" {
-            return Some(AddressFilter::Unix);
-        }
-        if text.ends_with(['.', ':']) && text.bytes().all(|c| c.is_ascii_hexdigit() || c == b'.' || c == b':') {
-            return Some(AddressFilter::Text(text.to_ascii_lowercase().into()));
-        }
-        let (addr, bits) = text.split_once('/').map_or((text, None), |(addr, bits)| (addr, Some(bits)));
-        let addr: IpAddr = addr.parse().ok()?;
-        let addr = addr.to_canonical();
-        let max_bits = if addr.is_ipv4() { 32 } else { 128 };
-        let bits = bits.map_or(Some(max_bits), |bits| bits.parse().ok().filter(|bits| *bits <= max_bits))?;
-        Some(AddressFilter::Network { addr: align_left(addr), bits, is_ipv4: addr.is_ipv4() })
+        let addresses = match text {
+            "unix" => Addresses::Unix,
+            prefix if prefix.ends_with(['.', ':']) => Addresses::Prefix(parse_prefix(prefix)?),
+            network => Addresses::parse_network(network)?,
+        };
+        Some(AddressFilter { text: text.into(), addresses })
     }
 
     fn matches(&self, remote_addr: RemoteAddr) -> bool {
-        let RemoteAddr::Tcp(remote_addr) = remote_addr else { return matches!(self, AddressFilter::Unix) };
+        let RemoteAddr::Tcp(remote_addr) = remote_addr else { return matches!(self.addresses, Addresses::Unix) };
         let remote_addr = remote_addr.ip().to_canonical();
-        match self {
-            AddressFilter::Unix => false,
-            AddressFilter::Text(prefix) => remote_addr.to_string().starts_with(&**prefix),
-            AddressFilter::Network { addr, bits, is_ipv4 } => {
+        match &self.addresses {
+            Addresses::Unix => false,
+            Addresses::Prefix(prefix) => remote_addr.to_string().starts_with(prefix),
+            Addresses::Network { addr, bits, is_ipv4 } => {
                 let differing = addr ^ align_left(remote_addr);
                 *is_ipv4 == remote_addr.is_ipv4() && differing.checked_shr(128 - bits).unwrap_or(0) == 0
             }
         }
     }
+}
+
+impl Addresses {
+    fn parse_network(text: &str) -> Option<Self> {
+        let (addr, bits) = text.split_once('/').map_or((text, None), |(addr, bits)| (addr, Some(bits)));
+        let addr: IpAddr = addr.parse().ok()?;
+        let addr = addr.to_canonical();
+        let max_bits = if addr.is_ipv4() { 32 } else { 128 };
+        let bits = bits.map_or(Some(max_bits), |bits| bits.parse().ok().filter(|bits| *bits <= max_bits))?;
+        Some(Addresses::Network { addr: align_left(addr), bits, is_ipv4: addr.is_ipv4() })
+    }
+}
+
+/// The first complete parts of an address, such as `10.0.` or `fd00:`, as addresses are written: in lower case and
+/// without leading zeros. `None` if no address begins with them.
+fn parse_prefix(text: &str) -> Option<String> {
+    let is_ipv4 = text.ends_with('.');
+    let parts: Vec<&str> = text[..text.len() - 1].split(if is_ipv4 { '.' } else { ':' }).collect();
+    if is_ipv4 {
+        let is_byte = |part: &&str| part.parse::<u8>().is_ok_and(|byte| byte.to_string() == **part);
+        return (parts.len() <= 3 && parts.iter().all(is_byte)).then(|| text.to_owned());
+    }
+    let mut prefix = String::new();
+    for part in &parts {
+        // An empty part is one side of `::`.
+        if !part.is_empty() {
+            let is_group = part.len() <= 4 && part.bytes().all(|c| c.is_ascii_hexdigit());
+            let group = u16::from_str_radix(part, 16).ok().filter(|_| is_group)?;
+            let _ = write!(prefix, "{group:x}");
+        }
+        prefix.push(':');
+    }
+    (parts.len() <= 8 && prefix.matches("::").count() <= 1 && !prefix.contains(":::")).then_some(prefix)
 }
 
 /// The bits of an address, the first bit in the highest position.
@@ -172,6 +243,8 @@ mod tests {
             ("2001:db8::/33", "2001:db8:7fff::"),
             ("10.1.", "10.1.2.3"),
             ("2001:DB8:", "2001:db8::1"),
+            ("2001:0db8:", "2001:db8::1"),
+            ("::1:", "::1:2"),
         ] {
             assert!(matches(filter, addr), "{filter} {addr}");
         }
@@ -185,7 +258,27 @@ mod tests {
         ] {
             assert!(!matches(filter, addr), "{filter} {addr}");
         }
-        for wrong in ["", "10", "10.1", "example.com", "10.0.0.0/33", "10.0.0.0/x", "/8", "10.0.0.0/", "x."] {
+        for wrong in [
+            "",
+            "10",
+            "10.1",
+            "example.com",
+            "10.0.0.0/33",
+            "10.0.0.0/x",
+            "/8",
+            "10.0.0.0/",
+            "x.",
+            "999.",
+            "1.2.3.4.",
+            "01.",
+            ".",
+            "1..",
+            "12345:",
+            "g:",
+            "1:2:3:4:5:6:7:8:9:",
+            "1.2:",
+            "::1::",
+        ] {
             assert!(AddressFilter::parse(wrong).is_none(), "{wrong}");
         }
         assert!(AddressFilter::parse("unix").unwrap().matches(RemoteAddr::Unix));

@@ -1,6 +1,7 @@
-//! Lists of clients: filters, pages, and how a client is shown.
+//! Lists of clients: filters, pages, which identities exist, and how a client is shown.
 
 pub mod filter;
+pub mod identities;
 pub mod page;
 pub mod scan;
 pub mod view;

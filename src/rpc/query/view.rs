@@ -103,6 +103,8 @@ pub struct ClosedView<'a> {
     closed_by: &'static str,
     round_trip_microseconds: Option<u64>,
     outbox_peak_bytes: u32,
+    requested_by: Option<&'a str>,
+    detail: Option<&'a str>,
 }
 
 impl<'a> ClosedView<'a> {
@@ -118,6 +120,8 @@ impl<'a> ClosedView<'a> {
             closed_by: closed.closed_by.label(),
             round_trip_microseconds: closed.round_trip.map(micros),
             outbox_peak_bytes: closed.outbox_peak_bytes,
+            requested_by: closed.detail.as_ref().and_then(|detail| detail.requested_by.as_deref()),
+            detail: closed.detail.as_ref().map(|detail| &*detail.text).filter(|text| !text.is_empty()),
         }
     }
 }

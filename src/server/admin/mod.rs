@@ -9,6 +9,7 @@ use crate::client::RemoteAddr;
 use crate::http::credentials::RequestCredentials;
 use crate::http::error::HttpError;
 use crate::http::headers::single;
+use crate::http::host::host_of;
 use crate::http::origin;
 use crate::http::response::{json, with_close};
 use crate::rpc::http_call::HttpCall;
@@ -18,9 +19,10 @@ use crate::rpc::router::Router;
 use crate::server::http_state::HttpState;
 use crate::server::state::ServerState;
 use hyper::body::{Body, Incoming};
-use hyper::header::{HOST, HeaderMap, ORIGIN};
+use hyper::header::ORIGIN;
+use hyper::http::request::Parts;
 use hyper::{Response, StatusCode};
-use log::{debug, info};
+use log::info;
 use routes::Route;
 use serde_json::value::RawValue;
 use std::future::poll_fn;
@@ -31,31 +33,28 @@ use tokio::time::{Instant, timeout};
 /// A request with its route.
 pub struct AdminRequest {
     pub route: Route,
-    pub headers: HeaderMap,
+    pub parts: Parts,
     pub body: Incoming,
     pub remote_addr: RemoteAddr,
 }
 
 /// Answers a request.
 pub async fn serve(server: &ServerState, router: &Router, http: &HttpState, request: AdminRequest) -> Response<String> {
-    let AdminRequest { route, headers, body, remote_addr } = request;
+    let AdminRequest { route, parts, body, remote_addr } = request;
     let has_body = !body.is_end_stream();
-    let authenticated = async {
-        let auth = authenticate(server, &headers, remote_addr)?;
-        if has_body && !route.has_body {
-            return Err(HttpError::bad_request("this request takes no body: use the query for its parameters"));
-        }
-        let body = if route.has_body { read_body_in_time(server, body).await? } else { Vec::new() };
+    let authorized = async {
+        let auth = authenticate(server, &parts, remote_addr).map_err(HttpError::into_response)?;
+        router.check_scope(&auth, route.method).map_err(|error| respond(CallResult::Failed(error)))?;
+        let body = read_body_in_time(server, &route, body).await.map_err(HttpError::into_response)?;
         Ok((auth, body))
     };
-    let call = match authenticated.await {
+    let call = match authorized.await {
         Ok((auth, body)) => call(router, &auth, &route, &body),
         // The rest of the body isn't read, so the connection must close.
-        Err(error) if has_body => return with_close(error.into_response()),
-        Err(error) => Err(error),
+        Err(response) => return if has_body { with_close(response) } else { response },
     };
     // Frees memory while the call waits for a node.
-    drop((route, headers));
+    drop((route, parts));
     let call = match call {
         Ok(call) => call,
         Err(error) => return error.into_response(),
@@ -75,14 +74,10 @@ fn call(router: &Router, auth: &Arc<AuthInfo>, route: &Route, body: &[u8]) -> Re
 
 /// Authenticates a request as a handshake would. Unlike a handshake, also rejects a request without `Origin` whose host
 /// isn't safe from DNS rebinding, and a request from an address with too many failures.
-fn authenticate(
-    server: &ServerState,
-    headers: &HeaderMap,
-    remote_addr: RemoteAddr,
-) -> Result<Arc<AuthInfo>, HttpError> {
+fn authenticate(server: &ServerState, request: &Parts, remote_addr: RemoteAddr) -> Result<Arc<AuthInfo>, HttpError> {
     server.admin.requests.add(1);
-    let config = &server.config;
-    let (host, anonymous) = (single(headers, HOST)?.unwrap_or_default(), config.auth.allows_anonymous());
+    let (config, headers) = (&server.config, &request.headers);
+    let (host, anonymous) = (host_of(request)?, config.auth.allows_anonymous());
     match single(headers, ORIGIN)? {
         Some(page) if !origin::is_allowed(page, host, &config.handshake.allowed_origins, anonymous) => {
             return Err(HttpError::origin_not_allowed());
@@ -102,7 +97,7 @@ fn authenticate(
         server.admin.unauthorized.add(1);
         // A request without a credential isn't a guess, so it doesn't count as a failure.
         if !matches!(credentials, RequestCredentials::Nothing) {
-            debug!("admin request refused remote_addr={remote_addr} cause=unauthorized");
+            server.refusals.log(format_args!("admin request refused remote_addr={remote_addr} cause=unauthorized"));
             server.auth_limiter.record_failure(remote_addr);
             if server.auth_limiter.retry_after(remote_addr).is_some() {
                 info!("admin requests are refused after too many failures remote_addr={remote_addr}");
@@ -112,21 +107,28 @@ fn authenticate(
     })
 }
 
-async fn read_body_in_time(server: &ServerState, body: Incoming) -> Result<Vec<u8>, HttpError> {
-    let read = read(body, server.config.limits.max_message_bytes);
+/// Reads a request's body. That of a route without one must be empty, as some clients send it with GET in chunks.
+async fn read_body_in_time(server: &ServerState, route: &Route, body: Incoming) -> Result<Vec<u8>, HttpError> {
+    let (max_bytes, too_large) = if route.has_body {
+        (server.config.limits.max_message_bytes, HttpError::body_too_large())
+    } else {
+        (0, HttpError::bad_request("this request takes no body: use the query for its parameters"))
+    };
+    let read = read(body, max_bytes, too_large);
     timeout(server.config.handshake.timeout, read).await.unwrap_or_else(|_| Err(HttpError::body_timeout()))
 }
 
-async fn read(mut body: Incoming, max_bytes: usize) -> Result<Vec<u8>, HttpError> {
+/// Reads a body of up to `max_bytes`; fails with `too_large` if it has more.
+async fn read(mut body: Incoming, max_bytes: usize, too_large: HttpError) -> Result<Vec<u8>, HttpError> {
     if body.size_hint().lower() > max_bytes as u64 {
-        return Err(HttpError::body_too_large());
+        return Err(too_large);
     }
     let mut bytes = Vec::new();
     while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
         let frame = frame.map_err(|_| HttpError::bad_request("the body is invalid or incomplete"))?;
         let Ok(data) = frame.into_data() else { continue };
         if bytes.len() + data.len() > max_bytes {
-            return Err(HttpError::body_too_large());
+            return Err(too_large);
         }
         bytes.extend_from_slice(&data);
     }

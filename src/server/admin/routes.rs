@@ -2,6 +2,7 @@
 //!
 //! Independent of connections, credentials and responses.
 
+use crate::http::percent::percent_decode;
 use hyper::Method;
 use serde_json::Value;
 use std::borrow::Cow;
@@ -130,23 +131,32 @@ impl Endpoint {
     }
 }
 
+fn find(path: &str) -> Option<(&'static RoutePattern, &str)> {
+    ROUTES.iter().find_map(|known| Some((known, known.matches(path)?)))
+}
+
+/// The HTTP methods that a path allows, as a comma-separated list; `None` if there is nothing at this path.
+pub fn allowed_methods(path: &str) -> Option<&'static str> {
+    find(path).map(|(known, _)| known.allow)
+}
+
 /// Finds the JSON-RPC call for a request.
 pub fn route(http: &Method, path: &str, query: &str) -> Result<Route, RouteError> {
-    let found = ROUTES.iter().find_map(|known| Some((known, known.matches(path)?)));
-    let (known, value) = found.ok_or(RouteError::NotFound)?;
+    let (known, value) = find(path).ok_or(RouteError::NotFound)?;
     let http = if http == Method::HEAD { "GET" } else { http.as_str() };
     let endpoint = known.endpoints.iter().find(|endpoint| endpoint.http == http);
     let endpoint = endpoint.ok_or(RouteError::MethodNotAllowed(known.allow))?;
     let mut params = Vec::new();
     if !known.param.is_empty() {
-        let value = decode(value, false).ok_or(RouteError::Malformed("the path isn't percent-encoded UTF-8".into()))?;
+        let value =
+            percent_decode(value, false).ok_or(RouteError::Malformed("the path isn't percent-encoded UTF-8".into()))?;
         params.push((known.param, Value::from(&*value).to_string()));
     }
     let mut confirm = None;
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         let malformed = RouteError::Malformed("the query isn't percent-encoded UTF-8".into());
-        let (name, value) = decode(name, true).zip(decode(value, true)).ok_or(malformed)?;
+        let (name, value) = percent_decode(name, true).zip(percent_decode(value, true)).ok_or(malformed)?;
         let mut names = endpoint.query.iter().flat_map(|names| names.iter());
         let name = names.find(|known| **known == name).ok_or_else(|| unknown_parameter(&name))?;
         match (*name, &*value) {
@@ -191,26 +201,6 @@ fn to_json(name: &str, value: &str) -> String {
         Ok(number) if NUMBERS.contains(&name) => number.to_string(),
         _ => Value::from(value).to_string(),
     }
-}
-
-/// Decodes percent-encoding (RFC 3986, section 2.1); in a query also `+` as a space, as HTML forms send it.
-fn decode(text: &str, is_query: bool) -> Option<Cow<'_, str>> {
-    if !text.contains(['%', '+']) {
-        return Some(text.into());
-    }
-    let (mut decoded, mut bytes) = (Vec::with_capacity(text.len()), text.bytes());
-    while let Some(byte) = bytes.next() {
-        decoded.push(match byte {
-            b'%' => hex(bytes.next()?)? << 4 | hex(bytes.next()?)?,
-            b'+' if is_query => b' ',
-            byte => byte,
-        });
-    }
-    String::from_utf8(decoded).ok().map(Cow::from)
-}
-
-fn hex(digit: u8) -> Option<u8> {
-    char::from(digit).to_digit(16).map(|digit| digit as u8)
 }
 
 #[cfg(test)]

@@ -1,6 +1,5 @@
 use super::*;
 
-const LIMITS: QueueLimits = QueueLimits { messages: 4, bytes: 10 };
 const PONG: &[u8] = &[0x8a, 1, b'p'];
 
 /// Payload lengths for every encoding of the length in a header, and on both sides of `COPY_LIMIT`.
@@ -45,7 +44,7 @@ fn frames_split_at_any_offset_are_written_in_order() {
         let (mut buffer, expected) = filled();
         let (bytes, written) = drain(&mut buffer, max);
         assert!(bytes == expected, "{max} bytes at a time");
-        let message_bytes = LENGTHS.iter().sum::<usize>() as u64;
+        let message_bytes = LENGTHS.iter().map(|length| queued_size(*length)).sum::<usize>() as u64;
         let messages = LENGTHS.len() as u64;
         assert_eq!(written, Written { bytes: expected.len() as u64, messages, message_bytes });
         assert_eq!((buffer.messages(), buffer.message_bytes()), (0, 0));
@@ -76,8 +75,8 @@ fn control_frames_are_written_ahead_of_every_message_that_is_not_partial() {
 #[test]
 fn discarding_keeps_control_frames_and_the_partial_message() {
     let mut buffer = partly_written();
-    assert_eq!(buffer.discard_unsent(), 6, "the second message; the first is partly written");
-    assert_eq!((buffer.messages(), buffer.message_bytes()), (1, 5));
+    assert_eq!(buffer.discard_unsent(), queued_size(6), "the second message; the first is partly written");
+    assert_eq!((buffer.messages(), buffer.message_bytes()), (1, queued_size(5)));
     let (bytes, _) = drain(&mut buffer, 100);
     assert_eq!(bytes, [b"irst", PONG].concat());
 }
@@ -103,21 +102,17 @@ fn text_and_binary_messages_have_their_opcodes() {
 }
 
 #[test]
-fn room_ends_at_either_limit() {
-    let mut buffer = WriteBuffer::default();
-    for _ in 0..4 {
-        assert!(buffer.has_room(0, &LIMITS));
-        buffer.push("".into());
-    }
-    assert!(!buffer.has_room(0, &LIMITS));
-    assert_eq!(buffer.discard_unsent(), 0);
-    assert!(buffer.has_room(10, &LIMITS) && !buffer.has_room(11, &LIMITS));
+fn room_counts_payloads_and_an_overhead_for_each_message() {
+    let (mut buffer, max_bytes) = (WriteBuffer::default(), 4 * MESSAGE_OVERHEAD + 10);
     buffer.push("01234".into());
-    assert!(buffer.has_room(5, &LIMITS) && !buffer.has_room(6, &LIMITS));
-    assert!(!buffer.is_half_full(&LIMITS));
-    buffer.push("5".into());
-    assert!(buffer.is_half_full(&LIMITS));
-    assert_eq!((buffer.messages(), buffer.message_bytes()), (2, 6));
+    assert!(!buffer.is_half_full(max_bytes) && buffer.is_half_full(max_bytes - 2));
+    buffer.push("".into());
+    buffer.push("".into());
+    assert!(buffer.has_room(5, max_bytes) && !buffer.has_room(6, max_bytes));
+    buffer.push("56789".into());
+    assert!(!buffer.has_room(0, max_bytes));
+    assert_eq!((buffer.messages(), buffer.message_bytes()), (4, max_bytes));
+    assert_eq!((buffer.discard_unsent(), buffer.message_bytes()), (max_bytes, 0));
 }
 
 #[test]

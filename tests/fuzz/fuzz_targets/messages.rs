@@ -5,7 +5,7 @@
 use aisopod_gateway::auth::AuthInfo;
 use aisopod_gateway::config::Config;
 use aisopod_gateway::internals::{
-    Heartbeat, Outbox, OutboxContext, Presence, QueueLimits, RemoteAddr, Router, SessionStats,
+    Heartbeat, Outbox, OutboxContext, Presence, RemoteAddr, Router, SessionStats,
 };
 use aisopod_gateway::{ClientRegistry, ConnId, GatewayClient, Handler, Message};
 use libfuzzer_sys::fuzz_target;
@@ -22,8 +22,8 @@ static ROUTER: LazyLock<Router> = LazyLock::new(|| {
 
 /// A client without a socket, so messages to it stay in its outbox.
 fn client() -> Arc<GatewayClient> {
-    let limits = QueueLimits { messages: 1000, bytes: 1 << 30 };
-    let outbox = Outbox::new(Arc::new(OutboxContext { limits, stats: Arc::default() }));
+    let max_bytes = 1 << 30;
+    let outbox = Outbox::new(Arc::new(OutboxContext { max_bytes, stats: Arc::default() }));
     Arc::new(GatewayClient::new(ConnId::random(), outbox, RemoteAddr::Unix, Arc::new(AuthInfo::anonymous())))
 }
 

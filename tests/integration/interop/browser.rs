@@ -1,5 +1,6 @@
 //! A web page in headless Chromium.
 
+use crate::common::process::kill_group;
 use crate::common::test_gateway::{TestGateway, token};
 use crate::common::{TIMEOUT, tools};
 use serde_json::{Value, json};
@@ -108,9 +109,7 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // The process group of the browser.
-        let _ = Command::new("kill").args(["-KILL", "--", &format!("-{}", self.child.id())]).status();
-        let _ = self.child.wait();
+        kill_group(&mut self.child);
     }
 }
 

@@ -1,88 +1,44 @@
-"""A client with the Python package `websockets`: python3 python_websockets.py URL [--header TOKEN | --protocol TOKEN]
-
-Reads commands from standard input and prints results as JSON, one per line:
-
-    call METHOD    sends a JSON-RPC request; prints the response
-    ping PAYLOAD   sends a ping; prints the pong's payload
-    binary         sends a binary message, then does the same as wait
-    text LENGTH    sends a text message of this length, then does the same as wait
-    close CODE     closes the connection, then does the same as wait
-    wait           waits until the connection is closed; prints the close code and reason
-
-The first line is the subprotocol, or the HTTP status if the handshake failed.
-"""
-
-import json
-import sys
+"""A client with the Python package `websockets`. Its commands are those of python_commands.py."""
 
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
-TIMEOUT = 30
+from python_commands import TIMEOUT, Closed, Refused, run
 
 
-def report(**result):
-    print(json.dumps(result), flush=True)
+class Client:
+    # No proxy for connections to this machine. Pings are sent by command only. Close waits for the close frame, so all
+    # messages before it must fit into the queue.
+    OPTIONS = {
+        "proxy": None,
+        "ping_interval": None,
+        "open_timeout": TIMEOUT,
+        "close_timeout": TIMEOUT,
+        "max_queue": None,
+    }
+
+    def __init__(self, url, headers, protocols):
+        try:
+            self.socket = connect(url, additional_headers=headers, subprotocols=protocols or None, **self.OPTIONS)
+        except InvalidStatus as error:
+            raise Refused(error.response.status_code) from error
+        self.protocol = self.socket.subprotocol
+        self.close = self.socket.close
+
+    def or_closed(self, method, *arguments):
+        try:
+            return method(*arguments)
+        except ConnectionClosed as error:
+            raise Closed(self.socket.close_code, self.socket.close_reason) from error
+
+    def send(self, message):
+        self.or_closed(self.socket.send, message)
+
+    def receive(self):
+        return self.or_closed(self.socket.recv, TIMEOUT)
+
+    def ping(self, payload):
+        return payload if self.socket.ping(payload.encode()).wait(TIMEOUT) else None
 
 
-def options(arguments):
-    # No proxy for connections to this machine. Pings are sent by command only.
-    common = {"proxy": None, "ping_interval": None, "open_timeout": TIMEOUT, "close_timeout": TIMEOUT}
-    match arguments:
-        case []:
-            return common
-        case ["--header", token]:
-            return common | {"additional_headers": {"Authorization": f"Bearer {token}"}}
-        case ["--protocol", token]:
-            return common | {"subprotocols": ["aisopod.v1", f"bearer.{token}"]}
-    sys.exit(__doc__)
-
-
-def call(socket, method):
-    socket.send(json.dumps({"jsonrpc": "2.0", "id": method, "method": method}))
-    report(answer=json.loads(socket.recv(timeout=TIMEOUT)))
-
-
-def ping(socket, payload):
-    if not socket.ping(payload.encode()).wait(TIMEOUT):
-        sys.exit("no pong with the ping's payload")
-    report(pong=payload)
-
-
-def end(socket, command, argument):
-    """Runs a command that ends the connection; prints the close code and reason."""
-    try:
-        match command:
-            case "binary":
-                socket.send(b"\x00\xff")
-            case "text":
-                socket.send("x" * int(argument))
-            case "close":
-                socket.close(int(argument))
-            case "wait":
-                pass
-            case _:
-                sys.exit(f"unknown command: {command}")
-        while True:
-            socket.recv(timeout=TIMEOUT)
-    except ConnectionClosed:
-        report(code=socket.close_code, reason=socket.close_reason)
-
-
-def main():
-    try:
-        socket = connect(sys.argv[1], **options(sys.argv[2:]))
-    except InvalidStatus as error:
-        return report(status=error.response.status_code)
-    report(protocol=socket.subprotocol or "")
-    for line in sys.stdin:
-        command, _, argument = line.strip().partition(" ")
-        if command == "call":
-            call(socket, argument)
-        elif command == "ping":
-            ping(socket, argument)
-        else:
-            return end(socket, command, argument)
-
-
-main()
+run(Client)

@@ -1,0 +1,62 @@
+//! The log of refused connections: a line for each, up to a limit, so that an attack doesn't fill the log.
+
+use crate::clock::Timestamp;
+use crate::heartbeat::{Heartbeat, TimerGuard};
+use log::info;
+use parking_lot::Mutex;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The most lines in a [`WINDOW`].
+const MAX_LINES: u32 = 10;
+const WINDOW: Duration = Duration::from_secs(1);
+
+/// Logs refused handshakes and admin requests. Those without a line of their own are counted in one.
+pub struct RefusalLog {
+    heartbeat: Arc<Heartbeat>,
+    window: Mutex<Window>,
+}
+
+#[derive(Default)]
+struct Window {
+    started_at: Option<Timestamp>,
+    lines: u32,
+    suppressed: u64,
+    /// Logs the number of suppressed lines; set if there are any.
+    timer: Option<TimerGuard>,
+}
+
+impl RefusalLog {
+    /// An empty log; `heartbeat` runs its timer.
+    pub fn new(heartbeat: Arc<Heartbeat>) -> Arc<Self> {
+        Arc::new(RefusalLog { heartbeat, window: Mutex::default() })
+    }
+
+    /// Logs a line at `info`, or counts it if there are too many in this second.
+    pub fn log(self: &Arc<Self>, line: fmt::Arguments<'_>) {
+        let mut window = self.window.lock();
+        if window.timer.is_none() && window.started_at.is_none_or(|at| at.elapsed() >= WINDOW) {
+            *window = Window { started_at: Some(Timestamp::now()), ..Window::default() };
+        }
+        if window.lines < MAX_LINES {
+            window.lines += 1;
+            drop(window);
+            return info!("{line}");
+        }
+        window.suppressed += 1;
+        if window.timer.is_none() {
+            let refusals = Arc::downgrade(self);
+            window.timer = Some(self.heartbeat.schedule(WINDOW, move || {
+                if let Some(refusals) = refusals.upgrade() {
+                    refusals.log_suppressed();
+                }
+            }));
+        }
+    }
+
+    fn log_suppressed(&self) {
+        let window = std::mem::take(&mut *self.window.lock());
+        info!("more connections were refused count={}", window.suppressed);
+    }
+}
