@@ -32,7 +32,7 @@ pub enum SendError {
 /// What all outboxes of a gateway share.
 #[derive(Debug)]
 pub struct OutboxContext {
-    /// The most bytes that may be queued for one client; each message counts its [`queued_size`](crate::ws::queued_size).
+    /// The most bytes that may be queued for one client; each message counts 64 more than its payload.
     pub max_bytes: usize,
     /// The counters that outboxes add to.
     pub stats: Arc<SessionStats>,

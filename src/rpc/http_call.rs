@@ -25,7 +25,7 @@ impl Router {
     /// Checks that a caller has the scope of a method, so that a request can be refused before its body is read.
     ///
     /// # Errors
-    /// [`ErrorKind::Forbidden`](super::protocol::error::ErrorKind::Forbidden) if it doesn't.
+    /// The error `forbidden` if it doesn't.
     pub fn check_scope(&self, auth: &AuthInfo, method: &str) -> Result<(), RpcError> {
         find(self.methods, method)?.check_scope(auth)
     }
