@@ -49,7 +49,7 @@ labels! {
 }
 
 impl CloseReason {
-    /// The most bytes of an operator's detail text in a close frame: its reason has at most 123 bytes (RFC 6455,
+    /// The most bytes of a detail text in a close frame: its reason has at most 123 bytes (RFC 6455,
     /// section 5.5), and the label comes first.
     pub const MAX_DETAIL_BYTES: usize = 100;
 }

@@ -25,12 +25,13 @@ pub trait Handler: Send + Sync + 'static {
     /// A client is closing: no further message of it will be read. Not called if its session is aborted.
     fn on_closing(&self, _client: &Arc<GatewayClient>) {}
 
-    /// The connection of a client has ended, and the client is about to be removed from the registry: at any moment, it
-    /// is there or its record was given here.
+    /// The connection of a client has ended, and the client is about to be removed from the registry: so a client is
+    /// always in the registry, or its record was given here. Called once for each client, before
+    /// [`on_disconnect`](Self::on_disconnect).
     fn on_ended(&self, _record: &CloseRecord) {}
 
     /// A client has disconnected, and is no longer in the registry. Called once for each client that has connected.
-    fn on_disconnect(&self, _client: &Arc<GatewayClient>, _record: CloseRecord) {}
+    fn on_disconnect(&self, _client: &Arc<GatewayClient>, _record: &CloseRecord) {}
 
     /// The presence key got its first client. Like [`on_left`](Self::on_left), called with the key's shard locked:
     /// calls for one key never overlap, and calling `Presence` from here deadlocks.

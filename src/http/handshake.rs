@@ -121,8 +121,7 @@ fn choose_protocol(headers: &HeaderMap) -> Result<Option<&'static str>, HttpErro
     Ok(None)
 }
 
-/// The 101 response. Header names are written in the usual case, since some embedded clients compare them letter by
-/// letter.
+/// The 101 response. Header names are in title case, since some embedded clients compare them case-sensitively.
 fn switching_protocols(conn_id: ConnId, key: &str, protocol: Option<&'static str>) -> String {
     let accept = derive_accept_key(key.as_bytes());
     let protocol = protocol.map(|protocol| format!("Sec-WebSocket-Protocol: {protocol}\r\n")).unwrap_or_default();

@@ -8,8 +8,8 @@ use hyper::header::HOST;
 use hyper::http::request::Parts;
 use std::net::Ipv6Addr;
 
-/// The host and port of a request: those of an absolute target, or else the header `Host`. Empty for an HTTP/1.0 request
-/// without either.
+/// The host and port of a request: those of an absolute target, or else the header `Host`. Empty if `Host` is empty,
+/// or for an HTTP/1.0 request without either.
 ///
 /// # Errors
 /// 400 if `Host` is missing in HTTP/1.1, or is repeated, or if it or the target's host is invalid.
@@ -34,7 +34,13 @@ fn is_valid(host: &str) -> bool {
     });
     let address = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
     let is_name = || name.bytes().all(|c| c.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%".contains(&c));
-    is_port && address.map_or_else(is_name, |address| address.parse::<Ipv6Addr>().is_ok())
+    is_port && address.map_or_else(is_name, is_ipv6)
+}
+
+/// Whether a text is an IPv6 address. Some clients send its zone too, as in `fe80::1%eth0`.
+fn is_ipv6(text: &str) -> bool {
+    let (address, zone) = text.split_once('%').unwrap_or((text, ""));
+    address.parse::<Ipv6Addr>().is_ok() && zone.bytes().all(|c| c.is_ascii_alphanumeric() || b"%-._~".contains(&c))
 }
 
 #[cfg(test)]
@@ -43,11 +49,35 @@ mod tests {
 
     #[test]
     fn host_is_a_name_or_an_address_with_or_without_a_port() {
-        for valid in ["", "a", "a-b.example:80", "a:", "127.0.0.1:65535", "[::1]", "[::1]:8080", "x_y", "%41"] {
+        for valid in [
+            "",
+            "a",
+            "a-b.example:80",
+            "a:",
+            "127.0.0.1:65535",
+            "[::1]",
+            "[::1]:8080",
+            "[fe80::1%eth0]:80",
+            "x_y",
+            "%41",
+        ] {
             assert!(is_valid(valid), "{valid}");
         }
         for invalid in [
-            "a b", "a/b", "[::1", "::1", "x:99999", "x:-1", "x:y", "[1]", "[::1]x", "u@h", "a?b", "a#b", "a\\b",
+            "a b",
+            "a/b",
+            "[::1",
+            "::1",
+            "x:99999",
+            "x:-1",
+            "x:y",
+            "[1]",
+            "[::1]x",
+            "[::1%a b]",
+            "u@h",
+            "a?b",
+            "a#b",
+            "a\\b",
             "a:b:1",
         ] {
             assert!(!is_valid(invalid), "{invalid}");

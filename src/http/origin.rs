@@ -27,8 +27,8 @@ fn matches(entry: &str, origin: &str) -> bool {
 }
 
 /// Whether `host` is safe from DNS rebinding: if clients are `anonymous`, only IP addresses and `localhost` are, since
-/// an attacker can make any other name point to this machine. An empty host is that of a request without `Host`, which
-/// no browser sends.
+/// an attacker can make any other name point to this machine. No browser sends a request without `Host` or with an
+/// empty one.
 pub fn is_rebinding_safe(host: &str, anonymous: bool) -> bool {
     host.is_empty() || !anonymous || !is_domain_name(split_port(host).0)
 }
@@ -41,7 +41,7 @@ fn is_same_host(origin: &str, host: &str) -> bool {
 }
 
 fn is_domain_name(host: &str) -> bool {
-    let addr = host.trim_start_matches('[').trim_end_matches(']');
+    let addr = host.trim_start_matches('[').trim_end_matches(']').split('%').next().unwrap_or_default();
     !host.eq_ignore_ascii_case("localhost") && addr.parse::<IpAddr>().is_err()
 }
 

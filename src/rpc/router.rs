@@ -207,7 +207,7 @@ impl Handler for Router {
         self.state.closed.push(record.clone());
     }
 
-    fn on_disconnect(&self, client: &Arc<GatewayClient>, _: CloseRecord) {
+    fn on_disconnect(&self, client: &Arc<GatewayClient>, _: &CloseRecord) {
         self.state.remove_client(client.conn_id);
         self.state.health_events.on_change();
     }

@@ -187,7 +187,7 @@ async fn serve_http(
         // The buffer size alone is no exact limit: the buffer grows by doubling.
         .max_header_size(server.config.handshake.max_header_bytes)
         .header_read_timeout(None)
-        // Some embedded clients compare the names letter by letter.
+        // Some embedded clients compare header names case-sensitively.
         .title_case_headers(true)
         // A client that shuts down its write half after a request still gets the response.
         .half_close(true)

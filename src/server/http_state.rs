@@ -34,7 +34,7 @@ enum HttpPhase {
     New,
     /// A plain request: the deadline is the idle timeout, or that of a request to the admin API.
     Plain,
-    /// A refused handshake: the connection closes after the response.
+    /// A refused handshake, after whose response the connection closes; or an accepted one that was taken.
     Refused,
     /// An accepted handshake: the 101 response follows the responses that hyper still has to write.
     Accepted(AcceptedHandshake),

@@ -1,4 +1,5 @@
-//! The log of refused connections: a line for each, up to a limit, so that an attack doesn't fill the log.
+//! The log of refused connections, handshakes and admin requests, and of handshakes that timed out: a line for each, up
+//! to a limit, so that an attack doesn't fill the log.
 
 use crate::clock::Timestamp;
 use crate::heartbeat::{Heartbeat, TimerGuard};
@@ -10,9 +11,10 @@ use std::time::Duration;
 
 /// The most lines in a [`WINDOW`].
 const MAX_LINES: u32 = 10;
+/// The time in which lines are counted.
 const WINDOW: Duration = Duration::from_secs(1);
 
-/// Logs refused handshakes and admin requests. Those without a line of their own are counted in one.
+/// Logs up to [`MAX_LINES`] lines in a [`WINDOW`]. The others are counted in one line.
 pub struct RefusalLog {
     heartbeat: Arc<Heartbeat>,
     window: Mutex<Window>,
@@ -57,6 +59,6 @@ impl RefusalLog {
 
     fn log_suppressed(&self) {
         let window = std::mem::take(&mut *self.window.lock());
-        info!("more connections were refused count={}", window.suppressed);
+        info!("more requests were refused or timed out count={}", window.suppressed);
     }
 }

@@ -23,7 +23,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::time::Instant;
 
-/// The methods allowed outside the admin API.
+/// The paths outside the admin API, except `/ws`.
+const PLAIN_PATHS: &[&str] = &["/healthz", "/readyz", "/status"];
+
+/// The methods allowed at these.
 const READ_ONLY: &str = "GET, HEAD";
 
 /// The response to a request.
@@ -59,7 +62,7 @@ pub fn handle(
     request: Request<Incoming>,
 ) -> ServiceFuture {
     let (parts, body) = request.into_parts();
-    let page =
+    let page_origin =
         allowed_origin(&parts.headers, &server.config.handshake.allowed_origins).filter(|_| slot.role.serves_admin());
     if parts.uri.path() == "/ws" && slot.role.serves_clients() {
         let result = accept_handshake(server, slot, &parts);
@@ -72,17 +75,17 @@ pub fn handle(
         Ok(Target::Admin(route, router)) => {
             let request = AdminRequest { route, parts, body, remote_addr };
             let response = serve_admin(server.clone(), http.clone(), router, request, slot.may_upgrade);
-            return ServiceFuture::Boxed(Box::pin(async move { with_page(response.await, page) }));
+            return ServiceFuture::Boxed(Box::pin(async move { allow_page(response.await, page_origin) }));
         }
         Err(error) => error.into_response(),
     };
-    let response = with_page(response, page);
+    let response = allow_page(response, page_origin);
     ServiceFuture::Ready(Some(if may_keep_alive { response } else { with_close(response) }))
 }
 
 /// Lets a page of this origin, if there is one, read the response.
-fn with_page(mut response: Response<String>, page: Option<HeaderValue>) -> Response<String> {
-    if let Some(origin) = page {
+fn allow_page(mut response: Response<String>, origin: Option<HeaderValue>) -> Response<String> {
+    if let Some(origin) = origin {
         allow_origin(&mut response, origin);
     }
     response
@@ -132,7 +135,7 @@ fn accept_handshake(server: &ServerState, slot: &Slot, request: &Parts) -> Resul
     handshake::check_query(request)?;
     let host = host_of(request)?;
     if !is_read_only(&request.method) {
-        // HEAD is refused as no upgrade.
+        // HEAD passes this check and gets 426, like a GET without `Upgrade`.
         return Err(HttpError::method_not_allowed("GET"));
     }
     let accepted = handshake::accept(request, host, &server.config, &server.presence)?;
@@ -174,14 +177,14 @@ fn find_target(server: &ServerState, slot: &Slot, request: &Parts) -> Result<Tar
 
 fn answer_preflight(server: &ServerState, request: &Parts) -> Result<Target, HttpError> {
     let methods = match request.uri.path() {
-        "/healthz" | "/readyz" | "/status" => READ_ONLY,
-        path => allowed_methods(path).filter(|_| server.router.is_some()).ok_or(HttpError::not_found())?,
+        path if PLAIN_PATHS.contains(&path) => READ_ONLY,
+        path => allowed_methods(path).filter(|_| server.router.is_some()).ok_or_else(HttpError::not_found)?,
     };
     preflight(request, methods, &server.config.handshake.allowed_origins).map(Target::Plain)
 }
 
 fn find_admin_route(server: &ServerState, slot: &Slot, request: &Parts) -> Result<Target, HttpError> {
-    let router = server.router.as_ref().filter(|_| slot.role.serves_admin()).ok_or(HttpError::not_found())?;
+    let router = server.router.as_ref().filter(|_| slot.role.serves_admin()).ok_or_else(HttpError::not_found)?;
     match route(&request.method, request.uri.path(), request.uri.query().unwrap_or_default()) {
         Ok(route) => Ok(Target::Admin(route, router.clone())),
         Err(RouteError::NotFound) => Err(HttpError::not_found()),

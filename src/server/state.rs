@@ -53,6 +53,8 @@ pub struct ServerState {
     pub connections: ConnectionLimits,
     pub auth_limiter: AuthLimiter,
     pub refusals: Arc<RefusalLog>,
+    /// Of its own, so that handshakes, which need no credential, can't hide guesses of credentials.
+    pub admin_refusals: Arc<RefusalLog>,
     pub admin: AdminStats,
     process: ProcessProbe,
     pub lifecycle: Lifecycle,
@@ -86,6 +88,7 @@ impl ServerState {
         let max_bytes = config.limits.outbox_max_bytes;
         Arc::new(ServerState {
             refusals: RefusalLog::new(heartbeat.clone()),
+            admin_refusals: RefusalLog::new(heartbeat.clone()),
             heartbeat,
             session_context: Arc::new(session_context),
             outbox_context: Arc::new(OutboxContext { max_bytes, stats: stats.clone() }),

@@ -50,12 +50,22 @@ impl Session {
     /// `close_timeout`.
     pub(super) fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<State> {
         if self.poll_timer(cx).is_ready() {
-            return Poll::Ready(State::Aborted);
+            return Poll::Ready(self.state_after_timeout());
         }
+        // Input is read also before the close frame is written: a peer that is still sending may read only after that.
         let mut input_ended = false;
-        if self.state == State::Discarding {
-            // Also before the close frame is written: a peer that is still sending may read only after that.
-            input_ended = self.poll_input(cx, MessageReader::poll_discard).is_ready();
+        match self.state {
+            State::Discarding => input_ended = self.poll_input(cx, MessageReader::poll_discard).is_ready(),
+            State::Closing if !self.close_sent && !self.peer_closed => {
+                match self.poll_input(cx, MessageReader::poll_close) {
+                    Poll::Ready(true) => self.peer_closed = true,
+                    Poll::Ready(false) => return Poll::Ready(State::Discarding),
+                    Poll::Pending => {}
+                }
+                // Pongs, which the close makes useless.
+                self.reader.iter_mut().for_each(|reader| reader.replies().clear());
+            }
+            _ => {}
         }
         if !self.client.outbox.is_flushed() {
             return Poll::Pending;
@@ -80,6 +90,14 @@ impl Session {
             self.is_clean = closed;
             State::Ended
         })
+    }
+
+    /// The state of a peer that didn't finish the close in time. If it has probably read everything and only doesn't
+    /// answer our close frame, it isn't reset: that could make it lose the frame.
+    fn state_after_timeout(&mut self) -> State {
+        let is_unread = matches!(self.reason(), CloseReason::SlowConsumer | CloseReason::PongTimeout);
+        let is_written = self.close_sent && self.client.outbox.is_flushed();
+        if is_written && !is_unread { State::Ended } else { State::Aborted }
     }
 
     /// Queues our close frame, the last frame that we send.
@@ -137,7 +155,7 @@ impl Drop for Session {
         self.client.end();
         let (client, context) = (&*self.client, &*self.context);
         let _ = catch_unwind(AssertUnwindSafe(|| context.presence.leave(client, &*context.handler)));
-        let _ = catch_unwind(AssertUnwindSafe(|| context.handler.on_disconnect(client, record.clone())));
+        let _ = catch_unwind(AssertUnwindSafe(|| context.handler.on_disconnect(client, &record)));
         // The log line comes last: by then the counters and the record are up to date.
         self.log(&record, &outbox);
     }

@@ -21,9 +21,9 @@ const CODEC_READ_BYTES: usize = 256;
 const READS_PER_POLL: u32 = 4;
 /// A codec keeps the buffer of its largest message, so it is not cached after a message over this size.
 const MAX_REUSED_MESSAGE: usize = 16 * 1024;
-/// The close code that the codec doesn't know, although it is registered (IANA's WebSocket Close Code Number Registry),
-/// and the close frame with it.
+/// Registered in IANA's WebSocket Close Code Number Registry as "Bad Gateway"; the codec rejects it as an invalid code.
 const BAD_GATEWAY: u16 = 1014;
+/// A close frame with this code and without a reason text.
 const BAD_GATEWAY_FRAME: [u8; 4] = [0x88, 2, 0x03, 0xf6];
 /// Bytes that the codec may write at a time; it writes control frames only.
 const CODEC_WRITE_BYTES: usize = 4 * 1024;
@@ -116,13 +116,13 @@ impl MessageReader {
                 }
                 self.has_large_buffer |= result.as_ref().is_ok_and(|message| message.len() > MAX_REUSED_MESSAGE);
                 self.finished |= matches!(result, Err(_) | Ok(Message::Close(_)));
-                Poll::Ready(result.map(|message| self.accept_close_code(message)))
+                Poll::Ready(result.map(|message| self.restore_close_code(message)))
             }
         }
     }
 
     /// The codec treats [`BAD_GATEWAY`] as an invalid code and returns 1002 in its place; this restores it.
-    fn accept_close_code(&self, message: Message) -> Message {
+    fn restore_close_code(&self, message: Message) -> Message {
         match message {
             Message::Close(Some(_)) if self.input.frames.close_code() == Some(BAD_GATEWAY) => {
                 Message::Close(Some(CloseFrame { code: BAD_GATEWAY.into(), reason: Utf8Bytes::default() }))
@@ -175,7 +175,7 @@ impl MessageReader {
         loop {
             match ready!(self.input.poll_fill(cx, stream)) {
                 Ok(0) | Err(_) => return Poll::Ready(()),
-                Ok(_) => {}
+                Ok(_) => self.input.start = self.input.end,
             }
         }
     }

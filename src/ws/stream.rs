@@ -109,7 +109,7 @@ impl Stream {
     }
 
     /// Makes dropping the stream reset the connection: the kernel then doesn't keep the bytes that the peer hasn't read
-    /// (they could occupy it for minutes), and the peer doesn't take the end of the stream for an orderly one.
+    /// (it could try to send them for minutes), and the peer doesn't take the end of the stream for an orderly one.
     pub fn reset_on_drop(&self) {
         // Fails only if the connection has ended already. A Unix socket keeps nothing and ignores this.
         let _ = on_socket!(self, socket => SockRef::from(socket).set_linger(Some(Duration::ZERO)));

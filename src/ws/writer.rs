@@ -26,7 +26,7 @@ thread_local! {
     static CACHED_SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
-/// Bytes that each queued message counts in addition to its payload: about what its place in the queue and its
+/// Bytes that each queued message counts in addition to its payload: about what its slot in the queue and its
 /// allocation take.
 pub const MESSAGE_OVERHEAD: usize = 64;
 

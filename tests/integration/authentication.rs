@@ -209,7 +209,7 @@ fn connects_and_refusals_are_logged_with_address_and_cause_up_to_a_limit() {
         assert_eq!(fetch(&gateway, handshake_request(GET_WS, "", "Authorization: Bearer wrong")).status, 401);
     }
     // One line for each, or a count of those without a line.
-    let refusals = |line: &String| match line.split_once(" more connections were refused count=") {
+    let refusals = |line: &String| match line.split_once(" more requests were refused or timed out count=") {
         Some((_, count)) => count.parse::<usize>().unwrap(),
         None => usize::from(line.contains(" handshake refused remote_addr=127.0.0.1:")),
     };

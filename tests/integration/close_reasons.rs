@@ -127,6 +127,19 @@ fn requests_ahead_of_an_invalid_frame_are_all_answered() {
     assert_eq!(raw.wait_for_close(), Some((1002, "protocol_error".to_owned())));
 }
 
+/// The client sends more than all buffers hold before it reads, and meanwhile the gateway wants to close.
+#[test]
+fn client_that_is_still_sending_receives_its_answers_and_the_close_frame() {
+    let gateway = Gateway::start("[limits]\nclose_timeout = \"1m\"\n[shutdown]\ndrain_timeout = \"1m\"");
+    let mut raw = RawClient::connect(&gateway);
+    send_without_reading(&gateway, &mut raw, b"");
+    gateway.signal("TERM");
+    gateway.wait_for_line("the drain", |line| line.ends_with(" mode=drain"));
+    raw.send(&echo_requests(100, 100_000));
+    assert_answers(&mut raw, 15);
+    assert_eq!(raw.receive(), Some((FIN | CLOSE, [&1012_u16.to_be_bytes()[..], b"draining"].concat())));
+}
+
 fn echo_requests(count: usize, length: usize) -> Vec<u8> {
     let text = "x".repeat(length);
     let request = |id| format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"gateway.echo","params":["{text}"]}}"#);

@@ -21,7 +21,7 @@ impl Handler for Recorder {
         None
     }
 
-    fn on_disconnect(&self, _: &Arc<GatewayClient>, _: CloseRecord) {}
+    fn on_disconnect(&self, _: &Arc<GatewayClient>, _: &CloseRecord) {}
 
     fn on_joined(&self, client: &Arc<GatewayClient>) {
         self.0.lock().push(Event::Joined(client.auth.presence_key.clone()));

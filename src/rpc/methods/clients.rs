@@ -102,7 +102,7 @@ pub fn disconnect<'a>(context: Context<'a>) -> MethodResult<'a> {
             clients.clear();
         }
         if !clients.is_empty() {
-            // First, and one line for all of them: their disconnects may fill the log's queue.
+            // Logged once for all clients, and before their own lines, which may fill the log's queue.
             info!("disconnecting clients={matched} by={requested_by} detail={detail:?} {}", target.trim_end());
         }
         let disconnected = clients.iter().filter(|client| client.disconnect(&requested_by, &detail)).count();

@@ -141,7 +141,8 @@ pub fn invoke<'a>(context: Context<'a>) -> MethodResult<'a> {
     params.finish()?;
     state.calls.check_open()?;
     let node = find_node(state, &target).ok_or_else(|| {
-        let suggestion = if target.contains(':') { String::new() } else { state.identities.suggest(&target) };
+        let has_role = target.contains(':') || ConnId::parse(&target).is_some();
+        let suggestion = if has_role { String::new() } else { state.identities.suggest(&target, NODE_PREFIX) };
         RpcError::new(ErrorKind::NotFound, format!("no such node{suggestion}"))
     })?;
     context.prepare_deferral()?;

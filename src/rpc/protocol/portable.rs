@@ -1,5 +1,5 @@
-//! What a client's JSON must keep to before it is passed on to others, whose parsers may reject, or die of, what JSON
-//! itself allows.
+//! Limits on the events and answers that one client sends to others: valid JSON may still make another program's parser
+//! fail or overflow its stack.
 
 /// Levels of arrays and objects that a value may have. The message around it adds up to two, and some parsers stop at
 /// 128.

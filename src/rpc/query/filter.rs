@@ -6,7 +6,7 @@ use crate::labels::Label;
 use crate::rpc::protocol::error::RpcError;
 use crate::rpc::protocol::params::Params;
 use crate::rpc::query::identities::Identities;
-use std::fmt::{self, Write};
+use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// Takes a filter's members from params. One that no client can meet is an error.
+    /// Takes a filter's members from params. A role or presence key that no client can have is an error.
     pub fn take(params: &mut Params<'_>, identities: &Identities) -> Result<Self, RpcError> {
         Ok(Filter {
             role: take_role(params, identities)?,
@@ -152,7 +152,7 @@ enum Addresses {
     Unix,
     /// A network: the first bits of an address (RFC 4632, section 3.1).
     Network { addr: u128, bits: u32, is_ipv4: bool },
-    /// A prefix of the address as text.
+    /// The addresses that begin with this text.
     Prefix(String),
 }
 
@@ -162,7 +162,7 @@ impl AddressFilter {
     fn parse(text: &str) -> Option<Self> {
         let addresses = match text {
             "unix" => Addresses::Unix,
-            prefix if prefix.ends_with(['.', ':']) => Addresses::Prefix(parse_prefix(prefix)?),
+            prefix if prefix.ends_with(['.', ':']) => parse_prefix(prefix)?,
             network => Addresses::parse_network(network)?,
         };
         Some(AddressFilter { text: text.into(), addresses })
@@ -193,26 +193,29 @@ impl Addresses {
     }
 }
 
-/// The first complete parts of an address, such as `10.0.` or `fd00:`, as addresses are written: in lower case and
-/// without leading zeros. `None` if no address begins with them.
-fn parse_prefix(text: &str) -> Option<String> {
-    let is_ipv4 = text.ends_with('.');
-    let parts: Vec<&str> = text[..text.len() - 1].split(if is_ipv4 { '.' } else { ':' }).collect();
-    if is_ipv4 {
-        let is_byte = |part: &&str| part.parse::<u8>().is_ok_and(|byte| byte.to_string() == **part);
-        return (parts.len() <= 3 && parts.iter().all(is_byte)).then(|| text.to_owned());
+/// The addresses that begin with complete parts, such as `10.0.` or `fd00:`. `None` if no address does.
+fn parse_prefix(text: &str) -> Option<Addresses> {
+    if let Some(parts) = text.strip_suffix('.') {
+        let byte = |part: &str| part.parse::<u8>().ok().filter(|byte| byte.to_string() == part);
+        let bytes: Vec<u8> = parts.split('.').map(byte).collect::<Option<_>>()?;
+        let addr = bytes.iter().zip([120, 112, 104]).map(|(byte, shift)| u128::from(*byte) << shift).sum();
+        return (bytes.len() <= 3).then_some(Addresses::Network { addr, bits: 8 * bytes.len() as u32, is_ipv4: true });
     }
-    let mut prefix = String::new();
-    for part in &parts {
-        // An empty part is one side of `::`.
-        if !part.is_empty() {
-            let is_group = part.len() <= 4 && part.bytes().all(|c| c.is_ascii_hexdigit());
-            let group = u16::from_str_radix(part, 16).ok().filter(|_| is_group)?;
-            let _ = write!(prefix, "{group:x}");
-        }
-        prefix.push(':');
+    let group = |part: &str| u16::from_str_radix(part, 16).ok().filter(|_| !part.starts_with('+'));
+    let parts = text.strip_suffix(':')?;
+    if text.contains("::") {
+        // The position of what follows isn't fixed. So the text is compared, as addresses are written.
+        let groups = text.split(':').map(|part| match part {
+            "" => Some(String::new()),
+            part => group(part).map(|group| format!("{group:x}")),
+        });
+        let prefix = groups.collect::<Option<Vec<_>>>()?.join(":");
+        let is_valid = prefix.matches("::").count() == 1 && !prefix.contains(":::");
+        return is_valid.then_some(Addresses::Prefix(prefix));
     }
-    (parts.len() <= 8 && prefix.matches("::").count() <= 1 && !prefix.contains(":::")).then_some(prefix)
+    let groups: Vec<u16> = parts.split(':').map(group).collect::<Option<_>>()?;
+    let addr = groups.iter().zip(0..7).map(|(group, index)| u128::from(*group) << (112 - 16 * index)).sum();
+    (groups.len() <= 7).then_some(Addresses::Network { addr, bits: 16 * groups.len() as u32, is_ipv4: false })
 }
 
 /// The bits of an address, the first bit in the highest position.
@@ -245,6 +248,8 @@ mod tests {
             ("2001:DB8:", "2001:db8::1"),
             ("2001:0db8:", "2001:db8::1"),
             ("::1:", "::1:2"),
+            ("2001:db8:0:", "2001:db8::1"),
+            ("FD00::", "fd00::1"),
         ] {
             assert!(matches(filter, addr), "{filter} {addr}");
         }
@@ -275,7 +280,11 @@ mod tests {
             "1..",
             "12345:",
             "g:",
-            "1:2:3:4:5:6:7:8:9:",
+            "1:2:3:4:5:6:7:8:",
+            ":1:",
+            ":",
+            "+1:",
+            "fd00:::",
             "1.2:",
             "::1::",
         ] {

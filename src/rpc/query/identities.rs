@@ -1,7 +1,8 @@
-//! The identities that clients can have, as the configured credentials give them: so that a request for any other is
-//! refused with a hint, rather than answered with an empty list.
+//! The roles and presence keys of the configured credentials. A filter that names another role is refused with a
+//! suggestion; otherwise it would match nothing.
 
 use crate::auth::{AuthInfo, Authenticator, Role};
+use crate::budget;
 use crate::config::{did_you_mean, is_name};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -38,28 +39,29 @@ impl Identities {
         }
         let suggestion = did_you_mean(role, self.roles.iter().map(String::as_str));
         let roles: Vec<&str> = self.roles.iter().map(String::as_str).collect();
-        Err(format!("must be a role of a credential: {}{suggestion}", roles.join(", ")))
+        Err(format!("must be a role of a credential{suggestion}: {}", roles.join(", ")))
     }
 
-    /// Checks that a text is a presence key of a role that clients can have. Any name is allowed: a credential may be
-    /// added later.
+    /// Checks that a text is a presence key of a role that clients can have. Any name is allowed, since a credential
+    /// may be added at the next restart.
     ///
     /// # Errors
     /// What a presence key is, with the one that was probably meant.
     pub fn check_presence_key(&self, key: &str) -> Result<(), String> {
-        match key.split_once(':') {
-            Some((role, name)) if is_name(name) => self.check_role(role).map_err(|_| ()),
-            _ => Err(()),
+        if key.split_once(':').is_some_and(|(role, name)| self.roles.contains(role) && is_name(name)) {
+            return Ok(());
         }
-        .map_err(|()| format!("must be a presence key, role:name, such as node:kitchen-pi{}", self.suggest(key)))
+        Err(format!("must be a presence key, role:name, such as node:kitchen-pi{}", self.suggest(key, "")))
     }
 
-    /// ` (did you mean KEY?)` with the presence key of this name, or the closest one; otherwise empty.
-    pub fn suggest(&self, key: &str) -> String {
-        let has_name = |known: &&Arc<str>| known.split_once(':').is_some_and(|(_, name)| name == key);
-        match self.presence_keys.iter().find(has_name) {
+    /// ` (did you mean KEY?)` with the presence key of this name, or the closest one, among those that begin with
+    /// `prefix`; otherwise empty. Charges all keys to the current task's budget.
+    pub fn suggest(&self, key: &str, prefix: &str) -> String {
+        budget::charge(self.presence_keys.len());
+        let keys = || self.presence_keys.iter().map(|known| &**known).filter(|known| known.starts_with(prefix));
+        match keys().find(|known| known.split_once(':').is_some_and(|(_, name)| name == key)) {
             Some(known) => format!(" (did you mean {known}?)"),
-            None => did_you_mean(key, self.presence_keys.iter().map(|known| &**known)),
+            None => did_you_mean(key, keys()),
         }
     }
 }
@@ -80,7 +82,7 @@ mod tests {
         for role in ["operator", "node", "probe"] {
             assert_eq!(identities.check_role(role), Ok(()));
         }
-        let message = "must be a role of a credential: node, operator, probe (did you mean node?)";
+        let message = "must be a role of a credential (did you mean node?): node, operator, probe";
         assert_eq!(identities.check_role("nodes"), Err(message.to_owned()));
         for key in ["node:kitchen-pi", "node:any", "probe:door"] {
             assert_eq!(identities.check_presence_key(key), Ok(()));

@@ -97,7 +97,9 @@ fn authenticate(server: &ServerState, request: &Parts, remote_addr: RemoteAddr) 
         server.admin.unauthorized.add(1);
         // A request without a credential isn't a guess, so it doesn't count as a failure.
         if !matches!(credentials, RequestCredentials::Nothing) {
-            server.refusals.log(format_args!("admin request refused remote_addr={remote_addr} cause=unauthorized"));
+            server
+                .admin_refusals
+                .log(format_args!("admin request refused remote_addr={remote_addr} cause=unauthorized"));
             server.auth_limiter.record_failure(remote_addr);
             if server.auth_limiter.retry_after(remote_addr).is_some() {
                 info!("admin requests are refused after too many failures remote_addr={remote_addr}");
