@@ -59,11 +59,12 @@ DOCS := README.md CHANGELOG.md LICENSE src/rpc/README.md systemd/README.md syste
 
 STRIP := strip
 
-# The program is installed without symbols, which only profilers and debuggers need. An existing configuration is kept.
+# The program is installed without symbols, which only profilers and debuggers need; STRIP= keeps them, and for another
+# architecture STRIP names its program. An existing configuration is kept.
 install:
 	test -x $(BINARY) || $(MAKE) build
-	if command -v $(STRIP) >/dev/null; then strip="--strip --strip-program=$(STRIP)"; \
-		else strip=; echo "installed with symbols: there is no program $(STRIP)"; fi; \
+	if [ -n "$(STRIP)" ] && command -v $(STRIP) >/dev/null; then strip="--strip --strip-program=$(STRIP)"; \
+		else strip=; echo "installed with symbols$(if $(STRIP),: there is no program $(STRIP))"; fi; \
 		install -D -m 755 $$strip $(BINARY) $(DESTDIR)$(bindir)/aisopod-gateway
 	install -d $(DESTDIR)$(unitdir) $(DESTDIR)$(dir $(config))
 	for file in $(DOCS); do install -D -m 644 $$file $(DESTDIR)$(docdir)/$$file || exit 1; done

@@ -1,4 +1,4 @@
-//! What is said about a valid configuration: its warnings, and the report of `--check`.
+//! The warnings about a valid configuration, and the report of `--check`.
 
 use crate::auth::{Credential, Role};
 use crate::cli::DEFAULT_FILE;
@@ -62,8 +62,8 @@ fn credential_warnings(credential: &Credential) -> Vec<String> {
     warnings
 }
 
-/// Warnings about addresses that can't be bound on this machine now: they may exist when the gateway starts. That one
-/// is in use isn't reported, since a running gateway uses it.
+/// Warnings about addresses that can't be bound on this machine now: they may exist when the gateway starts. An
+/// address in use isn't reported: the running gateway may be using it.
 fn bind_warnings(config: &Config) -> impl Iterator<Item = String> {
     let listen = config.listen.iter().map(|addr| ("listen", addr));
     let all = listen.chain(config.ops.listen.iter().map(|addr| ("ops.listen", addr)));

@@ -100,7 +100,8 @@ struct Flags {
 
 impl Flags {
     fn into_command(self) -> Command {
-        // A default file that exists but can't be read is an error: the defaults need no credentials.
+        // A default file that exists but can't be read is an error: falling back to the defaults would admit clients
+        // without credentials.
         let default_file = Some(Path::new(DEFAULT_FILE)).filter(|file| !config::is_absent(file));
         let file = self.file.as_deref().or(default_file);
         match self.load_config(file) {

@@ -31,7 +31,7 @@ pub fn main() -> ExitCode {
         Command::Run(config) => run(*config),
         Command::Check { config, from_file } => print(&check_report(&config, from_file)),
         Command::Print(text) => print(&text),
-        // The token would be lost.
+        // The token would be lost: Rust writes to /dev/null if standard output is closed.
         Command::PrintToken(_) if is_stdout_closed() => fail(EX_IOERR, "standard output is closed"),
         Command::PrintToken(text) => print(&text),
         Command::Fail { code, message } => fail(code, &message),

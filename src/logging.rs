@@ -1,4 +1,5 @@
-//! The log: a bounded queue, and a thread that writes its lines with simple_logger; errors before the log has started.
+//! The log: a bounded queue, and a thread that writes its lines with simple_logger; and errors that are
+//! printed without the log.
 //!
 //! Logging formats a line and queues it. It never blocks or panics, unlike simple_logger, which blocks while standard
 //! error does and panics if it is closed. Lines that don't fit into the queue or can't be written are dropped and
@@ -79,7 +80,7 @@ pub fn start(level: LevelFilter) -> io::Result<()> {
 /// Prints a message of one or more lines to standard error, without the log.
 pub fn print_error(message: &str) {
     let prefix = if is_journal() { priority(Level::Error) } else { "" };
-    let lines: String = message.lines().map(|line| format!("{prefix}{line}\n")).collect();
+    let lines: String = message.lines().map(|line| format!("{prefix}{}\n", escape_controls(line))).collect();
     // If standard error is closed, only the exit code can be reported.
     let _ = stderr().write_all(lines.as_bytes());
 }

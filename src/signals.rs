@@ -32,7 +32,7 @@ impl Signals {
     pub async fn stop_requested(&mut self) -> &'static str {
         loop {
             match self.next().await {
-                "HUP" => warn!("reload isn't supported yet, a restart applies a changed configuration signal=HUP"),
+                "HUP" => warn!("reload isn't supported yet: restart to apply a changed configuration signal=HUP"),
                 name @ ("USR1" | "USR2") => warn!("signal is ignored signal={name}"),
                 name => return name,
             }

@@ -5,8 +5,8 @@ use std::io::{ErrorKind, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-/// Whether nothing has this path: neither a file that can't be looked up, for example for lack of permission, nor a
-/// link whose target is missing, nor anything in a directory that is such a link.
+/// Whether a path certainly doesn't exist. False if the lookup fails for another reason, such as lack of permission, and
+/// if the path or a directory above it is a dangling link.
 pub(crate) fn is_absent(path: &Path) -> bool {
     let is_missing = path.symlink_metadata().is_err_and(|error| error.kind() == ErrorKind::NotFound);
     is_missing && path.parent().is_none_or(|parent| parent.exists() || is_absent(parent))

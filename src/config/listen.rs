@@ -33,15 +33,15 @@ impl ListenAddr {
         }
     }
 
-    /// Whether both can't be bound, or a connection could match both: they are the same path in any spelling, or they
-    /// have the same port and the same IP address or an unspecified one of the same family. Addresses with port 0 never
+    /// Whether the two conflict, so that binding the second fails or a connection could reach either: they are the same
+    /// path in any spelling, or they have the same port and the same IP address or an unspecified one of the same family. Addresses with port 0 never
     /// overlap, since each gets another port.
     pub fn overlaps(&self, other: &ListenAddr) -> bool {
         match (self, other) {
             (ListenAddr::Tcp(a), ListenAddr::Tcp(b)) => {
                 let (a, b) = (unmapped(*a), unmapped(*b));
-                let is_shared = with_port_0(a) == with_port_0(b)
-                    || a.is_ipv4() == b.is_ipv4() && (a.ip().is_unspecified() || b.ip().is_unspecified());
+                let is_shared =
+                    a == b || a.is_ipv4() == b.is_ipv4() && (a.ip().is_unspecified() || b.ip().is_unspecified());
                 a.port() == b.port() && a.port() != 0 && is_shared
             }
             (ListenAddr::Unix(a), ListenAddr::Unix(b)) => resolved(a) == resolved(b),
@@ -99,11 +99,6 @@ pub(crate) fn unmapped(addr: SocketAddr) -> SocketAddr {
         IpAddr::V4(ip) => (ip, addr.port()).into(),
         IpAddr::V6(_) => addr,
     }
-}
-
-fn with_port_0(mut addr: SocketAddr) -> SocketAddr {
-    addr.set_port(0);
-    addr
 }
 
 /// A path without symbolic links and `..` in its directory, if that exists.
