@@ -107,7 +107,12 @@ impl Flags {
         match self.load_config(file) {
             Ok(config) if self.check => Command::Check { config: Box::new(config), from_file: file.is_some() },
             Ok(config) => Command::Run(Box::new(config)),
-            Err(error) => Command::Fail { code: EX_CONFIG, message: error.to_string() },
+            Err(error) => {
+                let is_default = self.file.is_none() && file.is_some();
+                let hint =
+                    if is_default { "\nthis is the default configuration; --config names another file" } else { "" };
+                Command::Fail { code: EX_CONFIG, message: format!("{error}{hint}") }
+            }
         }
     }
 

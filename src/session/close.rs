@@ -100,12 +100,14 @@ impl Session {
         if is_written && !is_unread { State::Ended } else { State::Aborted }
     }
 
-    /// Queues our close frame, the last frame that we send.
+    /// Queues our close frame, the last frame that we send: an answer with the peer's code if its close frame ended the
+    /// session, else our own reason.
     fn send_close(&mut self) {
         self.close_sent = true;
         let (reason, detail) = (self.reason(), self.client.outbox.close_text());
+        let is_answer = self.closed_by(reason) == ClosedBy::Client;
         let reader = self.reader.get_or_insert_with(|| MessageReader::acquire(self.context.codec_config));
-        if self.peer_closed {
+        if is_answer {
             reader.answer_close();
         } else {
             let text = match &*detail {
@@ -162,14 +164,19 @@ impl Drop for Session {
 }
 
 impl Session {
+    /// Who ended the connection. The peer's close frame decides only if it came before a request of ours to close.
+    fn closed_by(&self, reason: CloseReason) -> ClosedBy {
+        match reason {
+            CloseReason::Abnormal => ClosedBy::Network,
+            CloseReason::Normal | CloseReason::GoingAway | CloseReason::ProtocolError if self.peer_closed => {
+                ClosedBy::Client
+            }
+            _ => ClosedBy::Gateway,
+        }
+    }
+
     fn close_record(&self, reason: CloseReason, outbox: &OutboxSnapshot, detail: Option<CloseDetail>) -> CloseRecord {
         let client = &*self.client;
-        let closed_by = match reason {
-            CloseReason::Abnormal => ClosedBy::Network,
-            CloseReason::Normal | CloseReason::GoingAway => ClosedBy::Client,
-            CloseReason::ProtocolError if self.peer_closed => ClosedBy::Client,
-            _ => ClosedBy::Gateway,
-        };
         CloseRecord {
             conn_id: client.conn_id,
             auth: client.auth.clone(),
@@ -179,7 +186,7 @@ impl Session {
             idle: client.idle(),
             health: Health::at_close(reason, outbox),
             reason,
-            closed_by,
+            closed_by: self.closed_by(reason),
             round_trip: client.round_trip(),
             outbox_peak_bytes: outbox.outbox_peak_bytes,
             detail,

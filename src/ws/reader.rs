@@ -10,6 +10,7 @@ use std::cell::Cell;
 use std::io::{self, ErrorKind, Read, Write};
 use std::task::{Context, Poll, ready};
 use tokio_tungstenite::tungstenite::error::ProtocolError;
+use tokio_tungstenite::tungstenite::protocol::frame::Frame;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig, WebSocketContext};
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 
@@ -23,8 +24,6 @@ const READS_PER_POLL: u32 = 4;
 const MAX_REUSED_MESSAGE: usize = 16 * 1024;
 /// Registered in IANA's WebSocket Close Code Number Registry as "Bad Gateway"; the codec rejects it as an invalid code.
 const BAD_GATEWAY: u16 = 1014;
-/// A close frame with this code and without a reason text.
-const BAD_GATEWAY_FRAME: [u8; 4] = [0x88, 2, 0x03, 0xf6];
 /// Bytes that the codec may write at a time; it writes control frames only.
 const CODEC_WRITE_BYTES: usize = 4 * 1024;
 
@@ -131,17 +130,19 @@ impl MessageReader {
         }
     }
 
-    /// Writes our close frame to [`replies`](Self::replies).
+    /// Writes our close frame, `frame`, to [`replies`](Self::replies), also if the peer has closed already: the codec
+    /// would then write the peer's code in its place.
     pub fn close(&mut self, frame: CloseFrame) {
         self.finished = true;
-        // Writing to a Vec can't fail.
-        let _ = self.codec.close(&mut ReplySink(&mut self.input.replies), Some(frame));
+        // Tells the codec that we have closed, so that it answers no more pings. Its own close frame isn't sent.
+        let _ = self.codec.close(&mut ReplySink(&mut Vec::new()), None);
+        Frame::close(Some(frame)).format(&mut self.input.replies).expect("writing to a Vec can't fail");
     }
 
     /// Writes our answer to the peer's close frame, with its code, to [`replies`](Self::replies).
     pub fn answer_close(&mut self) {
         if self.input.frames.close_code() == Some(BAD_GATEWAY) {
-            self.input.replies.extend_from_slice(&BAD_GATEWAY_FRAME);
+            self.close(CloseFrame { code: BAD_GATEWAY.into(), reason: Utf8Bytes::default() });
         } else {
             // Sends the codec's answer; it has no other use for the frame given here. Writing to a Vec can't fail.
             let _ = self.codec.close(&mut ReplySink(&mut self.input.replies), None);

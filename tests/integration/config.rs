@@ -203,7 +203,8 @@ fn default_file_that_cannot_be_read_is_an_error() {
         let is_valid = expected.starts_with("checked");
         let (shown, code) = if is_valid { (stdout, 0) } else { (stderr, EX_CONFIG) };
         let rest = shown.strip_prefix(&expand(expected)).unwrap_or_else(|| panic!("{commands}: {shown}"));
-        assert_eq!(rest, if is_valid { "the configuration is valid\n" } else { "" }, "{commands}");
+        let hint = "this is the default configuration; --config names another file\n";
+        assert_eq!(rest, if is_valid { "the configuration is valid\n" } else { hint }, "{commands}");
         assert_eq!(output.status.code(), Some(code), "{commands}");
     }
 }

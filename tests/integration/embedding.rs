@@ -275,11 +275,11 @@ fn messages_queued_ahead_of_a_close_are_delivered_in_order() {
         },
     );
     let mut raw = embedded.connect();
-    raw.send(&client_frame(FIN | TEXT, b"go"));
+    // The client's own close frame is read before the gateway's is written. It doesn't change the reason.
+    raw.send(&[client_frame(FIN | TEXT, b"go"), client_frame(FIN | CLOSE, &1000_u16.to_be_bytes())].concat());
     for index in 0..100 {
         assert!(raw.receive().unwrap().1.starts_with(format!("{index} ").as_bytes()));
     }
-    raw.send(&client_frame(FIN | CLOSE, &4000_u16.to_be_bytes()));
     assert_eq!(raw.wait_for_close(), Some((4000, "kicked".to_owned())));
 }
 
