@@ -4,12 +4,11 @@ use super::admission::ListenerRole;
 use crate::client::RemoteAddr;
 use crate::config::{ListenAddr, unmapped};
 use crate::ws::Stream;
-use socket2::SockRef;
+use socket2::{Domain, SockAddr, SockRef, Socket as BareSocket, Type};
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
-use std::os::unix::net::UnixStream as BlockingUnixStream;
 use std::path::{Path, PathBuf};
 use tokio::net::{TcpListener, TcpSocket, UnixListener};
 
@@ -121,10 +120,15 @@ fn bind_unix(path: &Path) -> io::Result<Listener> {
     Ok(Listener { socket, addr, role: ListenerRole::All })
 }
 
-/// Whether `path` is a socket on which no process listens.
+/// Whether `path` is a socket on which no process listens. Doesn't wait for a listener whose queue is full.
 fn is_stale(path: &Path) -> bool {
+    let connect = || {
+        let socket = BareSocket::new(Domain::UNIX, Type::STREAM, None)?;
+        socket.set_nonblocking(true)?;
+        socket.connect(&SockAddr::unix(path)?)
+    };
     let is_socket = fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket());
-    is_socket && BlockingUnixStream::connect(path).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+    is_socket && connect().is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
 }
 
 /// A Unix socket's path. Dropping it removes the file, unless another process has replaced it.
@@ -146,6 +150,7 @@ impl Drop for BoundPath {
 mod tests {
     use super::*;
     use std::net::{Ipv4Addr, TcpStream};
+    use std::os::unix::net::UnixStream;
 
     #[tokio::test]
     async fn accepted_socket_has_nodelay_and_notsent_lowat() {
@@ -172,6 +177,13 @@ mod tests {
         // The socket of a process that was killed.
         drop(std::os::unix::net::UnixListener::bind(path).unwrap());
         assert!(path.exists() && Listener::bind(&addr, false).is_ok());
+        // A listener whose queue is full, to which a blocking connect would wait.
+        let full = BareSocket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+        full.bind(&SockAddr::unix(path).unwrap()).unwrap();
+        full.listen(0).unwrap();
+        let _queued = UnixStream::connect(path).unwrap();
+        assert_eq!(Listener::bind(&addr, false).err().unwrap().kind(), io::ErrorKind::AddrInUse);
+        fs::remove_file(path).unwrap();
         fs::write(path, "a file, not a socket").unwrap();
         assert!(Listener::bind(&addr, false).is_err());
         assert!(path.exists(), "only a socket is replaced");
