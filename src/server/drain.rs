@@ -23,7 +23,7 @@ const BATCH_INTERVAL: Duration = Duration::from_millis(10);
 /// Minimum close frames in a batch, so that a small number of clients is closed quickly.
 const MIN_BATCH: usize = 10;
 /// How long the tasks of aborted connections may take to end; they end at their next poll.
-const ABORT_TIMEOUT: Duration = Duration::from_secs(1);
+const ABORT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How many clients disconnected during a drain, by how their connections ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -145,7 +145,7 @@ fn result_above_the_limit_is_too_large_and_can_be_paged() {
 
 #[test]
 fn get_returns_all_details_of_a_client() {
-    let gateway = TestGateway::start(CREDENTIALS, "[heartbeat]\ninterval = \"2s\"\ntimeout = \"2s\"");
+    let gateway = TestGateway::start(CREDENTIALS, "[heartbeat]\ninterval = \"5s\"\ntimeout = \"5s\"");
     let (mut alice, mut one) = (gateway.connect("alice"), gateway.connect("one"));
     one.call("gateway.subscribe", json!({"topics": ["b", "a"]}));
     one.call("gateway.echo", json!({"text": "x".repeat(1000)}));

@@ -120,7 +120,8 @@ fn panic_in_handler_closes_only_its_client() {
     let closed: Vec<_> = both.iter().filter(|client| client.close_reason().is_some()).collect();
     assert_eq!(closed.len(), 1);
     let conn_id = closed[0].conn_id;
-    wait_until("the log line", || LOG.lock().unwrap().iter().any(|line| line.contains(&conn_id.to_string())));
+    let disconnected = format!("disconnected conn_id={conn_id} ");
+    wait_until("the log line", || LOG.lock().unwrap().iter().any(|line| line.contains(&disconnected)));
     assert_logged_once(conn_id, "internal_error");
 }
 
