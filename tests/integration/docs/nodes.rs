@@ -5,6 +5,8 @@ use crate::common::process::Process;
 use crate::common::test_gateway::{TestGateway, token};
 use crate::common::{Gateway, tools, wait_until};
 use serde_json::{Value, json};
+use socket2::{Domain, Socket, Type};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::Command;
 use tempfile::TempDir;
@@ -23,10 +25,20 @@ fn work_dir(file: &str, source: &str) -> TempDir {
     dir
 }
 
-/// A gateway on this port; 0 takes a free one.
-fn gateway(port: u16) -> TestGateway {
+fn gateway(addr: SocketAddr) -> TestGateway {
     let credentials = [("alice", "operator", "*"), ("kitchen-pi", "node", "")];
-    TestGateway::start(&credentials, &format!("listen = [\"127.0.0.1:{port}\"]"))
+    TestGateway::start(&credentials, &format!("listen = [\"{addr}\"]\nlisten_reuse_port = true"))
+}
+
+/// A socket that keeps a port from other programs, but not from gateways with `listen_reuse_port`. It doesn't listen, so
+/// it gets no connections.
+fn reserve_port() -> (Socket, SocketAddr) {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.set_reuse_address(true).unwrap();
+    socket.set_reuse_port(true).unwrap();
+    socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
+    let addr = socket.local_addr().unwrap().as_socket().unwrap();
+    (socket, addr)
 }
 
 fn wait_until_announced(gateway: &TestGateway, node: &Process) {
@@ -38,8 +50,8 @@ fn wait_until_announced(gateway: &TestGateway, node: &Process) {
 
 /// Checks that a node does its duties. The gateway's URL and the node's token file are appended to `command`.
 fn check(mut command: Command, work_dir: &TempDir) {
-    let first = gateway(0);
-    let addr = first.addr();
+    let (_reserved, addr) = reserve_port();
+    let first = gateway(addr);
     command.current_dir(work_dir.path()).arg(format!("ws://{addr}/ws")).arg("kitchen-pi.token");
     let mut node = Process::start(&mut command);
     wait_until_announced(&first, &node);
@@ -48,7 +60,7 @@ fn check(mut command: Command, work_dir: &TempDir) {
     assert_eq!(invoke(json!({"method": "light.paint"}))["error"]["data"]["code"], -32601);
 
     first.0.stop();
-    let second = gateway(addr.port());
+    let second = gateway(addr);
     wait_until_announced(&second, &node);
     let (_, kicked) = second.http("alice", "DELETE /clients?role=node&confirm=true", "");
     assert_eq!(kicked["disconnected"], 1);

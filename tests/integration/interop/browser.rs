@@ -64,13 +64,14 @@ fn serve(stream: TcpStream, reports: &Sender<Value>) -> Option<()> {
     }
     let mut body = vec![0; length];
     reader.read_exact(&mut body).ok()?;
-    let content = if request.starts_with("POST ") { "" } else { PAGE };
-    let head = "HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\nConnection: close\r\nContent-Length:";
-    write!(reader.get_mut(), "{head} {}\r\n\r\n{content}", content.len()).ok()?;
-    if request.starts_with("POST ") {
+    let is_report = request.starts_with("POST ");
+    // Before the response: after it, the page may send its next report over another connection.
+    if is_report {
         reports.send(serde_json::from_slice(&body).expect("JSON")).ok()?;
     }
-    Some(())
+    let content = if is_report { "" } else { PAGE };
+    let head = "HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\nConnection: close\r\nContent-Length:";
+    write!(reader.get_mut(), "{head} {}\r\n\r\n{content}", content.len()).ok()
 }
 
 /// Chromium with a page. Its processes are killed when dropped.

@@ -98,8 +98,10 @@ impl Client {
         }
     }
 
+    /// The next frame that isn't a ping, which must be a text.
     fn receive_text(&mut self) -> String {
-        let (first, text) = self.receive();
+        let mut frames = std::iter::repeat_with(|| self.receive());
+        let (first, text) = frames.find(|(first, _)| *first != PING).unwrap();
         assert_eq!(first, TEXT);
         String::from_utf8(text).unwrap()
     }
