@@ -4,7 +4,7 @@ use super::admission::ListenerRole;
 use crate::client::RemoteAddr;
 use crate::config::{ListenAddr, unmapped};
 use crate::ws::Stream;
-use socket2::{Domain, SockAddr, SockRef, Socket as BareSocket, Type};
+use socket2::{Domain, SockAddr, SockRef, Type};
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
@@ -123,7 +123,7 @@ fn bind_unix(path: &Path) -> io::Result<Listener> {
 /// Whether `path` is a socket on which no process listens. Doesn't wait for a listener whose queue is full.
 fn is_stale(path: &Path) -> bool {
     let connect = || {
-        let socket = BareSocket::new(Domain::UNIX, Type::STREAM, None)?;
+        let socket = socket2::Socket::new(Domain::UNIX, Type::STREAM, None)?;
         socket.set_nonblocking(true)?;
         socket.connect(&SockAddr::unix(path)?)
     };
@@ -178,7 +178,7 @@ mod tests {
         drop(std::os::unix::net::UnixListener::bind(path).unwrap());
         assert!(path.exists() && Listener::bind(&addr, false).is_ok());
         // A listener whose queue is full, to which a blocking connect would wait.
-        let full = BareSocket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+        let full = socket2::Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
         full.bind(&SockAddr::unix(path).unwrap()).unwrap();
         full.listen(0).unwrap();
         let _queued = UnixStream::connect(path).unwrap();
