@@ -158,7 +158,7 @@ $(python_packages): | system-tools
 $(node_packages): tests/integration/interop/package.json tests/integration/interop/package-lock.json | system-tools
 	@echo "installing the Node packages ws and node"
 	@mkdir -p $(TOOLS)/node && cp $^ $(TOOLS)/node
-	@npm ci --silent --no-audit --no-fund --prefix $(TOOLS)/node $(call or_go_on,the Node packages ws and node)
+	@npm ci --loglevel=error --no-audit --no-fund --prefix $(TOOLS)/node >/dev/null $(call or_go_on,the Node packages ws and node)
 
 # The benchmark's servers that aren't built here. If one is missing, the benchmark reports that its figures are skipped.
 bench-tools: $(nats) | $(nchan)
