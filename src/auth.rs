@@ -5,6 +5,7 @@
 use sha2::{Digest, Sha256};
 use std::fmt;
 use std::sync::Arc;
+use std::time::SystemTime;
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 
 /// A client's role: it selects the presence policy, and whether the client is counted as an operator or as a node.
@@ -54,6 +55,8 @@ pub struct AuthInfo {
     pub role: Role,
     /// The granted scopes; `*` includes all others.
     pub scopes: Arc<[Box<str>]>,
+    /// From this time on the credential isn't valid.
+    pub not_after: Option<SystemTime>,
     /// `role:name`, the key by which presence and `node.invoke` find the connections.
     pub presence_key: Arc<str>,
 }
@@ -62,18 +65,52 @@ impl AuthInfo {
     /// Creates an identity; its presence key is derived from role and name.
     pub fn new(name: &str, role: Role, scopes: impl IntoIterator<Item = Box<str>>) -> Self {
         let presence_key = format!("{role}:{name}").into();
-        AuthInfo { name: name.into(), role, scopes: scopes.into_iter().collect(), presence_key }
+        AuthInfo { name: name.into(), role, scopes: scopes.into_iter().collect(), not_after: None, presence_key }
     }
 
-    /// Whether `scope` was granted, by name or by `*`.
+    /// The same identity, valid until this time.
+    pub fn valid_until(self, not_after: Option<SystemTime>) -> Self {
+        AuthInfo { not_after, ..self }
+    }
+
+    /// Whether `scope` was granted, by name or by `*`, or for some targets: `scope:PATTERN`.
     pub fn has_scope(&self, scope: &str) -> bool {
-        self.scopes.iter().any(|granted| **granted == *scope || &**granted == "*")
+        self.scopes.iter().any(|granted| match pattern_of(granted, scope) {
+            Some(_) => true,
+            None => **granted == *scope || &**granted == "*",
+        })
+    }
+
+    /// Whether `scope` was granted for this target: a topic or a method. In a pattern, `*` at the end stands for any text.
+    pub fn has_scope_for(&self, scope: &str, target: &str) -> bool {
+        self.scopes.iter().any(|granted| match pattern_of(granted, scope) {
+            Some(pattern) => match pattern.strip_suffix('*') {
+                Some(prefix) => target.starts_with(prefix),
+                None => pattern == target,
+            },
+            None => **granted == *scope || &**granted == "*",
+        })
+    }
+
+    /// Whether a topic belongs to the clients of this presence key: it is the key, or begins with it and `/`.
+    pub fn owns_topic(&self, topic: &str) -> bool {
+        topic.strip_prefix(&*self.presence_key).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
+
+    /// Whether the credential is no longer valid.
+    pub fn is_expired(&self) -> bool {
+        self.not_after.is_some_and(|not_after| not_after <= SystemTime::now())
     }
 
     /// The identity of all clients if no authentication is configured: an operator with every scope.
     pub fn anonymous() -> Self {
         AuthInfo::new("anonymous", Role::Operator, ["*".into()])
     }
+}
+
+/// The pattern of a granted `scope:PATTERN`.
+fn pattern_of<'a>(granted: &'a str, scope: &str) -> Option<&'a str> {
+    granted.strip_prefix(scope)?.strip_prefix(':')
 }
 
 /// The SHA-256 digest of a secret; `Debug` hides it.
@@ -180,7 +217,7 @@ impl Authenticator {
     }
 
     /// Returns the identity of valid credentials; without authentication, any are valid. Returns `None` if they are of
-    /// another mode, the name is unknown, or the secret is wrong.
+    /// another mode or expired, the name is unknown, or the secret is wrong.
     ///
     /// An unknown name takes about as long as a wrong secret: every digest is compared, in constant time. Names, which
     /// aren't secret, are compared with `==`.
@@ -204,7 +241,8 @@ fn find_credential(credentials: &[Credential], name: Option<&str>, secret: &[u8]
         let matches = credential.digest.matches(&digest) & Choice::from(u8::from(name_matches));
         found.conditional_assign(&(index as u32), matches);
     }
-    credentials.get(found as usize).map(|credential| credential.info.clone())
+    let found = credentials.get(found as usize).filter(|credential| !credential.info.is_expired());
+    found.map(|credential| credential.info.clone())
 }
 
 /// Creates a token: 32 random bytes as 43 base64url characters, all valid in a header and in a subprotocol's name.
@@ -218,66 +256,4 @@ pub fn new_token() -> std::io::Result<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn credential(name: &str, role: &str, secret: &str) -> Credential {
-        let info = Arc::new(AuthInfo::new(name, Role::from(role), ["read".into()]));
-        Credential { info, digest: SecretDigest::of(secret.as_bytes()) }
-    }
-
-    fn name_of(info: Option<Arc<AuthInfo>>) -> Option<String> {
-        info.map(|info| info.name.to_string())
-    }
-
-    #[test]
-    fn token_matches_only_its_own_credential() {
-        let auth = Authenticator::Token(vec![credential("alice", "operator", "a"), credential("pi", "node", "b")]);
-        assert_eq!(name_of(auth.authenticate(&Credentials::Token(b"a"))).as_deref(), Some("alice"));
-        assert_eq!(name_of(auth.authenticate(&Credentials::Token(b"b"))).as_deref(), Some("pi"));
-        for wrong in [
-            Credentials::Nothing,
-            Credentials::Token(b""),
-            Credentials::Token(b"c"),
-            Credentials::Password { name: "alice", password: b"a" },
-        ] {
-            assert!(auth.authenticate(&wrong).is_none());
-        }
-    }
-
-    #[test]
-    fn password_matches_only_with_its_own_name() {
-        let auth = Authenticator::Password(vec![credential("alice", "operator", "a"), credential("bob", "node", "b")]);
-        let try_as = |name, password| name_of(auth.authenticate(&Credentials::Password { name, password }));
-        assert_eq!(try_as("alice", b"a".as_slice()).as_deref(), Some("alice"));
-        assert_eq!(try_as("bob", b"b".as_slice()).as_deref(), Some("bob"));
-        assert_eq!(try_as("alice", b"b".as_slice()), None);
-        assert_eq!(try_as("carol", b"a".as_slice()), None);
-        assert!(auth.authenticate(&Credentials::Token(b"a")).is_none());
-    }
-
-    #[test]
-    fn presence_key_is_role_and_name() {
-        assert_eq!(&*AuthInfo::new("kitchen-pi", Role::Node, []).presence_key, "node:kitchen-pi");
-        assert_eq!(&*AuthInfo::anonymous().presence_key, "operator:anonymous");
-        assert_eq!(Role::from("probe").as_str(), "probe");
-    }
-
-    #[test]
-    fn digest_is_64_hexadecimal_digits_and_hidden_in_debug() {
-        let digest = SecretDigest::of(b"abc");
-        let hex = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
-        assert_eq!(digest.to_hex(), hex);
-        assert_eq!(SecretDigest::from_hex(&hex.to_uppercase()), Some(digest));
-        assert_eq!(SecretDigest::from_hex("ba78"), None);
-        assert_eq!(format!("{digest:?}"), "SecretDigest(..)");
-    }
-
-    #[test]
-    fn new_tokens_differ_and_are_valid_in_a_subprotocol() {
-        let (a, b) = (new_token().unwrap(), new_token().unwrap());
-        assert_ne!(a, b);
-        assert_eq!(a.len(), 43);
-        assert!(a.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'-' || c == b'_'));
-    }
-}
+mod tests;

@@ -1,15 +1,31 @@
 //! Charging work to the current task's coop budget, so that long loops yield to other tasks.
+//!
+//! A poll of a task begins with 128 units. A unit stands for about 5 µs of work, a write to a socket, so that a task
+//! that obeys its budget runs for less than a millisecond at a time.
 
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use tokio::task::coop;
 
 /// The number of visits that cost as much as one write to a socket.
-const VISITS_PER_WRITE: usize = 64;
+const VISITS_PER_UNIT: usize = 64;
 
-/// Charges the current task for `visits`. A visit is one client, presence key or closed connection examined, or one
-/// message enqueued.
+/// The number of bytes of JSON that take as long to parse as one write to a socket.
+const PARSED_BYTES_PER_UNIT: usize = 1024;
+
+/// Charges the current task for `visits`. A visit is one client, presence key or closed connection examined, one topic
+/// named, or one message enqueued.
 pub fn charge(visits: usize) {
-    for _ in 0..visits.div_ceil(VISITS_PER_WRITE) {
+    charge_units(visits.div_ceil(VISITS_PER_UNIT));
+}
+
+/// Charges the current task for parsing or serializing `bytes` bytes of JSON; nothing for less than a unit.
+pub fn charge_bytes(bytes: usize) {
+    charge_units(bytes / PARSED_BYTES_PER_UNIT);
+}
+
+/// Takes `units` of the budget, or as many as are left.
+pub fn charge_units(units: usize) {
+    for _ in 0..units {
         if !try_take() {
             return;
         }
@@ -29,6 +45,19 @@ pub fn try_take() -> bool {
             true
         }
         Poll::Pending => false,
+    }
+}
+
+/// Takes one unit of budget. `Pending` if none is left: the task then runs again after others have run.
+pub fn poll_take(cx: &mut Context<'_>) -> Poll<()> {
+    ready!(coop::poll_proceed(cx)).made_progress();
+    Poll::Ready(())
+}
+
+/// Lets other tasks run if the current task's budget is spent.
+pub async fn yield_if_spent() {
+    if is_spent() {
+        coop::consume_budget().await;
     }
 }
 

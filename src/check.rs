@@ -55,11 +55,18 @@ fn credential_warnings(credential: &Credential) -> Vec<String> {
             warnings.push(format!("credential {name}: unusual role {role}{suggestion}"));
         }
     }
-    for unknown in credential.info.scopes.iter().filter(|name| !scope::ALL.contains(&&***name)) {
+    for unknown in credential.info.scopes.iter().filter(|name| !is_known_scope(name)) {
         let suggestion = did_you_mean(unknown, scope::ALL.iter().copied());
         warnings.push(format!("credential {name}: unknown scope {unknown}{suggestion}"));
     }
     warnings
+}
+
+/// Whether a scope is one of the gateway's, or one with a pattern, in which `*` stands for any text at the end only.
+fn is_known_scope(name: &str) -> bool {
+    let pattern = |scope: &&str| name.strip_prefix(*scope)?.strip_prefix(':');
+    let is_valid = |pattern: &str| !pattern.is_empty() && !pattern[..pattern.len() - 1].contains('*');
+    scope::ALL.contains(&name) || scope::WITH_PATTERN.iter().filter_map(pattern).any(is_valid)
 }
 
 /// Warnings about addresses that can't be bound on this machine now: they may exist when the gateway starts. An
@@ -103,7 +110,10 @@ mod tests {
             ]
         );
         assert!(check_report(&config, true).starts_with("warning: credential pi: unusual role nodes"));
-        assert!(config_warnings(&with_credential("probe", &["events:publish"])).is_empty());
+        let valid = ["events:publish", "events:read:site.*", "events:publish:a", "nodes:invoke:*"];
+        assert!(config_warnings(&with_credential("probe", &valid)).is_empty());
+        let invalid = ["events:read:", "events:read:a*b", "clients:read:x"];
+        assert_eq!(config_warnings(&with_credential("probe", &invalid)).len(), 3);
     }
 
     #[test]

@@ -73,6 +73,15 @@ fn civil_date(days: u64) -> Date {
     Date { year: era * 400 + year_of_era + u64::from(month <= 2), month, day }
 }
 
+/// The days from 1970-01-01 to a date, by Howard Hinnant's `days_from_civil`, the inverse of [`civil_date`].
+pub fn days_since_epoch(year: i64, month: i64, day: i64) -> i64 {
+    let year = if month <= 2 { year - 1 } else { year };
+    let (era, year_of_era) = (year.div_euclid(400), year.rem_euclid(400));
+    let march_month = (month + 9) % 12;
+    let day_of_year = (153 * march_month + 2) / 5 + day - 1;
+    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -85,6 +94,14 @@ mod tests {
         assert_eq!(at(1_709_251_199), "2024-02-29T23:59:59.000Z");
         assert_eq!(at(1_709_251_200), "2024-03-01T00:00:00.000Z");
         assert_eq!(at(4_102_444_799), "2099-12-31T23:59:59.000Z");
+    }
+
+    #[test]
+    fn days_since_epoch_is_the_inverse_of_civil_date() {
+        for days in (0..60_000).step_by(7) {
+            let Date { year, month, day } = civil_date(days);
+            assert_eq!(days_since_epoch(year as i64, month as i64, day as i64), days as i64);
+        }
     }
 
     #[test]

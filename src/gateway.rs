@@ -9,6 +9,7 @@ use crate::server::admission::ListenerRole;
 use crate::server::drain::{DrainReport, Shutdown, drain};
 use crate::server::lifecycle::Phase;
 use crate::server::listener::Listener;
+use crate::server::memory_guard;
 use crate::server::process::descriptor_limit;
 use crate::server::state::ServerState;
 use std::io;
@@ -71,6 +72,8 @@ impl Gateway {
         let heartbeat = state.heartbeat.clone();
         let mut background = JoinSet::new();
         background.spawn(async move { heartbeat.run().await });
+        let guard = memory_guard::run(state.memory.clone(), state.registry.clone());
+        background.spawn(async move { match guard.await {} });
         let mut accept_loops = JoinSet::new();
         let has_admin = listeners.iter().any(|listener| listener.role == ListenerRole::Admin);
         for mut listener in listeners {

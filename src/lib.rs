@@ -34,7 +34,7 @@
 //! | `ws` | RFC 6455 on a socket |
 //! | `config` | the settings, their defaults, the configuration file |
 //! | `auth` | checking credentials; names, roles and scopes |
-//! | `budget`, `clock`, `labels`, `logging`, `metrics`, `runtime` | shared utilities |
+//! | `budget`, `clock`, `labels`, `logging`, `memory`, `metrics`, `runtime` | shared utilities |
 
 pub mod auth;
 mod budget;
@@ -50,7 +50,10 @@ mod heartbeat;
 mod http;
 mod labels;
 mod logging;
+mod memory;
 mod metrics;
+mod network;
+mod recent_hosts;
 mod registry;
 mod rpc;
 mod runtime;
@@ -67,12 +70,38 @@ pub use runtime::BoxFuture;
 pub use server::drain::{DrainReport, Shutdown};
 pub use server::listener::Listener;
 
-/// Internals for this repository's own tests and fuzz target; not a stable API.
+/// Internals for this repository's own tests and fuzz targets; not a stable API.
 #[doc(hidden)]
 pub mod internals {
     pub use crate::client::{Outbox, OutboxContext, RemoteAddr, SessionStats};
-    pub use crate::heartbeat::Heartbeat;
+    pub use crate::config::read_text;
+    pub use crate::heartbeat::{Heartbeat, Key, TimerWheel};
+    pub use crate::http::forwarded::client_addr;
     pub use crate::registry::Presence;
     pub use crate::rpc::router::Router;
+    pub use crate::server::proxy_protocol;
     pub use crate::session::Session;
+
+    use crate::config::Config;
+    use crate::http::credentials::RequestCredentials;
+    use crate::http::error::HttpError;
+    use crate::http::{handshake, host};
+    use hyper::http::request::Parts;
+    use std::sync::Arc;
+
+    /// The response to a handshake: a 101, or an error, and the one that refuses it in band.
+    pub fn answer_handshake(request: &Parts, config: &Config, presence: &Arc<Presence>) -> (String, Option<Vec<u8>>) {
+        let authenticate = || {
+            let credentials = RequestCredentials::from_headers(&request.headers)?;
+            let info = config.auth.authenticate(&credentials.as_credentials());
+            info.ok_or_else(|| HttpError::unauthorized(config.auth.scheme()))
+        };
+        let accepted = handshake::check_query(request)
+            .and_then(|()| host::host_of(request))
+            .and_then(|host| handshake::accept(request, host, config, presence, authenticate));
+        match accepted {
+            Ok(accepted) => (accepted.response, None),
+            Err(error) => (error.to_http_text(), handshake::refuse_in_band(request, &error)),
+        }
+    }
 }

@@ -4,6 +4,8 @@
 //! [`Session`], for any reason, removes the client from the registry, and counts and logs the end of the connection.
 
 mod close;
+mod memory;
+mod throttle;
 
 use crate::budget;
 use crate::client::{CloseDetail, CloseReason, Handler, Message, ReadState, SessionStats, Signals};
@@ -15,13 +17,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
+use throttle::{RateLimits, Throttle};
 use tokio::time::{Instant, Sleep, sleep};
 use tokio_tungstenite::tungstenite;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
-
-/// The most messages handled in one poll, so that other tasks run in between.
-const MESSAGES_PER_POLL: usize = 256;
 
 /// The detail of [`CloseReason::SlowConsumer`] if the socket accepted nothing for too long.
 const WRITE_TIMED_OUT: &str = "over limits.write_timeout";
@@ -32,6 +32,8 @@ pub struct SessionContext {
     presence: Arc<Presence>,
     stats: Arc<SessionStats>,
     codec_config: WebSocketConfig,
+    /// `None` if clients may send at any rate.
+    rate_limits: Option<RateLimits>,
     write_timeout: Duration,
     close_timeout: Duration,
 }
@@ -41,7 +43,8 @@ impl SessionContext {
     pub fn new(handler: Arc<dyn Handler>, presence: Arc<Presence>, stats: Arc<SessionStats>, limits: &Limits) -> Self {
         let (write_timeout, close_timeout) = (limits.write_timeout, limits.close_timeout);
         let codec_config = codec_config(limits.max_message_bytes);
-        SessionContext { handler, presence, stats, codec_config, write_timeout, close_timeout }
+        let rate_limits = RateLimits::new(limits);
+        SessionContext { handler, presence, stats, codec_config, rate_limits, write_timeout, close_timeout }
     }
 }
 
@@ -72,10 +75,15 @@ pub struct Session {
     /// Kept between polls only while a message is incomplete, unread or being handled, or after the codec has failed or
     /// closed.
     reader: Option<Box<MessageReader>>,
-    /// Set while the socket accepts no more, and from the start of the close.
+    /// Set while the socket accepts no more, while reading is paused for the client's rate, and from the start of the
+    /// close.
     timer: Option<Pin<Box<Sleep>>>,
     /// The outbox's `bytes_out` when the timer was last armed for a blocked socket.
     bytes_out_seen: u64,
+    /// Kept from the first message on if there is a limit on the rate.
+    throttle: Option<Box<Throttle>>,
+    /// Bytes of the reader that are in the account of memory. The configuration limits them to below 4 GiB.
+    accounted: u32,
     state: State,
     /// Our close frame is in the outbox or sent.
     close_sent: bool,
@@ -92,6 +100,7 @@ impl Future for Session {
         let before = self.client.received();
         let poll = self.poll_inner(cx);
         self.reader = self.reader.take().and_then(MessageReader::release);
+        self.account_reader();
         let after = self.client.received();
         self.context.stats.messages_in.add(after.messages - before.messages);
         self.context.stats.bytes_in.add(after.bytes - before.bytes);
@@ -116,6 +125,8 @@ impl Session {
             reader,
             timer: None,
             bytes_out_seen: 0,
+            throttle: None,
+            accounted: 0,
             state: State::Open,
             close_sent: false,
             peer_closed: false,
@@ -131,7 +142,6 @@ impl Session {
     /// Runs until nothing makes progress and the session is parked: the outbox has its waker. `Ready` when the
     /// connection has ended.
     fn poll_inner(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut messages_left = MESSAGES_PER_POLL;
         let mut is_writable = false;
         loop {
             let signals = self.client.outbox.resume(std::mem::take(&mut is_writable));
@@ -153,7 +163,7 @@ impl Session {
             }
             let step = match self.state {
                 State::Open if signals.close.is_some() => Poll::Ready(self.start_closing(State::Closing)),
-                State::Open => self.poll_open(cx, signals, &mut messages_left),
+                State::Open => self.poll_open(cx, signals),
                 _ => self.poll_close(cx),
             };
             match step {
@@ -166,7 +176,7 @@ impl Session {
 
     /// Checks the write timeout of a blocked socket, then reads messages. `Ready` with the next state, which may be the
     /// same.
-    fn poll_open(&mut self, cx: &mut Context<'_>, signals: Signals, messages_left: &mut usize) -> Poll<State> {
+    fn poll_open(&mut self, cx: &mut Context<'_>, signals: Signals) -> Poll<State> {
         if signals.blocked {
             if self.poll_write_timeout(cx).is_ready() {
                 let detail = CloseDetail { requested_by: None, text: WRITE_TIMED_OUT.into() };
@@ -177,14 +187,15 @@ impl Session {
             // The peer has caught up. Reading may have been paused, so count this as activity.
             self.client.mark_active();
         }
-        let result = self.poll_read_messages(cx, messages_left);
+        let result = self.poll_read_messages(cx, signals);
         self.forward_replies();
         result
     }
 
-    /// Reads and handles messages; the responses are batched in the outbox. While the socket is blocked, reading
-    /// continues until the outbox is half full, so that the responses to a client's own requests can't fill it.
-    fn poll_read_messages(&mut self, cx: &mut Context<'_>, messages_left: &mut usize) -> Poll<State> {
+    /// Reads and handles messages until the task's coop budget is spent; the responses are batched in the outbox. While
+    /// the socket is blocked, reading continues until the outbox is half full, so that the responses to a client's own
+    /// requests can't fill it.
+    fn poll_read_messages(&mut self, cx: &mut Context<'_>, signals: Signals) -> Poll<State> {
         loop {
             match self.client.outbox.read_state() {
                 ReadState::Open => {}
@@ -196,23 +207,31 @@ impl Session {
                 }
                 ReadState::Closing => return Poll::Ready(State::Open),
             }
-            if *messages_left == 0 {
+            if let Some(paused) = self.poll_rate(cx, signals) {
+                return paused;
+            }
+            if budget::is_spent() {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
             let reader = self.reader.get_or_insert_with(|| MessageReader::acquire(self.context.codec_config));
             if reader.in_flight.is_some() {
-                if self.poll_in_flight(cx, messages_left).is_pending() {
+                if self.poll_in_flight(cx).is_pending() {
                     return Poll::Pending;
                 }
                 continue;
             }
+            if let Some(paused) = self.poll_memory(cx, signals) {
+                return paused;
+            }
+            let reader = self.reader.as_mut().expect("it was acquired above");
             let polled = reader.poll_message(cx, &self.stream);
             // Only after the read: until then a pong may wait in the socket, and the heartbeat must not treat the
             // client as silent.
             self.client.activity.end_busy();
             let bytes = reader.take_bytes();
             self.client.activity.add_bytes(bytes);
+            self.count_rate(bytes, &polled);
             if bytes > 0 || polled.is_ready() {
                 self.client.mark_active();
             }
@@ -220,8 +239,8 @@ impl Session {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Err(error)) => return Poll::Ready(self.fail(error)),
                 Poll::Ready(Ok(message)) => {
-                    *messages_left -= 1;
-                    if let Some(state) = self.handle(message, messages_left) {
+                    budget::charge(1);
+                    if let Some(state) = self.handle(message) {
                         return Poll::Ready(state);
                     }
                 }
@@ -230,10 +249,10 @@ impl Session {
     }
 
     /// Handles one message or control frame. Returns the next state if this ends [`State::Open`].
-    fn handle(&mut self, message: tungstenite::Message, messages_left: &mut usize) -> Option<State> {
+    fn handle(&mut self, message: tungstenite::Message) -> Option<State> {
         match message {
-            tungstenite::Message::Text(text) => self.dispatch(Message::Text(text), messages_left),
-            tungstenite::Message::Binary(data) => self.dispatch(Message::Binary(data), messages_left),
+            tungstenite::Message::Text(text) => self.dispatch(Message::Text(text)),
+            tungstenite::Message::Binary(data) => self.dispatch(Message::Binary(data)),
             // The codec has written the pong.
             tungstenite::Message::Ping(_) => self.forward_replies(),
             tungstenite::Message::Pong(payload) => self.measure_round_trip(&payload),
@@ -252,19 +271,20 @@ impl Session {
     }
 
     /// Hands a message to the handler. The reader keeps the future that the handler returns, if any.
-    fn dispatch(&mut self, message: Message, messages_left: &mut usize) {
+    fn dispatch(&mut self, message: Message) {
         self.client.activity.add_message();
+        let bytes = message.payload().len();
         let handled = AssertUnwindSafe(|| self.context.handler.on_message(&self.client, message));
         let in_flight = catch_unwind(handled).unwrap_or_else(|_| {
             self.client.close(CloseReason::InternalError);
             None
         });
-        self.reader.as_mut().expect("the message came from it").in_flight = in_flight;
-        self.end_poll_if_spent(messages_left);
+        let reader = self.reader.as_mut().expect("the message came from it");
+        (reader.in_flight, reader.in_flight_bytes) = (in_flight, bytes);
     }
 
     /// Polls the future of the last message. `Ready` when it has finished.
-    fn poll_in_flight(&mut self, cx: &mut Context<'_>, messages_left: &mut usize) -> Poll<()> {
+    fn poll_in_flight(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let reader = self.reader.as_mut().expect("the future is kept in it");
         let Some(in_flight) = &mut reader.in_flight else { return Poll::Ready(()) };
         match catch_unwind(AssertUnwindSafe(|| in_flight.as_mut().poll(cx))) {
@@ -276,15 +296,7 @@ impl Session {
             Err(_) => _ = self.client.close(CloseReason::InternalError),
         }
         reader.in_flight = None;
-        self.end_poll_if_spent(messages_left);
         Poll::Ready(())
-    }
-
-    /// Ends reading in this poll if the task's coop budget is spent.
-    fn end_poll_if_spent(&self, messages_left: &mut usize) {
-        if budget::is_spent() {
-            *messages_left = 0;
-        }
     }
 
     /// Records the round trip if this pong answers the latest ping.

@@ -1,5 +1,5 @@
-//! What was received from a client: counts, the time of the last message, whether it is active, and the last round
-//! trip.
+//! What was received from a client: counts, the time of the last message, whether it is active, the last round trip,
+//! and how much of it is held.
 
 use crate::clock::Timestamp;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
@@ -22,6 +22,9 @@ pub(crate) struct Activity {
     last_message: AtomicU32,
     /// The last round trip in microseconds; 0 if none was measured.
     round_trip: AtomicU32,
+    /// Bytes that are held of what was received, and of responses that aren't queued yet. The configuration limits them
+    /// to below 4 GiB.
+    held: AtomicU32,
 }
 
 /// How much was received from a client.
@@ -40,6 +43,7 @@ impl Activity {
             bytes: AtomicU64::new(0),
             last_message: AtomicU32::new(shifted_seconds(connected_at)),
             round_trip: AtomicU32::new(0),
+            held: AtomicU32::new(0),
         }
     }
 
@@ -57,6 +61,19 @@ impl Activity {
         if self.last_message.load(Relaxed) != last_message {
             self.last_message.store(last_message, Relaxed);
         }
+    }
+
+    /// Bytes that are held of what was received, and of responses that aren't queued yet.
+    pub(crate) fn held(&self) -> u64 {
+        self.held.load(Relaxed).into()
+    }
+
+    pub(crate) fn add_held(&self, bytes: usize) {
+        self.held.fetch_add(bytes as u32, Relaxed);
+    }
+
+    pub(crate) fn sub_held(&self, bytes: usize) {
+        self.held.fetch_sub(bytes as u32, Relaxed);
     }
 
     /// The time since the last message, or else since the connect, in whole seconds.

@@ -27,21 +27,21 @@ labels! {
         InternalError = "internal_error" => 1011,
         /// The gateway is shutting down or restarting.
         Draining = "draining" => 1012,
-        /// The gateway is at its limit; try again later. Reserved.
+        /// The client was the largest holder of memory when `limits.max_memory_for_clients` was nearly reached.
         Overloaded = "overloaded" => 1013,
         /// An operator disconnected the client.
         Kicked = "kicked" => 4000,
         /// A newer connection with the same presence key took over.
         Replaced = "replaced" => 4001,
-        /// The credential was removed from the configuration. Reserved.
+        /// The credential has reached its `not_after`.
         CredentialRevoked = "credential_revoked" => 4002,
         /// Nothing was received within the timeout after a ping.
         PongTimeout = "pong_timeout" => 4100,
         /// The outbox was full, or the socket accepted nothing for `limits.write_timeout`.
         SlowConsumer = "slow_consumer" => 4101,
-        /// The client sent too many messages. Reserved.
+        /// The client kept sending more than `limits.max_messages_per_second` or `limits.max_bytes_per_second`.
         RateLimited = "rate_limited" => 4102,
-        /// The connection reached its maximum age. Reserved.
+        /// The client was connected for `limits.max_lifetime`.
         MaxLifetime = "max_lifetime" => 4200,
     }
     /// The close code. 1006 is never sent: it stands for a transport that broke.

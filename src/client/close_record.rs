@@ -1,10 +1,11 @@
 //! The record of an ended connection.
 
 use super::close_reason::CloseReason;
-use super::handle::{ConnId, RemoteAddr};
+use super::handle::ConnId;
 use super::health::Health;
 use crate::auth::AuthInfo;
 use crate::labels::labels;
+use crate::network::RemoteAddr;
 use crate::ws::CloseDetail;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};

@@ -6,9 +6,9 @@ use super::health::Health;
 use super::outbox::{Outbox, SendError};
 use crate::auth::{AuthInfo, Role};
 use crate::clock::Timestamp;
+use crate::network::RemoteAddr;
 use crate::ws::{CloseDetail, Message};
 use std::fmt;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
@@ -45,24 +45,6 @@ impl fmt::Display for ConnId {
 impl fmt::Debug for ConnId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
-    }
-}
-
-/// A peer's address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RemoteAddr {
-    /// The address of a TCP connection.
-    Tcp(SocketAddr),
-    /// A Unix socket, whose clients have no address.
-    Unix,
-}
-
-impl fmt::Display for RemoteAddr {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            RemoteAddr::Tcp(addr) => addr.fmt(f),
-            RemoteAddr::Unix => f.write_str("unix"),
-        }
     }
 }
 
@@ -180,6 +162,23 @@ impl GatewayClient {
         Health::of(&self.outbox.snapshot(), self.is_active())
     }
 
+    /// Bytes that this client makes the gateway hold: what is queued for it, and what it has sent that isn't handled.
+    pub(crate) fn held_bytes(&self) -> u64 {
+        self.activity.held() + self.outbox.queued_bytes() as u64
+    }
+
+    /// Adds bytes, outside of the outbox, that the gateway holds because of this client.
+    pub(crate) fn add_held(&self, bytes: usize) {
+        self.activity.add_held(bytes);
+        self.outbox.memory().add(bytes as u64);
+    }
+
+    /// Subtracts bytes that were added by [`add_held`](Self::add_held).
+    pub(crate) fn sub_held(&self, bytes: usize) {
+        self.activity.sub_held(bytes);
+        self.outbox.memory().sub(bytes as u64);
+    }
+
     /// Makes [`is_active`](Self::is_active) true until the next ping.
     pub(crate) fn mark_active(&self) {
         self.activity.mark_active();
@@ -193,7 +192,7 @@ use super::outbox::OutboxContext;
 impl GatewayClient {
     /// A client without a socket: messages to it stay queued.
     pub(crate) fn unconnected(auth: impl Into<Arc<AuthInfo>>) -> Arc<Self> {
-        let context = OutboxContext { max_bytes: 1_000_000, stats: Arc::default() };
+        let context = OutboxContext { max_bytes: 1_000_000, stats: Arc::default(), memory: Arc::default() };
         Arc::new(Self::new(ConnId::random(), Outbox::new(context.into()), RemoteAddr::Unix, auth.into()))
     }
 }

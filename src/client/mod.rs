@@ -11,12 +11,14 @@ mod health;
 mod outbox;
 mod stats;
 
+pub use crate::network::RemoteAddr;
 pub use crate::ws::{CloseDetail, Message};
 pub use close_reason::CloseReason;
 pub use close_record::{CloseRecord, ClosedBy};
-pub use handle::{ConnId, GatewayClient, RemoteAddr};
+pub use handle::{ConnId, GatewayClient};
 pub use handler::Handler;
 pub use health::Health;
+pub(crate) use outbox::Outgoing;
 pub use outbox::{Outbox, OutboxContext, OutboxSnapshot, SendError};
 pub(crate) use outbox::{ReadState, Signals};
 pub use stats::SessionStats;

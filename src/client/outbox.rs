@@ -12,9 +12,10 @@ use super::close_reason::CloseReason;
 use super::stats::SessionStats;
 use crate::budget;
 use crate::clock::Timestamp;
+use crate::memory::MemoryAccount;
 use crate::ws::{CloseDetail, Message, Stream};
 use parking_lot::Mutex;
-use state::{OutboxState, Ping};
+use state::{MEMORY_EXHAUSTED, OutboxState, Ping};
 use std::fmt;
 use std::sync::Arc;
 use std::task::Waker;
@@ -36,6 +37,21 @@ pub struct OutboxContext {
     pub max_bytes: usize,
     /// The counters that outboxes add to.
     pub stats: Arc<SessionStats>,
+    /// The account of what is queued.
+    pub memory: Arc<MemoryAccount>,
+}
+
+/// A message to be queued.
+pub(crate) struct Outgoing {
+    pub(crate) message: Message,
+    /// The payload is also in other outboxes, and is in the account of memory already.
+    pub(crate) is_shared: bool,
+}
+
+impl From<Message> for Outgoing {
+    fn from(message: Message) -> Self {
+        Outgoing { message, is_shared: false }
+    }
 }
 
 /// A client's queue of outgoing messages. Pings and closes are flags beside it, so a full queue doesn't block them.
@@ -95,6 +111,11 @@ impl Outbox {
 
     /// See [`GatewayClient::send`](super::GatewayClient::send).
     pub(crate) fn send(&self, message: Message) -> Result<(), SendError> {
+        self.send_outgoing(message.into())
+    }
+
+    /// As [`send`](Self::send), for a message whose payload may be shared.
+    pub(crate) fn send_outgoing(&self, message: Outgoing) -> Result<(), SendError> {
         self.update(|state| self.push(state, message))
     }
 
@@ -104,30 +125,32 @@ impl Outbox {
             if state.close.is_none() && !state.try_make_room(message.payload().len(), &self.context) {
                 return Err(SendError::Full);
             }
-            self.push(state, message)
+            self.push(state, message.into())
         })
     }
 
-    fn push(&self, state: &mut OutboxState, message: Message) -> Result<(), SendError> {
+    fn push(&self, state: &mut OutboxState, message: Outgoing) -> Result<(), SendError> {
         if state.close.is_some() {
             return Err(SendError::Closed);
         }
         let pushed = state.push(message, &self.context);
         self.maybe_flush(state);
+        state.count_queued(&self.context);
         pushed
     }
 
     /// Queues a message without writing. Only if the outbox has no room, acts as [`send`](Self::send), which first
     /// writes to make some. Returns whether the caller has to [`flush`](Self::flush): not if another task will, nor
     /// after `send`.
-    pub(crate) fn enqueue(&self, message: Message) -> Result<bool, SendError> {
+    pub(crate) fn enqueue(&self, message: Outgoing) -> Result<bool, SendError> {
         let mut state = self.state.lock();
-        if state.close.is_none() && state.has_room(message.payload().len(), self.context.max_bytes) {
+        if state.close.is_none() && state.has_room(message.message.payload().len(), &self.context) {
             state.push(message, &self.context)?;
+            state.count_queued(&self.context);
             return Ok(!std::mem::replace(&mut state.has_writer, true));
         }
         drop(state);
-        self.send(message).map(|()| false)
+        self.send_outgoing(message).map(|()| false)
     }
 
     /// Writes what is queued, or leaves that to the session: wakes it if it is parked and the socket isn't blocked.
@@ -144,6 +167,21 @@ impl Outbox {
     /// before.
     pub(crate) fn close_with(&self, reason: CloseReason, detail: CloseDetail) -> bool {
         self.update(|state| state.close_with(reason, detail))
+    }
+
+    /// The account of memory of the gateway's clients.
+    pub(crate) fn memory(&self) -> &Arc<MemoryAccount> {
+        &self.context.memory
+    }
+
+    /// Bytes queued, as they count against the limit.
+    pub(crate) fn queued_bytes(&self) -> usize {
+        self.state.lock().message_bytes()
+    }
+
+    /// Requests a close as [`CloseReason::Overloaded`]. Returns whether no close was requested before.
+    pub(crate) fn close_overloaded(&self) -> bool {
+        self.close_with(CloseReason::Overloaded, CloseDetail { requested_by: None, text: MEMORY_EXHAUSTED.into() })
     }
 
     /// A consistent snapshot.
@@ -203,7 +241,7 @@ impl Outbox {
             state.should_flush(self.context.max_bytes)
         };
         if should_write {
-            state.write(&self.context.stats);
+            state.write(&self.context);
         }
     }
 }
@@ -221,7 +259,7 @@ impl Outbox {
         let mut state = self.state.lock();
         state.waker = None;
         state.blocked &= !is_writable;
-        state.write(&self.context.stats);
+        state.write(&self.context);
         state.signals()
     }
 
@@ -252,7 +290,7 @@ impl Outbox {
     /// longer those in `seen`: the session has to act on them first.
     pub(crate) fn park(&self, waker: &Waker, seen: Signals) -> bool {
         let mut state = self.state.lock();
-        state.write(&self.context.stats);
+        state.write(&self.context);
         let is_parked = state.signals() == seen;
         if is_parked {
             state.waker = Some(waker.clone());
@@ -277,14 +315,14 @@ impl Outbox {
 
     /// Drops all messages except a partly written one.
     pub(crate) fn discard_unsent(&self) {
-        self.state.lock().discard_unsent(&self.context.stats);
+        self.state.lock().discard_unsent(&self.context);
     }
 
     /// Ends the session: drops the queue and the stream. Returns the last snapshot, and the detail of the close.
     pub(crate) fn detach(&self) -> (OutboxSnapshot, Option<CloseDetail>) {
         let mut state = self.state.lock();
         let (snapshot, detail) = (state.snapshot(), state.close_detail().cloned());
-        state.discard_all(&self.context.stats);
+        state.discard_all(&self.context);
         (state.stream, state.waker) = (None, None);
         (snapshot, detail)
     }
@@ -292,7 +330,7 @@ impl Outbox {
 
 impl Drop for Outbox {
     fn drop(&mut self) {
-        self.state.get_mut().discard_all(&self.context.stats);
+        self.state.get_mut().discard_all(&self.context);
     }
 }
 

@@ -107,6 +107,8 @@ fn read_credential(
     let mut scopes = Vec::new();
     let parse_scope = |text: &str| is_scope(text).then(|| text.to_owned());
     table.strings("scopes", parse_scope, &format!("allowed: {SCOPE_SYNTAX}"), &mut scopes);
+    let mut not_after = None;
+    table.time("not_after", &mut not_after);
     let digest = match kind {
         Some(kind) => read_secret(table, span, kind, dir),
         None => {
@@ -118,7 +120,7 @@ fn read_credential(
         }
     };
     let info = AuthInfo::new(name?, Role::from(role?), scopes.into_iter().map(String::into_boxed_str));
-    Some(Credential { info: Arc::new(info), digest: digest? })
+    Some(Credential { info: Arc::new(info.valid_until(not_after)), digest: digest? })
 }
 
 fn read_secret(table: &mut Table<'_, '_>, span: Range<usize>, kind: SecretKind, dir: &Path) -> Option<SecretDigest> {

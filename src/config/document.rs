@@ -1,19 +1,25 @@
 //! Reading a configuration file: typed access to its tables, detection of unknown keys, and the problems found.
 
 use super::error::{ConfigError, Problem};
-use super::parse::{NAME_SYNTAX, format_duration, is_name, parse_duration, parse_level};
+use super::memory_limit::{MEMORY_LIMIT_SYNTAX, MemoryLimit};
+use super::parse::{NAME_SYNTAX, format_duration, is_name, parse_duration, parse_level, parse_time};
 use super::suggest::did_you_mean;
 use crate::auth::Role;
 use crate::config::{PresencePolicies, PresencePolicy};
 use crate::labels::Label;
+use crate::network::PeerSet;
 use log::LevelFilter;
 use std::ops::{Range, RangeInclusive};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
 /// The settings outside of all sections. In TOML, they must come before the first section.
 const TOP_LEVEL_KEYS: &[&str] = &["listen", "listen_reuse_port", "log_level"];
+
+/// The entries of a list of peers, for messages.
+const PEER_SYNTAX: &str =
+    "allowed: an IP address, a network such as \"10.0.0.0/8\", or \"unix\" for the peers at Unix sockets";
 
 /// The file's text, and the problems found in it so far.
 pub(crate) struct Document<'t> {
@@ -186,6 +192,31 @@ impl<'d, 't> Table<'d, 't> {
         self.assign(key, value, parsed.filter(|number| allowed.contains(number)), &expected, setting);
     }
 
+    /// Reads a number of bytes, or a percentage as a string.
+    pub(crate) fn memory_limit(&mut self, key: &'static str, setting: &mut MemoryLimit) {
+        let Some(value) = self.take(key) else { return };
+        let parsed = match value.get_ref() {
+            DeValue::Integer(bytes) => {
+                u64::from_str_radix(bytes.as_str(), bytes.radix()).ok().and_then(MemoryLimit::from_bytes)
+            }
+            text => text.as_str().and_then(MemoryLimit::parse),
+        };
+        self.assign(key, value, parsed, MEMORY_LIMIT_SYNTAX, setting);
+    }
+
+    /// Reads a date and time with an offset from UTC.
+    pub(crate) fn time(&mut self, key: &'static str, setting: &mut Option<SystemTime>) {
+        let Some(value) = self.take(key) else { return };
+        let parsed = value.get_ref().as_datetime().and_then(parse_time).map(Some);
+        self.assign(
+            key,
+            value,
+            parsed,
+            "allowed: a date and time with an offset, such as 2030-01-31T00:00:00Z",
+            setting,
+        );
+    }
+
     pub(crate) fn boolean(&mut self, key: &'static str, setting: &mut bool) {
         let Some(value) = self.take(key) else { return };
         self.assign(key, value, value.get_ref().as_bool(), "allowed: true, false", setting);
@@ -197,6 +228,19 @@ impl<'d, 't> Table<'d, 't> {
         self.assign(key, value, value.get_ref().as_str().and_then(parse_level), expected, setting);
     }
 
+    /// Reads a list of IP addresses, networks and `unix`.
+    pub(crate) fn peers(&mut self, key: &'static str, setting: &mut PeerSet) {
+        self.list(key, PEER_SYNTAX, |text| setting.insert(text));
+    }
+
+    /// Reads a word out of a closed set.
+    pub(crate) fn label<T: Label>(&mut self, key: &'static str, setting: &mut T) {
+        let Some(value) = self.take(key) else { return };
+        let words: Vec<_> = T::ALL.iter().map(|label| format!("\"{}\"", label.label())).collect();
+        let expected = format!("allowed: {}", words.join(", "));
+        self.assign(key, value, value.get_ref().as_str().and_then(T::parse), &expected, setting);
+    }
+
     /// Appends the strings of a list; `parse` returns what to append, or `None` for an invalid string.
     pub(crate) fn strings(
         &mut self,
@@ -205,15 +249,24 @@ impl<'d, 't> Table<'d, 't> {
         expected: &str,
         setting: &mut Vec<String>,
     ) {
+        self.list(key, expected, |text| {
+            let parsed = parse(text);
+            let is_valid = parsed.is_some();
+            setting.extend(parsed);
+            is_valid
+        });
+    }
+
+    /// Reads a list of strings; `add` adds one, and returns whether it is valid.
+    fn list(&mut self, key: &'static str, expected: &str, mut add: impl FnMut(&str) -> bool) {
         let Some(value) = self.take(key) else { return };
         let Some(items) = value.get_ref().as_array() else {
             self.invalid_value(key, value, "allowed: a list of strings");
             return;
         };
         for item in items.iter() {
-            match item.get_ref().as_str().and_then(parse) {
-                Some(text) => setting.push(text),
-                None => self.invalid_value(key, item, expected),
+            if !item.get_ref().as_str().is_some_and(&mut add) {
+                self.invalid_value(key, item, expected);
             }
         }
     }

@@ -5,7 +5,9 @@ use super::document::{Document, Table};
 use super::error::ConfigError;
 use super::files::read_config;
 use super::parse::{ORIGIN_SYNTAX, format_duration, parse_origin};
-use crate::config::{Config, HandshakeConfig, HeartbeatConfig, Limits, ListenAddr, parse_listen};
+use crate::config::{
+    Config, HandshakeConfig, HeartbeatConfig, Limits, ListenAddr, PerAddressLimits, ProxyConfig, parse_listen,
+};
 use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
@@ -30,7 +32,7 @@ pub fn load(path: &Path, descriptors: usize, listen: Vec<ListenAddr>) -> Result<
 }
 
 /// Reads a file's text. `dir` is the file's directory, for relative paths in it.
-pub(crate) fn read_text(
+pub fn read_text(
     text: &str,
     location: String,
     dir: &Path,
@@ -80,6 +82,8 @@ fn read_settings<'t>(
     top.boolean("listen_reuse_port", &mut config.listen_reuse_port);
     top.level("log_level", &mut config.log_level);
     top.section("handshake", |section| read_handshake(section, &mut config.handshake));
+    top.section("proxy", |section| read_proxy(section, &mut config.proxy));
+    top.section("per_address", |section| read_per_address(section, &mut config.per_address));
     top.section("heartbeat", |section| read_heartbeat(section, &mut config.heartbeat));
     top.section("limits", |section| read_limits(section, &mut config.limits, descriptors));
     let error_count = top.error_count();
@@ -92,7 +96,6 @@ fn read_settings<'t>(
         section.integer("max_per_node", 1..=1_000_000, &mut config.calls.max_per_node);
     });
     top.section("ops", |section| {
-        section.integer("max_failures_per_minute", 1..=1_000_000, &mut config.ops.max_failures_per_minute);
         read_listen(section, true, &mut config.ops.listen);
     });
     top.section("shutdown", |section| {
@@ -151,8 +154,28 @@ fn span_of(root: &DeTable<'_>, section: &str, key: &str) -> Range<usize> {
 fn read_handshake(section: &mut Table<'_, '_>, settings: &mut HandshakeConfig) {
     section.duration("timeout", MILLISECOND * 10..=HOUR, &mut settings.timeout);
     section.duration("idle_timeout", MILLISECOND * 10..=HOUR, &mut settings.idle_timeout);
+    section.integer("max_in_progress", 0..=1_000_000_000, &mut settings.max_in_progress);
+    section.integer("max_per_second", 0..=1_000_000, &mut settings.max_per_second);
     section.integer("max_header_bytes", 8192..=65_536, &mut settings.max_header_bytes);
+    section.boolean("refuse_in_band", &mut settings.refuse_in_band);
     section.strings("allowed_origins", parse_origin, ORIGIN_SYNTAX, &mut settings.allowed_origins);
+}
+
+fn read_proxy(section: &mut Table<'_, '_>, settings: &mut ProxyConfig) {
+    section.peers("trusted", &mut settings.trusted);
+    section.label("header", &mut settings.header);
+    section.boolean("protocol", &mut settings.protocol);
+    if settings.protocol && settings.trusted.is_empty() {
+        let span = section.span_of("protocol").unwrap_or(0..0);
+        section.error_at(span, "proxy.protocol = true needs proxy.trusted, the addresses of your proxies");
+    }
+}
+
+fn read_per_address(section: &mut Table<'_, '_>, settings: &mut PerAddressLimits) {
+    section.integer("max_connections", 0..=1_000_000, &mut settings.max_connections);
+    section.integer("max_connects_per_second", 0..=1_000_000, &mut settings.max_connects_per_second);
+    section.integer("max_failures_per_minute", 1..=1_000_000, &mut settings.max_failures_per_minute);
+    section.peers("exempt", &mut settings.exempt);
 }
 
 fn read_heartbeat(section: &mut Table<'_, '_>, settings: &mut HeartbeatConfig) {
@@ -186,7 +209,13 @@ fn read_limits(section: &mut Table<'_, '_>, limits: &mut Limits, descriptors: us
     section.integer("max_subscriptions", 1..=10_000, &mut limits.max_subscriptions);
     section.integer("closed_connections", 0..=1_000_000, &mut limits.closed_connections);
     section.integer("outbox_max_bytes", 1024..=1024 * MIB, &mut limits.outbox_max_bytes);
+    section.memory_limit("max_memory_for_clients", &mut limits.max_memory_for_clients);
+    section.integer("max_messages_per_second", 0..=1_000_000, &mut limits.max_messages_per_second);
+    section.integer("max_bytes_per_second", 0..=1024 * MIB, &mut limits.max_bytes_per_second);
+    section.duration("rate_burst", MILLISECOND * 10..=HOUR, &mut limits.rate_burst);
+    section.duration("rate_timeout", MILLISECOND * 10..=HOUR, &mut limits.rate_timeout);
     section.duration("write_timeout", MILLISECOND * 10..=HOUR, &mut limits.write_timeout);
+    section.duration("max_lifetime", Duration::ZERO..=HOUR * 24 * 365, &mut limits.max_lifetime);
     section.duration("close_timeout", MILLISECOND * 10..=HOUR, &mut limits.close_timeout);
     let min_outbox_bytes = 2 * limits.max_message_bytes;
     if section.error_count() > error_count || limits.outbox_max_bytes >= min_outbox_bytes {

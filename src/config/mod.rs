@@ -8,6 +8,7 @@ mod error;
 mod files;
 mod listen;
 mod load;
+mod memory_limit;
 mod parse;
 mod secret;
 mod suggest;
@@ -19,12 +20,16 @@ pub(crate) use files::is_absent;
 pub(crate) use listen::unmapped;
 pub use listen::{ListenAddr, parse_listen};
 pub use load::load;
+#[doc(hidden)]
+pub use load::read_text;
+pub use memory_limit::MemoryLimit;
 pub use parse::{NAME_SYNTAX, SCOPE_SYNTAX, is_name, is_scope, parse_level};
 pub(crate) use parse::{default_port, parse_origin, split_port};
 pub(crate) use suggest::did_you_mean;
 
 use crate::auth::{Authenticator, Role};
 use crate::labels::labels;
+use crate::network::PeerSet;
 use log::LevelFilter;
 use std::time::Duration;
 
@@ -39,6 +44,10 @@ pub struct Config {
     pub log_level: LevelFilter,
     /// `[handshake]`
     pub handshake: HandshakeConfig,
+    /// `[proxy]`
+    pub proxy: ProxyConfig,
+    /// `[per_address]`
+    pub per_address: PerAddressLimits,
     /// `[heartbeat]`
     pub heartbeat: HeartbeatConfig,
     /// `[limits]`
@@ -67,10 +76,54 @@ pub struct HandshakeConfig {
     /// Origins of web pages that may connect besides the gateway's own host, in lower case and without default ports.
     /// `*` allows any; a host that begins with `*.` stands for all names below it.
     pub allowed_origins: Vec<String>,
+    /// Maximum connections whose first request hasn't arrived, up to 1,000,000,000; beyond it the oldest is dropped. 0 for
+    /// a quarter of `limits.max_connections`, see [`Config::max_in_progress`].
+    pub max_in_progress: usize,
+    /// Connections that are accepted in a second, on average; 0 for no limit, up to 1,000,000. The others wait in the
+    /// kernel's queue.
+    pub max_per_second: usize,
     /// Maximum bytes of the request line and all headers; 8,192 to 65,536.
     pub max_header_bytes: usize,
+    /// Whether a refused handshake is upgraded and closed with a close code, instead of an HTTP status that browsers
+    /// hide from pages.
+    pub refuse_in_band: bool,
     /// How long a keep-alive connection may wait for its next request; 10 ms to 1 h.
     pub idle_timeout: Duration,
+}
+
+/// Proxies in front of the gateway, which pass on the addresses of clients.
+#[derive(Clone, Debug)]
+pub struct ProxyConfig {
+    /// The proxies that are believed.
+    pub trusted: PeerSet,
+    /// The header in which they pass on a client's address.
+    pub header: ForwardingHeader,
+    /// Whether a trusted proxy begins each connection with a PROXY protocol header. Not at the addresses of `ops.listen`.
+    pub protocol: bool,
+}
+
+labels! {
+    /// The header in which a proxy passes on a client's address.
+    pub enum ForwardingHeader {
+        /// `X-Forwarded-For`: a list of addresses.
+        XForwardedFor = "x-forwarded-for",
+        /// `Forwarded` (RFC 7239).
+        Forwarded = "forwarded",
+    }
+}
+
+/// Limits on each remote address; an IPv6 /64 network counts as one address. Loopback addresses, Unix sockets and trusted
+/// proxies have no limits.
+#[derive(Clone, Debug)]
+pub struct PerAddressLimits {
+    /// Maximum concurrent connections, and how many may be opened at once; 0 for no limit, up to 1,000,000.
+    pub max_connections: usize,
+    /// New connections in a second, on average; 0 for no limit, up to 1,000,000.
+    pub max_connects_per_second: usize,
+    /// Failed authentications in a minute, at `/ws` and the admin API together; 1 to 1,000,000.
+    pub max_failures_per_minute: usize,
+    /// Peers without these limits.
+    pub exempt: PeerSet,
 }
 
 /// Pings, and the deadline for their answers.
@@ -98,8 +151,23 @@ pub struct Limits {
     /// Maximum bytes that wait for one client, of which each message counts 64 in addition to its payload; 1 KiB to
     /// 1 GiB, and at least twice `max_message_bytes`.
     pub outbox_max_bytes: usize,
+    /// Maximum bytes that all clients together may make the gateway hold: what is queued for them, and what they have
+    /// sent that is unfinished or not handled yet.
+    pub max_memory_for_clients: MemoryLimit,
+    /// Messages and control frames that a client may send in a second, on average; 0 for no limit, up to 1,000,000.
+    pub max_messages_per_second: usize,
+    /// Bytes that a client may send in a second, on average, frame headers included; 0 for no limit, up to 1 GiB.
+    pub max_bytes_per_second: usize,
+    /// How many seconds' worth of both a client may send at once; 10 ms to 1 h. Beyond it nothing is read from the
+    /// client until it is within its rate again.
+    pub rate_burst: Duration,
+    /// How long a client may keep sending more than its rate before it is closed; 10 ms to 1 h.
+    pub rate_timeout: Duration,
     /// How long a client's socket may accept no data; 10 ms to 1 h.
     pub write_timeout: Duration,
+    /// How long a client may be connected, less a random part of up to a tenth, so that clients that connected together
+    /// don't reconnect together; up to a year. Zero for no limit.
+    pub max_lifetime: Duration,
     /// The time for queued messages and the close handshake after a close is requested; 10 ms to 1 h.
     pub close_timeout: Duration,
 }
@@ -151,9 +219,6 @@ pub struct CallLimits {
 pub struct AdminConfig {
     /// Separate addresses for `/status` and the admin API. If empty, they are served on [`Config::listen`].
     pub listen: Vec<ListenAddr>,
-    /// Failed authentications at the admin API that one remote address may make in a minute (`/ws` isn't limited);
-    /// 1 to 1,000,000.
-    pub max_failures_per_minute: usize,
 }
 
 /// A graceful shutdown.
@@ -179,8 +244,22 @@ impl Config {
             handshake: HandshakeConfig {
                 timeout: Duration::from_secs(5),
                 allowed_origins: Vec::new(),
+                max_in_progress: 0,
+                max_per_second: 0,
                 max_header_bytes: 16 * 1024,
                 idle_timeout: Duration::from_secs(60),
+                refuse_in_band: false,
+            },
+            proxy: ProxyConfig {
+                trusted: PeerSet::default(),
+                header: ForwardingHeader::XForwardedFor,
+                protocol: false,
+            },
+            per_address: PerAddressLimits {
+                max_connections: 64,
+                max_connects_per_second: 10,
+                max_failures_per_minute: 10,
+                exempt: PeerSet::default(),
             },
             heartbeat: HeartbeatConfig { interval: Duration::from_secs(30), timeout: Duration::from_secs(10) },
             limits: Limits {
@@ -190,7 +269,13 @@ impl Config {
                 max_subscriptions: 100,
                 closed_connections: 1000,
                 outbox_max_bytes: 4 * 1024 * 1024,
+                max_memory_for_clients: MemoryLimit::Percent(50),
+                max_messages_per_second: 0,
+                max_bytes_per_second: 0,
+                rate_burst: Duration::from_secs(5),
+                rate_timeout: Duration::from_secs(30),
                 write_timeout: Duration::from_secs(10),
+                max_lifetime: Duration::ZERO,
                 close_timeout: Duration::from_secs(2),
             },
             auth: Authenticator::none(),
@@ -200,7 +285,7 @@ impl Config {
                 (Role::Node, PresencePolicy::Replace),
             ]),
             calls: CallLimits { timeout: Duration::from_secs(30), max_per_caller: 1000, max_per_node: 1000 },
-            ops: AdminConfig { listen: Vec::new(), max_failures_per_minute: 10 },
+            ops: AdminConfig { listen: Vec::new() },
             shutdown: ShutdownConfig { drain_timeout: Duration::from_secs(20) },
             warnings: Vec::new(),
         }
@@ -209,6 +294,14 @@ impl Config {
     /// The number of connections that a limit of `descriptors` open files allows; at least 1.
     pub fn max_connections_for(descriptors: usize) -> usize {
         descriptors.saturating_sub(Self::reserved_of(descriptors)).max(1)
+    }
+
+    /// The most connections whose first request hasn't arrived.
+    pub fn max_in_progress(&self) -> usize {
+        match self.handshake.max_in_progress {
+            0 => (self.limits.max_connections / 4).max(1),
+            max => max,
+        }
     }
 
     /// The number of descriptors, of a limit, that aren't available to clients.

@@ -1,14 +1,16 @@
 //! Parsing and checking single values.
 
+use crate::clock::days_since_epoch;
 use log::LevelFilter;
 use std::net::{Ipv4Addr, Ipv6Addr};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use toml_datetime::{Datetime, Offset};
 
 /// The names and roles that [`is_name`] accepts, for messages.
 pub const NAME_SYNTAX: &str = "1 to 64 letters, digits and . _ @ -";
 
 /// The scopes that [`is_scope`] accepts, for messages.
-pub const SCOPE_SYNTAX: &str = "1 to 64 printable ASCII characters other than spaces, double quotes and backslashes";
+pub const SCOPE_SYNTAX: &str = "1 to 160 printable ASCII characters other than spaces, double quotes and backslashes";
 
 /// The entries that [`parse_origin`] accepts, for messages.
 pub const ORIGIN_SYNTAX: &str = "allowed: \"*\", \"null\", \"file://\", or scheme and host without a path, such as \
@@ -94,6 +96,19 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
     number.checked_mul(millis).map(Duration::from_millis)
 }
 
+/// The system time of a date and time with an offset from UTC; `None` without an offset, or before 1970.
+pub fn parse_time(time: &Datetime) -> Option<SystemTime> {
+    let (date, clock) = (time.date?, time.time?);
+    let offset_minutes = match time.offset? {
+        Offset::Z => 0,
+        Offset::Custom { minutes } => i64::from(minutes),
+    };
+    let days = days_since_epoch(date.year.into(), date.month.into(), date.day.into());
+    let minutes = days * 1440 + i64::from(clock.hour) * 60 + i64::from(clock.minute) - offset_minutes;
+    let seconds = minutes * 60 + i64::from(clock.second.unwrap_or(0));
+    Some(UNIX_EPOCH + Duration::from_secs(seconds.try_into().ok()?))
+}
+
 /// Formats a duration of whole milliseconds in the largest unit that divides it.
 pub(crate) fn format_duration(duration: Duration) -> String {
     let millis = duration.as_millis() as u64;
@@ -109,7 +124,7 @@ pub fn is_name(text: &str) -> bool {
 
 /// Whether `text` is a valid scope: printable ASCII that needs no escaping in TOML and JSON.
 pub fn is_scope(text: &str) -> bool {
-    (1..=64).contains(&text.len()) && text.bytes().all(|c| c.is_ascii_graphic() && c != b'"' && c != b'\\')
+    (1..=160).contains(&text.len()) && text.bytes().all(|c| c.is_ascii_graphic() && c != b'"' && c != b'\\')
 }
 
 #[cfg(test)]
@@ -167,6 +182,21 @@ mod tests {
             "file://host",
         ] {
             assert_eq!(parse_origin(never_sent), None, "{never_sent}");
+        }
+    }
+
+    #[test]
+    fn parse_time_needs_an_offset() {
+        let seconds = |text: &str| {
+            let time = parse_time(&text.parse().unwrap())?;
+            Some(time.duration_since(UNIX_EPOCH).unwrap().as_secs())
+        };
+        assert_eq!(seconds("1970-01-01T00:00:00Z"), Some(0));
+        assert_eq!(seconds("2024-02-29T23:59:59Z"), Some(1_709_251_199));
+        assert_eq!(seconds("2024-03-01T02:00:00.5+02:00"), Some(1_709_251_200));
+        assert_eq!(seconds("2024-02-29T19:00:00-05:00"), Some(1_709_251_200));
+        for wrong in ["2024-02-29T23:59:59", "2024-02-29", "23:59:59", "1969-12-31T00:00:00Z"] {
+            assert_eq!(seconds(wrong), None, "{wrong}");
         }
     }
 

@@ -6,7 +6,7 @@
 
 mod wheel;
 
-use wheel::{Key, TimerWheel};
+pub use wheel::{Key, TimerWheel};
 
 use crate::client::{CloseReason, GatewayClient, SessionStats};
 use crate::config;
@@ -14,7 +14,7 @@ use crate::metrics::Counter;
 use crate::registry::prefetch;
 use parking_lot::{Mutex, MutexGuard};
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::Notify;
 use tokio::time::MissedTickBehavior;
 
@@ -24,6 +24,9 @@ const MAX_TICK: Duration = Duration::from_millis(100);
 const MIN_TICK: Duration = Duration::from_millis(1);
 /// Between those bounds, the shorter of interval and timeout takes this many ticks.
 const TICKS: u32 = 50;
+
+/// The part of a lifetime that is random: one in this many.
+const LIFETIME_JITTER: u64 = 10;
 
 /// The most entries handled before the task yields. A ping may be a system call.
 const CLIENTS_PER_BATCH: usize = 64;
@@ -44,6 +47,8 @@ pub struct Heartbeat {
     timeout: Duration,
     interval_ticks: u64,
     timeout_ticks: u64,
+    /// The most ticks that a client may be connected; 0 for no limit.
+    lifetime_ticks: u64,
     /// More ticks than this between two batches are a stall.
     stall_ticks: u64,
     /// Clients closed with [`CloseReason::PongTimeout`].
@@ -77,6 +82,12 @@ struct NextStep {
     step: Step,
 }
 
+/// When a client must be closed.
+struct Expiry {
+    tick: u64,
+    reason: CloseReason,
+}
+
 /// The state of the wheel's task, with buffers that are reused for each batch.
 #[derive(Default)]
 struct Batch {
@@ -108,8 +119,9 @@ impl Drop for TimerGuard {
 }
 
 impl Heartbeat {
-    /// A heartbeat without clients. Once each interval it starts a new window of `stats.round_trips`.
-    pub fn new(settings: &config::HeartbeatConfig, stats: Arc<SessionStats>) -> Self {
+    /// A heartbeat without clients, which closes those that have been connected for `max_lifetime`, unless that is zero.
+    /// Once each interval it starts a new window of `stats.round_trips`.
+    pub fn new(settings: &config::HeartbeatConfig, max_lifetime: Duration, stats: Arc<SessionStats>) -> Self {
         let shorter = settings.interval.min(settings.timeout);
         let tick = (shorter / TICKS).clamp(MIN_TICK, MAX_TICK);
         let ticks = |duration: Duration| duration.as_nanos().div_ceil(tick.as_nanos()) as u64;
@@ -121,6 +133,7 @@ impl Heartbeat {
             timeout: settings.timeout,
             interval_ticks: ticks(settings.interval).max(1),
             timeout_ticks,
+            lifetime_ticks: ticks(max_lifetime),
             stall_ticks: ticks(STALL).max(MIN_STALL_TICKS).min(timeout_ticks.div_ceil(2)),
             timeouts: Counter::default(),
             stats,
@@ -135,7 +148,7 @@ impl Heartbeat {
     }
 
     fn register_at(self: &Arc<Self>, now: u64, client: &Arc<GatewayClient>) -> TimerGuard {
-        let first = self.next_ping(client, now);
+        let first = self.next_ping(client, now).min(self.expiry(client, now).tick);
         self.insert(Entry::Client { client: Arc::downgrade(client), next: Step::Ping }, first)
     }
 
@@ -238,6 +251,17 @@ impl Heartbeat {
         if client.close_reason().is_some() {
             return None;
         }
+        let expiry = self.expiry(client, batch.now);
+        if expiry.tick <= batch.now {
+            client.close(expiry.reason);
+            return None;
+        }
+        let next = self.visit_active(client, step, batch)?;
+        Some(NextStep { deadline: next.deadline.min(expiry.tick), ..next })
+    }
+
+    /// The same for a client that may stay connected.
+    fn visit_active(&self, client: &GatewayClient, step: Step, batch: &Batch) -> Option<NextStep> {
         let next_ping = self.next_ping(client, batch.now);
         let last_ping = next_ping.saturating_sub(self.interval_ticks);
         match step {
@@ -275,6 +299,25 @@ impl Heartbeat {
             self.timeouts.add(1);
         }
         None
+    }
+
+    /// When a client must be closed, whatever it does.
+    fn expiry(&self, client: &GatewayClient, now: u64) -> Expiry {
+        let never = Expiry { tick: u64::MAX, reason: CloseReason::MaxLifetime };
+        let lifetime = match self.lifetime_ticks {
+            0 => never,
+            ticks => {
+                let jitter = client.conn_id.bits() % (ticks / LIFETIME_JITTER + 1);
+                let connected_at = self.tick_of(client.connected_at.instant());
+                Expiry { tick: connected_at + ticks - jitter, reason: CloseReason::MaxLifetime }
+            }
+        };
+        let Some(not_after) = client.auth.not_after else { return lifetime };
+        // Looked at again at each visit, because the system clock can be set.
+        let left = not_after.duration_since(SystemTime::now()).unwrap_or_default();
+        let tick = now + left.as_nanos().div_ceil(self.tick.as_nanos()) as u64;
+        let credential = Expiry { tick, reason: CloseReason::CredentialRevoked };
+        if credential.tick < lifetime.tick { credential } else { lifetime }
     }
 
     /// The first tick after `now` at the client's own offset in the interval.

@@ -11,7 +11,7 @@ fn heartbeat() -> Arc<Heartbeat> {
 
 fn heartbeat_with(timeout_ticks: u64) -> Arc<Heartbeat> {
     let (interval, timeout) = (Duration::from_millis(INTERVAL), Duration::from_millis(TIMEOUT));
-    let heartbeat = Heartbeat::new(&config::HeartbeatConfig { interval, timeout }, Arc::default());
+    let heartbeat = Heartbeat::new(&config::HeartbeatConfig { interval, timeout }, Duration::ZERO, Arc::default());
     assert_eq!((heartbeat.interval_ticks, heartbeat.timeout_ticks), (INTERVAL, TIMEOUT));
     Arc::new(Heartbeat { timeout_ticks, timeout: Duration::from_millis(timeout_ticks), ..heartbeat })
 }

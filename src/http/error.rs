@@ -1,7 +1,8 @@
 //! HTTP errors: each has a status, a code for programs, and a message for people.
 
+pub use super::handshake_failure::HandshakeFailure;
 use super::response::json;
-use crate::labels::labels;
+use crate::registry::Unavailable;
 use hyper::header::{
     ALLOW, CONNECTION, CONTENT_LENGTH, HeaderName, HeaderValue, RETRY_AFTER, SEC_WEBSOCKET_VERSION, UPGRADE,
     WWW_AUTHENTICATE,
@@ -19,28 +20,6 @@ const PATHS: &str = "the paths are /healthz and /readyz at all addresses; /ws at
                      /clients, /clients/closed, /clients/CONN_ID, /clients/CONN_ID/messages, \
                      /topics/TOPIC/messages, /nodes and /nodes/NODE/invoke at those of ops.listen, or of listen if \
                      ops.listen isn't set";
-
-labels! {
-    /// Why a handshake failed.
-    pub enum HandshakeFailure {
-        BadRequest = "bad_request",
-        TokenInQuery = "token_in_query",
-        AmbiguousCredentials = "ambiguous_credentials",
-        MethodNotAllowed = "method_not_allowed",
-        UpgradeRequired = "upgrade_required",
-        VersionNotSupported = "version_not_supported",
-        Unauthorized = "unauthorized",
-        OriginNotAllowed = "origin_not_allowed",
-        PresenceTaken = "presence_taken",
-        /// The request line and headers are larger than `handshake.max_header_bytes`, or there are over 100 headers.
-        HeaderTooLarge = "header_too_large",
-        /// The connection limit is reached.
-        Full = "full",
-        Draining = "draining",
-        /// The connection ended before its request was answered.
-        Disconnected = "disconnected",
-    }
-}
 
 /// The machine-readable code of an error response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,16 +126,49 @@ impl HttpError {
         Self::new(StatusCode::FORBIDDEN, "host_not_allowed", message)
     }
 
-    pub fn presence_taken() -> Self {
-        let message = "a client with this presence key is connected, and the presence policy of its role is reject";
-        Self::new(StatusCode::CONFLICT, HandshakeFailure::PresenceTaken, message)
+    /// For a handshake whose presence key can't be reserved.
+    pub fn unavailable(cause: Unavailable) -> Self {
+        match cause {
+            Unavailable::Taken => Self::new(
+                StatusCode::CONFLICT,
+                HandshakeFailure::PresenceTaken,
+                "a client with this presence key is connected, and the presence policy of its role is reject",
+            ),
+            Unavailable::ReplaceLoop => Self::new(
+                StatusCode::CONFLICT,
+                HandshakeFailure::ReplaceLoop,
+                "clients with this presence key replace each other in a loop; the connected one stays",
+            )
+            .with_header(RETRY_AFTER, HeaderValue::from_static("60")),
+        }
     }
 
     pub fn too_many_failures(wait: Duration) -> Self {
-        let seconds = wait.as_secs() + 1;
+        let seconds = wait.as_secs();
         let message = format!("too many failed authentications from this address; try again in {seconds} s");
-        Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_failures", message)
+        Self::new(StatusCode::TOO_MANY_REQUESTS, HandshakeFailure::TooManyFailures, message)
             .with_header(RETRY_AFTER, HeaderValue::from(seconds))
+    }
+
+    /// For a connection that exceeds a limit of its address.
+    pub fn address_limit(exceeded: HandshakeFailure) -> Self {
+        let message = match exceeded {
+            HandshakeFailure::TooManyConnections => "too many connections from this address",
+            _ => "too many new connections from this address; try again",
+        };
+        Self::new(StatusCode::TOO_MANY_REQUESTS, exceeded, message).with_header(RETRY_AFTER, RETRY_AFTER_SECONDS)
+    }
+
+    pub fn not_local() -> Self {
+        let message = "while auth.mode is \"none\", only clients on this machine may connect, and this request has passed \
+                       a proxy or comes from another machine: set auth.mode, or auth.allow_insecure; proxy.trusted \
+                       names the proxies that pass on a client's address";
+        Self::new(StatusCode::FORBIDDEN, HandshakeFailure::NotLocal, message)
+    }
+
+    pub fn invalid_proxy_header() -> Self {
+        let message = "proxy.protocol is set, but the connection doesn't begin with a PROXY protocol header";
+        Self::new(StatusCode::BAD_REQUEST, HandshakeFailure::InvalidProxyHeader, message)
     }
 
     pub fn body_too_large() -> Self {
@@ -190,6 +202,11 @@ impl HttpError {
     pub fn draining() -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, HandshakeFailure::Draining, "the gateway is shutting down")
             .with_header(RETRY_AFTER, RETRY_AFTER_SECONDS)
+    }
+
+    pub fn overloaded() -> Self {
+        let message = "memory for clients is nearly exhausted; try again";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", message).with_header(RETRY_AFTER, RETRY_AFTER_SECONDS)
     }
 
     fn body(&self) -> String {

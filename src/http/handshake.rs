@@ -1,6 +1,6 @@
 //! The opening handshake (RFC 6455, section 4.2): checks a request's headers, and builds the 101 response.
 
-use super::credentials::{BEARER_PROTOCOL, PROTOCOL, RequestCredentials};
+use super::credentials::{BEARER_PROTOCOL, PROTOCOL};
 use super::error::HttpError;
 use super::headers::{list_items, single};
 use super::percent::percent_decode;
@@ -15,6 +15,7 @@ use hyper::header::{
 };
 use hyper::http::request::Parts;
 use hyper::{Method, Version};
+use std::fmt::Write;
 use std::sync::Arc;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
@@ -28,7 +29,7 @@ pub struct AcceptedHandshake {
     pub reservation: Reservation,
 }
 
-/// Checks and authenticates an upgrade request to `host`, and reserves its presence key.
+/// Checks an upgrade request to `host`, authenticates it with `authenticate`, and reserves its presence key.
 ///
 /// # Errors
 /// The HTTP error of the first check that fails.
@@ -37,6 +38,7 @@ pub fn accept(
     host: &str,
     config: &Config,
     presence: &Arc<Presence>,
+    authenticate: impl FnOnce() -> Result<Arc<AuthInfo>, HttpError>,
 ) -> Result<AcceptedHandshake, HttpError> {
     let headers = &request.headers;
     check_upgrade(request)?;
@@ -45,13 +47,28 @@ pub fn accept(
         return Err(HttpError::bad_request("Host is empty"));
     }
     check_origin(headers, host, config)?;
-    let credentials = RequestCredentials::from_headers(headers)?;
-    let auth = config.auth.authenticate(&credentials.as_credentials());
-    let auth = auth.ok_or_else(|| HttpError::unauthorized(config.auth.scheme()))?;
+    let auth = authenticate()?;
     let protocol = choose_protocol(headers)?;
-    let reservation = presence.reserve(&auth).ok_or(HttpError::presence_taken())?;
+    let reservation = presence.reserve(&auth).map_err(HttpError::unavailable)?;
     let conn_id = ConnId::random();
-    Ok(AcceptedHandshake { response: switching_protocols(conn_id, key, protocol), conn_id, auth, reservation })
+    Ok(AcceptedHandshake { response: switching_protocols(Some(conn_id), key, protocol), conn_id, auth, reservation })
+}
+
+/// A 101 response and a close frame that tell a browser why its handshake is refused: it hides a response with any other
+/// status from the page. `None` if the request isn't a valid handshake, or the error has no close code.
+pub fn refuse_in_band(request: &Parts, error: &HttpError) -> Option<Vec<u8>> {
+    let failure = error.handshake_failure();
+    let code = failure.close_code()?;
+    check_upgrade(request).ok()?;
+    let key = check_key(&request.headers).ok()?;
+    let protocol = choose_protocol(&request.headers).ok()?;
+    let mut response = switching_protocols(None, key, protocol).into_bytes();
+    let reason = failure.label();
+    // An unmasked close frame (RFC 6455, section 5.5.1). The labels are short.
+    response.extend([0x88, 2 + reason.len() as u8]);
+    response.extend(code.to_be_bytes());
+    response.extend(reason.as_bytes());
+    Some(response)
 }
 
 /// Rejects a token in the query, since URLs are logged.
@@ -122,11 +139,20 @@ fn choose_protocol(headers: &HeaderMap) -> Result<Option<&'static str>, HttpErro
 }
 
 /// The 101 response. Header names are in title case, since some embedded clients compare them case-sensitively.
-fn switching_protocols(conn_id: ConnId, key: &str, protocol: Option<&'static str>) -> String {
-    let accept = derive_accept_key(key.as_bytes());
-    let protocol = protocol.map(|protocol| format!("Sec-WebSocket-Protocol: {protocol}\r\n")).unwrap_or_default();
-    format!(
-        "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-         Sec-WebSocket-Accept: {accept}\r\nX-Conn-Id: {conn_id}\r\n{protocol}\r\n"
-    )
+fn switching_protocols(conn_id: Option<ConnId>, key: &str, protocol: Option<&str>) -> String {
+    let mut response = String::with_capacity(256);
+    response.push_str(
+        "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: ",
+    );
+    response.push_str(&derive_accept_key(key.as_bytes()));
+    if let Some(conn_id) = conn_id {
+        // Writing to a string can't fail.
+        let _ = write!(response, "\r\nX-Conn-Id: {conn_id}");
+    }
+    if let Some(protocol) = protocol {
+        response.push_str("\r\nSec-WebSocket-Protocol: ");
+        response.push_str(protocol);
+    }
+    response.push_str("\r\n\r\n");
+    response
 }

@@ -1,9 +1,11 @@
 //! One message to many clients: enqueued for each of them, written by several tasks.
 
 use crate::budget;
-use crate::client::GatewayClient;
+use crate::client::{GatewayClient, Outgoing};
+use crate::memory::{Charge, MemoryAccount};
 use crate::registry::ClientRegistry;
 use crate::ws::Message;
+use hyper::body::Bytes;
 use std::sync::Arc;
 use tokio::runtime::Handle;
 
@@ -27,10 +29,48 @@ impl ClientRegistry {
         let others = clients.split_off(clients.len().min(CLIENTS_PER_TASK));
         let (_, pending) = enqueue_all(&others, &message);
         pending.flush_in_tasks();
+        let Some(shared) = clients.first().map(|client| SharedMessage::new(&message, client.outbox.memory())) else {
+            return;
+        };
         for client in clients {
             // An error means that the client is closed, or is being closed for its full outbox.
-            let _ = client.send(message.clone());
+            let _ = client.outbox.send_outgoing(shared.outgoing());
         }
+    }
+}
+
+/// A message to several clients, whose payload is in the account of memory once, until the last of them has it.
+struct SharedMessage(Message);
+
+impl SharedMessage {
+    fn new(message: &Message, memory: &Arc<MemoryAccount>) -> Self {
+        let charged = |payload: Bytes| {
+            let _charge = Charge::new(memory, payload.len() as u64);
+            Bytes::from_owner(ChargedPayload { payload, _charge })
+        };
+        SharedMessage(match message {
+            Message::Text(text) => {
+                let text = charged(text.clone().into()).try_into();
+                Message::Text(text.expect("the bytes are those of a text"))
+            }
+            Message::Binary(data) => Message::Binary(charged(data.clone())),
+        })
+    }
+
+    fn outgoing(&self) -> Outgoing {
+        Outgoing { message: self.0.clone(), is_shared: true }
+    }
+}
+
+/// A payload that is in the account of memory while it exists.
+struct ChargedPayload {
+    payload: Bytes,
+    _charge: Charge,
+}
+
+impl AsRef<[u8]> for ChargedPayload {
+    fn as_ref(&self) -> &[u8] {
+        &self.payload
     }
 }
 
@@ -41,11 +81,12 @@ pub fn enqueue_all<'a>(
     message: &Message,
 ) -> (usize, PendingFlush) {
     let (mut accepted, mut pending) = (0, Vec::new());
-    let mut visits = 0;
+    let (mut visits, mut shared) = (0, None);
     for client in clients {
         visits += 1;
+        let shared = shared.get_or_insert_with(|| SharedMessage::new(message, client.outbox.memory()));
         // An error means that the client is closed, or is being closed for its full outbox.
-        let Ok(needs_flush) = client.outbox.enqueue(message.clone()) else { continue };
+        let Ok(needs_flush) = client.outbox.enqueue(shared.outgoing()) else { continue };
         accepted += 1;
         // If no flush is needed, another task is about to flush this client and writes this message too. So messages
         // that are enqueued faster than they are written don't start one flush each.

@@ -42,30 +42,49 @@ impl CloseHistory {
     }
 
     /// Up to `limit` records with a number lower than `before` for which `matches` returns true, each with its number,
-    /// the latest first. Charges the visited records to the current task's budget.
-    pub fn page(&self, before: u64, limit: usize, matches: impl Fn(&CloseRecord) -> bool) -> Vec<(u64, CloseRecord)> {
-        let (mut found, mut before) = (Vec::new(), before);
+    /// the latest first. Charges the visited records to the current task's budget, and yields when that is spent.
+    pub async fn page(
+        &self,
+        mut before: u64,
+        limit: usize,
+        matches: impl Fn(&CloseRecord) -> bool,
+    ) -> Vec<(u64, CloseRecord)> {
+        let mut found = Vec::new();
         while found.len() < limit {
-            let records = self.records.lock();
-            let newer = records.total.saturating_sub(before) as usize;
-            let numbered = (0..records.total.min(before)).rev().zip(records.latest.iter().rev().skip(newer));
-            let mut visits = 0;
-            for (number, closed) in numbered.take(BATCH) {
-                (visits, before) = (visits + 1, number);
-                if matches(closed) {
-                    found.push((number, closed.clone()));
-                    if found.len() == limit {
-                        break;
-                    }
-                }
-            }
-            MutexGuard::unlock_fair(records);
+            let visits = self.visit_batch(&mut before, limit, &matches, &mut found);
             budget::charge(visits);
             if visits < BATCH {
                 break;
             }
+            budget::yield_if_spent().await;
         }
         found
+    }
+
+    /// Visits up to [`BATCH`] records before number `before`, adds those that match to `found` up to `limit`, and moves
+    /// `before`. Returns the number of visits.
+    fn visit_batch(
+        &self,
+        before: &mut u64,
+        limit: usize,
+        matches: impl Fn(&CloseRecord) -> bool,
+        found: &mut Vec<(u64, CloseRecord)>,
+    ) -> usize {
+        let records = self.records.lock();
+        let newer = records.total.saturating_sub(*before) as usize;
+        let numbered = (0..records.total.min(*before)).rev().zip(records.latest.iter().rev().skip(newer));
+        let mut visits = 0;
+        for (number, closed) in numbered.take(BATCH) {
+            (visits, *before) = (visits + 1, number);
+            if matches(closed) {
+                found.push((number, closed.clone()));
+                if found.len() == limit {
+                    break;
+                }
+            }
+        }
+        MutexGuard::unlock_fair(records);
+        visits
     }
 }
 
@@ -97,31 +116,31 @@ mod tests {
         page.iter().map(|(number, closed)| (*number, closed.connected.as_secs())).collect()
     }
 
-    #[test]
-    fn full_history_drops_the_oldest_and_keeps_numbers() {
+    #[tokio::test]
+    async fn full_history_drops_the_oldest_and_keeps_numbers() {
         let history = CloseHistory::new(3);
         (0..5).for_each(|second| history.push(closed(second)));
-        assert_eq!(seconds(&history.page(u64::MAX, 10, |_| true)), [(4, 4), (3, 3), (2, 2)]);
-        assert_eq!(seconds(&history.page(u64::MAX, 1, |closed| closed.connected.as_secs() < 4)), [(3, 3)]);
+        assert_eq!(seconds(&history.page(u64::MAX, 10, |_| true).await), [(4, 4), (3, 3), (2, 2)]);
+        assert_eq!(seconds(&history.page(u64::MAX, 1, |closed| closed.connected.as_secs() < 4).await), [(3, 3)]);
         history.push(closed(5));
-        assert_eq!(seconds(&history.page(4, 10, |_| true)), [(3, 3)]);
+        assert_eq!(seconds(&history.page(4, 10, |_| true).await), [(3, 3)]);
     }
 
-    #[test]
-    fn page_spans_several_batches() {
+    #[tokio::test]
+    async fn page_spans_several_batches() {
         let history = CloseHistory::new(3 * BATCH);
         (0..4 * BATCH as u64).for_each(|second| history.push(closed(second)));
         let oldest = [BATCH as u64 + 1, BATCH as u64].map(|second| (second, second));
-        assert_eq!(seconds(&history.page(BATCH as u64 + 2, 10, |_| true)), oldest);
-        assert_eq!(history.page(u64::MAX, usize::MAX, |_| true).len(), 3 * BATCH);
+        assert_eq!(seconds(&history.page(BATCH as u64 + 2, 10, |_| true).await), oldest);
+        assert_eq!(history.page(u64::MAX, usize::MAX, |_| true).await.len(), 3 * BATCH);
         let is_old = |closed: &CloseRecord| closed.connected.as_secs() < BATCH as u64 + 2;
-        assert_eq!(seconds(&history.page(u64::MAX, 2, is_old)), oldest);
+        assert_eq!(seconds(&history.page(u64::MAX, 2, is_old).await), oldest);
     }
 
-    #[test]
-    fn history_without_capacity_stays_empty() {
+    #[tokio::test]
+    async fn history_without_capacity_stays_empty() {
         let history = CloseHistory::new(0);
         history.push(closed(0));
-        assert!(history.page(u64::MAX, 1, |_| true).is_empty());
+        assert!(history.page(u64::MAX, 1, |_| true).await.is_empty());
     }
 }

@@ -23,8 +23,8 @@ mod tables;
 pub use broadcast::{PendingFlush, enqueue_all};
 pub use clients::{ClientRegistry, HealthSnapshot, Registration};
 pub use history::CloseHistory;
-pub use presence::{Presence, PresenceSnapshot, Reservation, latest};
-pub use tables::{ClientTable, IdMap, ShardedMap};
+pub use presence::{Presence, PresenceSnapshot, Reservation, Unavailable, latest};
+pub use tables::{ClientTable, IdMap, IsEmpty, ShardedMap};
 
 /// Reads reference counts ahead of cloning or upgrading the handles that they belong to.
 ///

@@ -11,11 +11,15 @@ use crate::client::{CloseReason, ConnId, GatewayClient, Handler};
 use crate::clock::Timestamp;
 use crate::config;
 use crate::config::PresencePolicy;
+use log::warn;
 use parking_lot::MutexGuard;
 use std::borrow::Borrow;
 use std::collections::{HashMap, HashSet};
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
+
+/// How often the clients of one key may replace each other in a minute.
+const MAX_REPLACEMENTS: u16 = 10;
 
 /// The present clients of all presence keys.
 pub struct Presence {
@@ -28,8 +32,26 @@ struct KeyEntry {
     clients: ClientSet,
     /// Handshakes in progress that hold a [`Reservation`].
     reserved: u32,
+    replacements: Replacements,
     /// Since when the key has had a client without interruption, though not necessarily the same one.
     since: Timestamp,
+}
+
+/// How often a client of a key has replaced another in the current minute.
+#[derive(Clone, Copy, Default)]
+struct Replacements {
+    /// The minute, counted modulo 2^16.
+    minute: u16,
+    count: u16,
+}
+
+/// Why a presence key can't be reserved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unavailable {
+    /// It is in use, and the policy of its role is `reject`.
+    Taken,
+    /// Its clients replace each other in a loop.
+    ReplaceLoop,
 }
 
 /// The present clients of one key.
@@ -50,19 +72,44 @@ impl Presence {
         Presence { policies, keys: ShardedMap::default() }
     }
 
-    /// Reserves a presence key for a handshake. Returns `None` if the role's policy is `reject` and the key has a
-    /// client or a reservation.
-    pub fn reserve(self: &Arc<Self>, auth: &Arc<AuthInfo>) -> Option<Reservation> {
-        if self.policies.policy_for(&auth.role) != PresencePolicy::Reject {
-            return Some(Reservation(None));
+    /// Reserves a presence key for a handshake.
+    ///
+    /// # Errors
+    /// The role's policy is `reject` and the key has a client or a reservation; or it is `replace` and the key's clients
+    /// have replaced each other ten times in this minute: then the older one stays.
+    pub fn reserve(self: &Arc<Self>, auth: &Arc<AuthInfo>) -> Result<Reservation, Unavailable> {
+        match self.policies.policy_for(&auth.role) {
+            PresencePolicy::Allow => return Ok(Reservation(None)),
+            PresencePolicy::Replace => return self.check_replacements(auth).map(|()| Reservation(None)),
+            PresencePolicy::Reject => {}
         }
         let mut shard = self.shard(&auth.presence_key);
         let entry = shard.entry(auth.presence_key.clone()).or_insert_with(KeyEntry::empty);
         if entry.reserved > 0 || !entry.clients.is_empty() {
-            return None;
+            return Err(Unavailable::Taken);
         }
         entry.reserved += 1;
-        Some(Reservation(Some((self.clone(), auth.clone()))))
+        Ok(Reservation(Some((self.clone(), auth.clone()))))
+    }
+
+    fn check_replacements(&self, auth: &AuthInfo) -> Result<(), Unavailable> {
+        let mut shard = self.shard(&auth.presence_key);
+        let Some(entry) = shard.get_mut(&auth.presence_key).filter(|entry| !entry.clients.is_empty()) else {
+            return Ok(());
+        };
+        let replacements = entry.replacements.current(minute());
+        if replacements.count < MAX_REPLACEMENTS {
+            return Ok(());
+        }
+        if replacements.count == MAX_REPLACEMENTS {
+            // Logged once in a minute.
+            replacements.count += 1;
+            warn!(
+                "clients replace each other in a loop, new ones are refused for up to a minute presence_key={}",
+                auth.presence_key
+            );
+        }
+        Err(Unavailable::ReplaceLoop)
     }
 
     /// Adds a connected client. If the role's policy is `replace`, the other clients of its key are closed.
@@ -78,6 +125,9 @@ impl Presence {
             PresencePolicy::Replace => std::mem::replace(&mut entry.clients, ClientSet::Empty),
             PresencePolicy::Allow | PresencePolicy::Reject => ClientSet::Empty,
         };
+        if !replaced.is_empty() {
+            entry.replacements.current(minute()).count += 1;
+        }
         entry.clients.insert(client.clone());
         drop(shard);
         for client in replaced.iter() {
@@ -114,21 +164,34 @@ impl Presence {
         latest(&self.clients_of(presence_key)).cloned()
     }
 
-    /// All present keys of a role, in no particular order. The shards are read one after the other: a client that joins
-    /// or leaves meanwhile may be included or not. Charges all keys, of any role, to the current task's budget.
-    pub fn list(&self, role: &Role) -> Vec<PresenceSnapshot> {
-        let (mut keys, mut visits) = (Vec::new(), 0);
-        for shard in self.keys.lock_each() {
-            let has_role = |entry: &&KeyEntry| entry.clients.iter().next().is_some_and(|one| one.auth.role == *role);
-            visits += shard.len();
-            keys.extend(shard.values().filter(has_role).map(KeyEntry::snapshot));
-        }
+    /// The present keys of a role in one shard, in no particular order; `None` if there is no such shard. Charges all
+    /// keys of the shard, of any role, to the current task's budget.
+    pub fn list_shard(&self, index: usize, role: &Role) -> Option<Vec<PresenceSnapshot>> {
+        let has_role = |entry: &&KeyEntry| entry.clients.iter().next().is_some_and(|one| one.auth.role == *role);
+        let shard = self.keys.lock_shard(index)?;
+        let (keys, visits) = (shard.values().filter(has_role).map(KeyEntry::snapshot).collect(), shard.len());
+        drop(shard);
         budget::charge(visits);
-        keys
+        Some(keys)
     }
 
     fn shard(&self, presence_key: &str) -> MutexGuard<'_, HashMap<Arc<str>, KeyEntry>> {
         self.keys.lock(presence_key)
+    }
+}
+
+/// The current minute, modulo 2^16.
+fn minute() -> u16 {
+    (Timestamp::now().seconds() / 60) as u16
+}
+
+impl Replacements {
+    /// Those in this minute.
+    fn current(&mut self, minute: u16) -> &mut Self {
+        if self.minute != minute {
+            *self = Replacements { minute, count: 0 };
+        }
+        self
     }
 }
 
@@ -156,7 +219,12 @@ impl Drop for Reservation {
 
 impl KeyEntry {
     fn empty() -> Self {
-        KeyEntry { clients: ClientSet::Empty, reserved: 0, since: Timestamp::now() }
+        KeyEntry {
+            clients: ClientSet::Empty,
+            reserved: 0,
+            replacements: Replacements::default(),
+            since: Timestamp::now(),
+        }
     }
 
     fn snapshot(&self) -> PresenceSnapshot {

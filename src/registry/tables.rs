@@ -153,7 +153,13 @@ impl<T> ShardedMap<T> {
         self.shards[self.hasher.hash_one(name) as usize % SHARDS].lock()
     }
 
+    /// Locks the shard with this index; `None` if there is no such shard.
+    pub fn lock_shard(&self, index: usize) -> Option<MutexGuard<'_, NameMap<T>>> {
+        self.shards.get(index).map(Mutex::lock)
+    }
+
     /// Locks each shard, one after the other.
+    #[cfg(test)]
     pub fn lock_each(&self) -> impl Iterator<Item = MutexGuard<'_, NameMap<T>>> {
         self.shards.iter().map(|shard| shard.lock())
     }

@@ -20,10 +20,13 @@ use std::time::Duration;
 pub mod scope {
     pub const READ: &str = "clients:read";
     pub const WRITE: &str = "clients:write";
+    pub const SUBSCRIBE: &str = "events:read";
     pub const PUBLISH: &str = "events:publish";
     pub const INVOKE: &str = "nodes:invoke";
     /// Every scope, and `*`, which grants them all.
-    pub const ALL: &[&str] = &[READ, WRITE, PUBLISH, INVOKE, "*"];
+    pub const ALL: &[&str] = &[READ, WRITE, SUBSCRIBE, PUBLISH, INVOKE, "*"];
+    /// The scopes that can be granted for a pattern of topics or methods.
+    pub const WITH_PATTERN: &[&str] = &[SUBSCRIBE, PUBLISH, INVOKE];
 }
 
 /// A method that clients can call.
@@ -43,7 +46,7 @@ impl Method {
         Method { name, scope, run }
     }
 
-    /// Fails if `auth` doesn't have the method's scope.
+    /// Fails if `auth` doesn't have the method's scope, at least for some targets.
     pub fn check_scope(&self, auth: &AuthInfo) -> Result<(), RpcError> {
         self.scope.map_or(Ok(()), |scope| check_scope(auth, scope))
     }
@@ -61,6 +64,15 @@ pub fn check_scope(auth: &AuthInfo, scope: &'static str) -> Result<(), RpcError>
         return Ok(());
     }
     let message = format!("forbidden: this needs the scope {scope}");
+    Err(RpcError::new(ErrorKind::Forbidden, message).with("scope", scope))
+}
+
+/// Fails if `auth` doesn't have this scope for this topic or method.
+pub fn check_scope_for(auth: &AuthInfo, scope: &'static str, target: &str) -> Result<(), RpcError> {
+    if auth.has_scope_for(scope, target) {
+        return Ok(());
+    }
+    let message = format!("forbidden: this needs the scope {scope}, or {scope}:PATTERN with a pattern of {target}");
     Err(RpcError::new(ErrorKind::Forbidden, message).with("scope", scope))
 }
 

@@ -3,6 +3,7 @@
 //! Called by sessions through [`Handler`](crate::client::Handler), and by the admin API. Knows nothing of sockets.
 
 pub mod http_call;
+pub mod large_messages;
 pub mod method;
 pub mod methods;
 pub mod node_calls;

@@ -5,14 +5,18 @@
 //! locked one at a time, and no lock is held while a message is sent.
 
 mod counts;
+mod queue;
 
 pub use counts::CallCounts;
+pub use queue::Caller;
+
 use counts::CallEnd;
+use queue::{NodeQueue, PendingCall};
 
 use super::protocol::message;
 use crate::client::{ConnId, GatewayClient, SendError};
 use crate::config;
-use crate::heartbeat::{Heartbeat, TimerGuard};
+use crate::heartbeat::Heartbeat;
 use crate::registry::{ClientTable, ShardedMap};
 use crate::rpc::protocol::error::{ErrorKind, RpcError};
 use crate::rpc::protocol::message::Response;
@@ -24,28 +28,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-/// The caller to which a call is charged (`calls.max_per_caller`).
-#[derive(Clone)]
-pub enum Caller {
-    Client(ConnId),
-    /// All HTTP requests with one credential, identified by its presence key.
-    Credential(Arc<str>),
-}
-
 /// Identifies a call.
 #[derive(Clone, Copy)]
 pub struct NodeCallId {
     node: ConnId,
     /// The ID of the request to the node, unique in this gateway.
     id: u64,
-}
-
-/// A call that waits for the node's response.
-struct PendingCall {
-    caller: Caller,
-    responder: Responder,
-    /// Ends the call when it times out.
-    timeout: Option<TimerGuard>,
 }
 
 /// A request to a node.
@@ -72,8 +60,7 @@ pub struct NodeCalls {
     limits: config::CallLimits,
     last_id: AtomicU64,
     is_draining: AtomicBool,
-    /// The calls to each node, by ID.
-    by_node: ClientTable<HashMap<u64, PendingCall>>,
+    by_node: ClientTable<NodeQueue>,
     /// The calls by each client: the called node, by ID.
     by_caller: ClientTable<HashMap<u64, ConnId>>,
     /// The number of calls by each credential over HTTP, by presence key.
@@ -136,19 +123,17 @@ impl NodeCalls {
         call_id
     }
 
-    /// Adds a call. Returns the responder with the error if the caller or the node has reached its limit.
+    /// Adds a call. Returns the responder with the error if the caller or the node has reached its limit, or the caller
+    /// its share of the node's.
     fn register(&self, call_id: NodeCallId, caller: Caller, responder: Responder) -> Result<(), (CallEnd, Responder)> {
         if !self.acquire(call_id, &caller) {
             return Err((CallEnd::CallerBusy, responder));
         }
         let call = PendingCall { caller, responder, timeout: None };
-        let rejected = self.by_node.update(call_id.node, |calls| {
-            if calls.len() >= self.limits.max_per_node {
-                return Some(call);
-            }
-            self.counts.in_flight.add(1);
-            calls.insert(call_id.id, call);
-            None
+        let rejected = self.by_node.update(call_id.node, |queue| {
+            let rejected = queue.insert(call_id.id, call, self.limits.max_per_node);
+            self.counts.in_flight.add(u64::from(rejected.is_none()));
+            rejected
         });
         match rejected {
             None => Ok(()),
@@ -203,8 +188,8 @@ impl NodeCalls {
                 calls.fail_by_id(call_id, CallEnd::Timeout);
             }
         }));
-        self.by_node.update(call_id.node, |calls| {
-            if let Some(call) = calls.get_mut(&call_id.id) {
+        self.by_node.update(call_id.node, |queue| {
+            if let Some(call) = queue.calls.get_mut(&call_id.id) {
                 call.timeout = guard.take();
             }
         });
@@ -238,7 +223,7 @@ impl NodeCalls {
 
     /// Called when a client is closing. Fails the calls to it, since its responses are no longer read.
     pub fn fail_node(&self, conn_id: ConnId) {
-        for (id, call) in self.by_node.take(conn_id) {
+        for (id, call) in self.by_node.take(conn_id).calls {
             self.fail(NodeCallId { node: conn_id, id }, call, CallEnd::NodeDisconnected);
         }
     }
@@ -261,8 +246,8 @@ impl NodeCalls {
     /// Fails all calls, and from here on every new one.
     pub fn drain(&self) {
         self.is_draining.store(true, Ordering::SeqCst);
-        for (node, calls) in self.by_node.take_all() {
-            for (id, call) in calls {
+        for (node, queue) in self.by_node.take_all() {
+            for (id, call) in queue.calls {
                 self.fail(NodeCallId { node, id }, call, CallEnd::Draining);
             }
         }
@@ -271,14 +256,14 @@ impl NodeCalls {
     /// The numbers of pending calls to and from this client.
     pub fn client_calls(&self, conn_id: ConnId) -> ClientCalls {
         ClientCalls {
-            to_answer: self.by_node.read(conn_id, HashMap::len),
+            to_answer: self.by_node.read(conn_id, |queue| queue.calls.len()),
             made: self.by_caller.read(conn_id, HashMap::len),
         }
     }
 
     /// Removes a call from its node's table; `None` if it has ended already.
     fn take(&self, call_id: NodeCallId) -> Option<PendingCall> {
-        self.by_node.update(call_id.node, |calls| calls.remove(&call_id.id))
+        self.by_node.update(call_id.node, |queue| queue.remove(call_id.id))
     }
 
     /// Counts the end of a call that was removed from its table, releases its charge, and returns its responder.
@@ -308,7 +293,7 @@ impl NodeCalls {
                 RpcError::new(ErrorKind::CallerBusy, message).with("most", self.limits.max_per_caller)
             }
             CallEnd::NodeBusy => {
-                let message = "the node has reached its limit of calls in flight";
+                let message = "the node has reached its limit of calls in flight, or the caller its share of them";
                 RpcError::new(ErrorKind::NodeBusy, message).with("most", self.limits.max_per_node)
             }
             CallEnd::NodeOutboxFull => RpcError::new(ErrorKind::NodeOutboxFull, "the node's outbox is full"),

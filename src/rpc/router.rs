@@ -1,5 +1,6 @@
 //! Dispatches JSON-RPC messages of clients to methods, and sends the responses.
 
+use super::large_messages::LargeMessages;
 use super::method::{Context, Method, MethodResult, Outcome, Source};
 use super::methods::METHODS;
 use super::node_calls::CallCounts;
@@ -8,6 +9,7 @@ use super::protocol::error::{ErrorKind, RpcError};
 use super::protocol::message::{self, Request};
 use super::protocol::response::{NULL_ID, success_response};
 use super::state::RpcState;
+use crate::budget;
 use crate::client::{CloseReason, CloseRecord, GatewayClient, Handler, Message};
 use crate::config::Config;
 use crate::heartbeat::Heartbeat;
@@ -24,6 +26,8 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 pub struct Router {
     pub(super) state: Arc<RpcState>,
     pub(super) methods: &'static [Method],
+    /// Parses large messages, and the bodies of HTTP requests.
+    pub large_messages: LargeMessages,
     max_batch_requests: usize,
     /// The most bytes of a response, or of the response to a batch: half of an outbox. A client's requests are read
     /// only while its outbox has that much room.
@@ -42,6 +46,7 @@ impl Router {
         Router {
             state: RpcState::new(config, registry, presence, heartbeat),
             methods: METHODS,
+            large_messages: LargeMessages::new(),
             max_batch_requests: limits.max_batch_requests,
             max_response_bytes: limits.outbox_max_bytes / 2,
         }
@@ -63,10 +68,25 @@ impl Router {
     }
 
     fn on_text(&self, client: &Arc<GatewayClient>, text: Utf8Bytes) -> Option<BoxFuture<'static, ()>> {
+        budget::charge_bytes(text.len());
         if message::is_batch(&text) {
             return Some(Box::pin(self.clone().run_batch(client.clone(), text)));
         }
-        match message::parse_request(&text) {
+        if !LargeMessages::is_large(text.len()) {
+            return self.run_text(client, &text);
+        }
+        let (router, client) = (self.clone(), client.clone());
+        Some(Box::pin(async move {
+            let future = router.large_messages.run(text.len(), || router.run_text(&client, &text)).await;
+            if let Some(future) = future {
+                future.await;
+            }
+        }))
+    }
+
+    /// Runs a message that isn't a batch.
+    fn run_text(&self, client: &Arc<GatewayClient>, text: &str) -> Option<BoxFuture<'static, ()>> {
+        match message::parse_request(text) {
             Ok(request) => self.run_request(client, &request),
             Err(error) => {
                 send(client, error.to_response(NULL_ID));
@@ -100,23 +120,25 @@ impl Router {
 
     /// Runs the requests of a batch one after the other. Each takes at least one unit of the task's coop budget.
     async fn run_batch(self, client: Arc<GatewayClient>, text: Utf8Bytes) {
-        let requests = match message::parse_batch(&text, self.max_batch_requests) {
+        let parse = || message::parse_batch(&text, self.max_batch_requests);
+        let requests = match self.large_messages.run(text.len(), parse).await {
             Ok(requests) => requests,
             Err(error) => return send(&client, error.to_response(NULL_ID)),
         };
         let batch = Batch::new(&client, &self.state.waiting_batches, self.max_response_bytes);
         for request in requests {
-            match message::parse_request(request.get()) {
-                Ok(request) => self.run_in_batch(&batch, &request).await,
-                Err(error) => batch.add(NULL_ID, error.to_response(NULL_ID)),
-            }
+            self.run_in_batch(&batch, request.get()).await;
             coop::consume_budget().await;
         }
         batch.complete_one();
     }
 
-    async fn run_in_batch(&self, batch: &Arc<Batch>, request: &Request<'_>) {
-        let Some(Dispatched { id, result }) = self.dispatch(batch.client(), request, Some(batch)) else { return };
+    async fn run_in_batch(&self, batch: &Arc<Batch>, text: &str) {
+        let dispatch = || match message::parse_request(text) {
+            Ok(request) => self.dispatch(batch.client(), &request, Some(batch)),
+            Err(error) => Some(Dispatched { id: Some(NULL_ID), result: Err(error) }),
+        };
+        let Some(Dispatched { id, result }) = self.large_messages.run(text.len(), dispatch).await else { return };
         let result = match result {
             Ok(Outcome::Ready(result)) => Ok(result),
             Ok(Outcome::Future(future)) => Ok(future.await.into()),

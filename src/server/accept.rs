@@ -1,16 +1,19 @@
 //! The accept loop of one listener. It survives every error, and backs off instead of spinning.
 
+use super::admission::{ListenerRole, Slot};
 use super::connection::Connection;
 use super::listener::Listener;
 use super::state::ServerState;
 use crate::client::RemoteAddr;
-use crate::http::error::{HandshakeFailure, HttpError};
-use crate::ws::Stream;
+use crate::http::error::HttpError;
 use log::warn;
+use parking_lot::Mutex;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+/// How far accepts may be ahead of their rate.
+const ACCEPT_BURST: Duration = Duration::from_millis(100);
 const MIN_BACKOFF: Duration = Duration::from_millis(10);
 const MAX_BACKOFF: Duration = Duration::from_secs(1);
 /// The minimum time between two log lines of the same warning.
@@ -20,19 +23,14 @@ const WARN_INTERVAL: Duration = Duration::from_secs(60);
 pub async fn accept_loop(server: Arc<ServerState>, listener: Listener) {
     let (mut backoff, mut limit_warning) = (AcceptBackoff::default(), LogThrottle::default());
     loop {
+        server.accept_pace.wait().await;
         match listener.accept().await {
-            Ok((stream, remote_addr)) => {
+            Ok((stream, peer)) => {
                 backoff.reset();
                 server.handshakes.accepted.add(1);
-                let slot = server.connections.try_acquire(listener.role);
-                let may_upgrade = slot.as_ref().is_some_and(|slot| slot.may_upgrade);
-                if !may_upgrade && limit_warning.should_log() {
-                    let limit = server.config.limits.max_connections;
-                    warn!("connection limit reached, refusing clients max_connections={limit}");
-                }
-                match slot {
-                    Some(slot) => drop(tokio::spawn(Connection::new(server.clone(), stream, remote_addr, slot))),
-                    None => refuse(&server, stream, remote_addr),
+                match acquire_slot(&server, listener.role, peer, &mut limit_warning).await {
+                    Ok(slot) => drop(tokio::spawn(Connection::new(server.clone(), stream, peer, slot))),
+                    Err(error) => server.refuse(&stream, peer, &error),
                 }
             }
             // The peer disconnected before it was accepted.
@@ -42,12 +40,67 @@ pub async fn accept_loop(server: Arc<ServerState>, listener: Listener) {
     }
 }
 
-/// Answers 503 without reading a request, and closes the connection.
-fn refuse(server: &ServerState, stream: Stream, remote_addr: RemoteAddr) {
-    let cause = HandshakeFailure::Full;
-    server.refusals.log(format_args!("connection refused remote_addr={remote_addr} cause={cause}"));
-    server.handshakes.failed.add(cause);
-    stream.write_best_effort(HttpError::full().to_http_text().as_bytes());
+/// Takes a slot for a new connection. If only slots of the overflow are free, the oldest connection that has sent no
+/// request is dropped; its slot is taken if it becomes free at once, and else when the new connection becomes a client.
+///
+/// # Errors
+/// 429 if the peer exceeds a limit of its address, 503 if even the overflow is full.
+async fn acquire_slot(
+    server: &ServerState,
+    role: ListenerRole,
+    peer: RemoteAddr,
+    warning: &mut LogThrottle,
+) -> Result<Slot, HttpError> {
+    let address = match server.addresses.connect(peer) {
+        Ok(address) => address,
+        Err(exceeded) => {
+            let in_band = server.config.handshake.refuse_in_band;
+            let slot = in_band.then(|| server.connections.try_acquire_to_refuse(role, exceeded)).flatten();
+            return slot.ok_or_else(|| HttpError::address_limit(exceeded));
+        }
+    };
+    if role.serves_clients() && server.connections.is_full() && server.pending.drop_oldest() {
+        tokio::task::yield_now().await;
+    }
+    let slot = server.connections.try_acquire(role);
+    if !slot.as_ref().is_some_and(Slot::may_upgrade) && warning.should_log() {
+        let limit = server.config.limits.max_connections;
+        warn!("connection limit reached, refusing clients max_connections={limit}");
+    }
+    let slot = slot.ok_or_else(HttpError::full)?;
+    slot.set_address(address);
+    Ok(slot)
+}
+
+/// Spreads accepts: GCRA, the generic cell rate algorithm, with a burst of [`ACCEPT_BURST`].
+#[derive(Debug)]
+pub struct AcceptPace {
+    /// The time that one accept takes of the rate; zero without a limit.
+    interval: Duration,
+    /// When everything accepted so far would have been accepted at the limited rate.
+    accepted_until: Mutex<Instant>,
+}
+
+impl AcceptPace {
+    /// Allows `max_per_second` accepts in a second, on average; any number if it is 0.
+    pub fn new(max_per_second: usize) -> Self {
+        let interval = Duration::from_secs(1).checked_div(max_per_second as u32).unwrap_or_default();
+        AcceptPace { interval, accepted_until: Mutex::new(Instant::now()) }
+    }
+
+    /// Waits until a connection may be accepted.
+    async fn wait(&self) {
+        if !self.interval.is_zero() {
+            tokio::time::sleep_until(self.take(Instant::now()).into()).await;
+        }
+    }
+
+    /// Takes the place of one accept. Returns when it may happen.
+    fn take(&self, now: Instant) -> Instant {
+        let mut until = self.accepted_until.lock();
+        *until = (*until).max(now) + self.interval;
+        *until - ACCEPT_BURST
+    }
 }
 
 /// Limits how often a warning is logged.
@@ -89,5 +142,19 @@ impl AcceptBackoff {
     /// Resets the next delay to [`MIN_BACKOFF`].
     fn reset(&mut self) {
         self.delay = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accepts_beyond_the_burst_wait_for_their_rate() {
+        let (pace, now) = (AcceptPace::new(100), Instant::now());
+        let waits: Vec<_> = (0..13).map(|_| pace.take(now).saturating_duration_since(now).as_millis()).collect();
+        assert_eq!(waits, [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 10, 20, 30]);
+        let later = now + Duration::from_secs(5);
+        assert!(pace.take(later) <= later, "the burst is available again");
     }
 }

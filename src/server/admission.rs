@@ -1,6 +1,10 @@
 //! Limits on the number of connections: each connection holds a slot.
 
+use super::address_limits::AddressGuard;
+use crate::http::error::HandshakeFailure;
+use parking_lot::Mutex;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// What a listener serves.
@@ -28,32 +32,67 @@ impl ListenerRole {
 /// response.
 const OVERFLOW: usize = 32;
 
+/// Connections at the listeners of `ops.listen`, which thus accept an operator while all other slots are taken. With the
+/// overflow these are within the descriptors that `max_connections` leaves free.
+const ADMIN: usize = 32;
+
 /// Maximum keep-alive connections, absolute and as a fraction of `max_connections`: they need no credentials, but
 /// occupy slots.
 const MAX_KEEP_ALIVE: usize = 256;
 const KEEP_ALIVE_DIVISOR: usize = 4;
 
-/// The free connection slots. Each open connection holds one of `slots` or `overflow`.
+/// The free connection slots. Each open connection holds one of `slots`, `overflow` or `admin`.
 pub struct ConnectionLimits {
     slots: Arc<Semaphore>,
     overflow: Arc<Semaphore>,
+    admin: Arc<Semaphore>,
     keep_alive: Arc<Semaphore>,
     max_connections: u32,
 }
 
 /// A connection's slot. Dropping it frees the slot.
 pub struct Slot {
-    permit: OwnedSemaphorePermit,
+    permit: Mutex<ConnectionPermit>,
     /// Whether the connection may become a client: false for the overflow.
-    pub may_upgrade: bool,
+    may_upgrade: AtomicBool,
+    /// The limit of its address that the connection exceeds: an upgrade is refused for it.
+    pub exceeded_limit: Option<HandshakeFailure>,
     /// The role of the listener that accepted the connection.
     pub role: ListenerRole,
 }
 
+/// What a connection holds until it ends, also after it has become a client.
+pub struct ConnectionPermit {
+    slot: OwnedSemaphorePermit,
+    /// Counts it among the connections of its address; `None` if that has no limit.
+    address: Option<AddressGuard>,
+}
+
 impl Slot {
+    fn take(semaphore: &Arc<Semaphore>, role: ListenerRole, may_upgrade: bool) -> Option<Self> {
+        let permit = ConnectionPermit { slot: semaphore.clone().try_acquire_owned().ok()?, address: None };
+        let (permit, may_upgrade) = (Mutex::new(permit), AtomicBool::new(may_upgrade));
+        Some(Slot { permit, may_upgrade, exceeded_limit: None, role })
+    }
+
     /// The permit alone, which is all that a client needs.
-    pub fn into_permit(self) -> OwnedSemaphorePermit {
-        self.permit
+    pub fn into_permit(self) -> ConnectionPermit {
+        self.permit.into_inner()
+    }
+
+    /// Counts the connection among those of the address that `guard` is for.
+    pub fn set_address(&self, guard: Option<AddressGuard>) {
+        self.permit.lock().address = guard;
+    }
+
+    /// Whether the connection takes the place of a client: not in the overflow, nor at a listener of `ops.listen`.
+    pub fn is_for_clients(&self) -> bool {
+        self.may_upgrade() && self.role.serves_clients()
+    }
+
+    /// Whether the connection may become a client.
+    pub fn may_upgrade(&self) -> bool {
+        self.may_upgrade.load(Relaxed)
     }
 }
 
@@ -65,18 +104,43 @@ impl ConnectionLimits {
         ConnectionLimits {
             slots: Arc::new(Semaphore::new(max_connections as usize)),
             overflow: Arc::new(Semaphore::new(OVERFLOW)),
+            admin: Arc::new(Semaphore::new(ADMIN)),
             keep_alive: Arc::new(Semaphore::new(keep_alive)),
             max_connections,
         }
     }
 
-    /// Takes a slot for a new connection; `None` if even the overflow is full.
+    /// Takes a slot for a new connection; `None` if even the overflow is full, or for a listener of `ops.listen`, if its
+    /// own slots are taken.
     pub fn try_acquire(&self, role: ListenerRole) -> Option<Slot> {
-        let slot = |semaphore: &Arc<Semaphore>, may_upgrade| {
-            let permit = semaphore.clone().try_acquire_owned().ok()?;
-            Some(Slot { permit, may_upgrade, role })
-        };
-        slot(&self.slots, true).or_else(|| slot(&self.overflow, false))
+        match role {
+            ListenerRole::Admin => Slot::take(&self.admin, role, true),
+            ListenerRole::All | ListenerRole::Clients => {
+                Slot::take(&self.slots, role, true).or_else(|| Slot::take(&self.overflow, role, false))
+            }
+        }
+    }
+
+    /// Takes a slot of the overflow for a connection whose upgrade will be refused, if one is free.
+    pub fn try_acquire_to_refuse(&self, role: ListenerRole, exceeded: HandshakeFailure) -> Option<Slot> {
+        let slot = Slot::take(&self.overflow, role, false)?;
+        Some(Slot { exceeded_limit: Some(exceeded), ..slot })
+    }
+
+    /// Whether only slots of the overflow are free for clients.
+    pub fn is_full(&self) -> bool {
+        self.slots.available_permits() == 0
+    }
+
+    /// Lets a connection of the overflow become a client if a slot has become free. Returns whether it may.
+    pub fn try_promote(&self, slot: &Slot) -> bool {
+        if slot.may_upgrade() {
+            return true;
+        }
+        let Ok(permit) = self.slots.clone().try_acquire_owned() else { return false };
+        slot.permit.lock().slot = permit;
+        slot.may_upgrade.store(true, Relaxed);
+        true
     }
 
     /// Takes a permit to keep a connection alive; `None` if none is left.
@@ -89,5 +153,6 @@ impl ConnectionLimits {
         // The semaphores are never closed, so neither call fails.
         let _ = self.slots.acquire_many(self.max_connections).await;
         let _ = self.overflow.acquire_many(OVERFLOW as u32).await;
+        let _ = self.admin.acquire_many(ADMIN as u32).await;
     }
 }

@@ -4,37 +4,25 @@
 //! state of each stage is boxed or in a scope of its own, and is freed before the next stage starts, so that a
 //! connection takes only the memory of its current stage.
 
-use super::admission::Slot;
-use super::handshake_stats::{HandshakeStage, InProgressGuard};
-use super::http_io::HttpIo;
+use super::admission::{ConnectionPermit, Slot};
+use super::handshake_stats::InProgressGuard;
+use super::http_connection::{Upgraded, serve_http};
 use super::http_state::HttpState;
 use super::lifecycle::Phase;
-use super::service;
+use super::opening::Opening;
 use super::state::ServerState;
 use crate::auth::AuthInfo;
 use crate::client::{CloseReason, GatewayClient, Outbox, RemoteAddr};
 use crate::heartbeat::TimerGuard;
-use crate::http::error::{HandshakeFailure, HttpError};
 use crate::http::handshake::AcceptedHandshake;
 use crate::session::Session;
 use crate::ws::Stream;
-use hyper::body::Bytes;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
-use log::{debug, info};
+use log::info;
 use std::future::{Future, poll_fn};
-use std::io::ErrorKind;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use tokio::io::AsyncWriteExt;
-use tokio::sync::OwnedSemaphorePermit;
-use tokio::sync::futures::Notified;
-use tokio::time::{Instant, Sleep, sleep_until, timeout};
-
-/// The start of HTTP/2's connection preface (RFC 9113, section 3.4).
-const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2";
+use tokio::time::{Instant, sleep_until};
 
 /// The future that serves one connection; no larger than an [`ActiveClient`].
 pub enum Connection {
@@ -48,13 +36,13 @@ pub enum Connection {
 pub struct ActiveClient {
     session: Session,
     _ping_timer: TimerGuard,
-    _permit: OwnedSemaphorePermit,
+    _permit: ConnectionPermit,
 }
 
 impl Connection {
     /// The future for an accepted stream.
-    pub fn new(server: Arc<ServerState>, stream: Stream, remote_addr: RemoteAddr, slot: Slot) -> Self {
-        Connection::Handshaking(Box::pin(handshake(server, stream, remote_addr, slot)))
+    pub fn new(server: Arc<ServerState>, stream: Stream, peer: RemoteAddr, slot: Slot) -> Self {
+        Connection::Handshaking(Box::pin(handshake(server, stream, peer, slot)))
     }
 }
 
@@ -82,50 +70,38 @@ impl Future for Connection {
 fn handshake(
     server: Arc<ServerState>,
     stream: Stream,
-    remote_addr: RemoteAddr,
+    peer: RemoteAddr,
     slot: Slot,
 ) -> impl Future<Output = Option<ActiveClient>> {
     let in_progress = InProgressGuard::begin(&server.handshakes);
+    let pending = slot.is_for_clients().then(|| server.pending.add());
+    let mut opening = Opening::new(&server, &slot, peer);
     async move {
-        let (first_byte, deadline) = {
+        let (result, deadline) = {
             let mut sleep = pin!(sleep_until(Instant::now() + server.config.handshake.timeout));
             let mut phase_change = pin!(server.lifecycle.changed());
-            let poll =
-                |cx: &mut Context<'_>| poll_first_byte(cx, &server, &stream, phase_change.as_mut(), sleep.as_mut());
+            let poll = |cx: &mut Context<'_>| {
+                let (change, sleep) = (phase_change.as_mut(), sleep.as_mut());
+                opening.poll(cx, &server, (&stream, &slot), pending.as_ref(), change, sleep)
+            };
             (poll_fn(poll).await, sleep.deadline())
         };
-        match first_byte {
-            Ok(()) => {}
-            Err(EarlyEnd::TimedOut) => {
-                record_timeout(&server, remote_addr, HandshakeStage::NothingSent);
-                return None;
-            }
-            Err(EarlyEnd::Failed(cause)) => {
-                server.handshakes.failed.add(cause);
-                return None;
-            }
+        if let Err(error) = result {
+            opening.record(&server, &stream, &error);
+            return None;
         }
-        let http = HttpState::new(deadline, server.handshakes.clone(), in_progress);
-        let upgraded = Box::pin(serve_http(&server, stream, remote_addr, &slot, http)).await?;
+        let http = HttpState::new(deadline, server.handshakes.clone(), in_progress, pending);
+        let upgraded = Box::pin(serve_http(&server, stream, opening, &slot, http)).await?;
         server.handshakes.completed.add(1);
-        let (session, ping_timer) = register(&server, upgraded, remote_addr);
+        let (session, ping_timer) = register(&server, upgraded);
         Some(ActiveClient { session, _ping_timer: ping_timer, _permit: slot.into_permit() })
     }
 }
 
-/// An upgraded stream.
-struct Upgraded {
-    stream: Stream,
-    /// Bytes that were read together with the request.
-    early: Bytes,
-    accepted: AcceptedHandshake,
-    /// Counts the handshake as in progress until the client is registered.
-    _http: Arc<HttpState>,
-}
-
 /// Registers a client with the registry and the heartbeat, and starts its session.
-fn register(server: &ServerState, upgraded: Upgraded, remote_addr: RemoteAddr) -> (Session, TimerGuard) {
+fn register(server: &ServerState, upgraded: Upgraded) -> (Session, TimerGuard) {
     let outbox = Outbox::new(server.outbox_context.clone());
+    let remote_addr = upgraded.remote_addr;
     let AcceptedHandshake { conn_id, auth, reservation: _reservation, .. } = upgraded.accepted;
     let client = Arc::new(GatewayClient::new(conn_id, outbox, remote_addr, auth));
     let registration = server.registry.on_connect(client.clone());
@@ -139,205 +115,4 @@ fn register(server: &ServerState, upgraded: Upgraded, remote_addr: RemoteAddr) -
         Phase::Running => {}
     }
     (Session::new(upgraded.stream, &upgraded.early, registration, server.session_context.clone()), pings)
-}
-
-/// Why a connection ended before its first byte.
-enum EarlyEnd {
-    TimedOut,
-    Failed(HandshakeFailure),
-}
-
-/// Waits for the first byte without consuming it, so that a silent connection needs no HTTP state.
-fn poll_first_byte(
-    cx: &mut Context<'_>,
-    server: &ServerState,
-    stream: &Stream,
-    phase_change: Pin<&mut Notified<'_>>,
-    timeout: Pin<&mut Sleep>,
-) -> Poll<Result<(), EarlyEnd>> {
-    if let Poll::Ready(result) = stream.poll_first_byte(cx) {
-        let has_byte = result.unwrap_or(false);
-        return Poll::Ready(if has_byte { Ok(()) } else { Err(EarlyEnd::Failed(HandshakeFailure::Disconnected)) });
-    }
-    if server.lifecycle.phase() > Phase::Running || phase_change.poll(cx).is_ready() {
-        return Poll::Ready(Err(EarlyEnd::Failed(HandshakeFailure::Draining)));
-    }
-    timeout.poll(cx).map(|()| Err(EarlyEnd::TimedOut))
-}
-
-/// How HTTP ended on a connection.
-enum HttpEnd {
-    /// By an accepted handshake; hyper has written all earlier responses.
-    Accepted(AcceptedHandshake),
-    /// By the peer, by an error, or by a response with `Connection: close`.
-    Closed(hyper::Result<()>),
-}
-
-/// Serves HTTP until the connection ends or is upgraded.
-async fn serve_http(
-    server: &Arc<ServerState>,
-    stream: Stream,
-    remote_addr: RemoteAddr,
-    slot: &Slot,
-    http: Arc<HttpState>,
-) -> Option<Upgraded> {
-    let handle = |request| service::handle(server, &http, slot, remote_addr, request);
-    let mut connection = http1::Builder::new()
-        .max_buf_size(server.config.handshake.max_header_bytes)
-        // The buffer size alone is no exact limit: the buffer grows by doubling.
-        .max_header_size(server.config.handshake.max_header_bytes)
-        .header_read_timeout(None)
-        // Some embedded clients compare header names case-sensitively.
-        .title_case_headers(true)
-        // A client that shuts down its write half after a request still gets the response.
-        .half_close(true)
-        .serve_connection(TokioIo::new(HttpIo::new(stream, http.clone())), service_fn(handle));
-    let end = before_deadline(server, &http, |cx| match connection.poll_without_shutdown(cx) {
-        Poll::Ready(result) => Poll::Ready(HttpEnd::Closed(result)),
-        Poll::Pending if http.is_blocked() => Poll::Pending,
-        Poll::Pending => {
-            http.take_accepted().map_or(Poll::Pending, |accepted| Poll::Ready(HttpEnd::Accepted(accepted)))
-        }
-    });
-    let end = end.await;
-    let parts = connection.into_parts();
-    let stream = parts.io.into_inner().stream;
-    match end {
-        Some(HttpEnd::Accepted(accepted)) => {
-            switch_protocols(server, &stream, remote_addr, &accepted, &http).await?;
-            Some(Upgraded { stream, early: parts.read_buf, accepted, _http: http })
-        }
-        Some(HttpEnd::Closed(result)) => {
-            close_http(server, stream, remote_addr, &parts.read_buf, result, http).await;
-            None
-        }
-        None => {
-            if http.is_blocked() {
-                stream.reset_on_drop();
-            }
-            if let Some(stage) = http.timed_out_stage() {
-                record_timeout(server, remote_addr, stage);
-            }
-            None
-        }
-    }
-}
-
-/// Writes the 101 response. Not left to hyper, which adds `close` to `Connection` if the request has it, so that clients
-/// refuse the response. `None` if it can't be written by the deadline.
-async fn switch_protocols(
-    server: &ServerState,
-    stream: &Stream,
-    remote_addr: RemoteAddr,
-    accepted: &AcceptedHandshake,
-    http: &HttpState,
-) -> Option<()> {
-    let mut left = accepted.response.as_bytes();
-    let written = before_deadline(server, http, |cx| {
-        while !left.is_empty() {
-            match stream.try_write(left, &[]) {
-                Ok(length) => left = &left[length..],
-                Err(error) if error.kind() == ErrorKind::WouldBlock => ready!(stream.poll_writable(cx))?,
-                Err(error) => return Poll::Ready(Err(error)),
-            }
-        }
-        Poll::Ready(Ok(()))
-    });
-    match written.await {
-        Some(Ok(())) => return Some(()),
-        Some(Err(_)) => record_failure(server, remote_addr, HandshakeFailure::Disconnected),
-        None => {
-            stream.reset_on_drop();
-            record_timeout(server, remote_addr, HandshakeStage::ResponseNotRead);
-        }
-    }
-    None
-}
-
-/// Counts the failure of a connection that ended as HTTP, if it is one, and closes the connection. `unread` are bytes
-/// after the last request.
-async fn close_http(
-    server: &ServerState,
-    stream: Stream,
-    remote_addr: RemoteAddr,
-    unread: &[u8],
-    result: hyper::Result<()>,
-    http: Arc<HttpState>,
-) {
-    if unread.starts_with(HTTP2_PREFACE) {
-        // hyper doesn't answer this preface. It answers other bytes that aren't HTTP/1.1 with 400 or 431.
-        stream.write_best_effort(
-            HttpError::bad_request("HTTP/2 isn't supported: use HTTP/1.1").to_http_text().as_bytes(),
-        );
-    }
-    if let Some(cause) = failure_cause(result, &http) {
-        record_failure(server, remote_addr, cause);
-    }
-    // The handshake is over: it no longer counts as in progress.
-    drop(http);
-    linger(server, stream).await;
-}
-
-/// The failure to count for an ended connection: an invalid request, or an end before the first request or before the
-/// 101 response; otherwise `None`.
-fn failure_cause(result: hyper::Result<()>, http: &HttpState) -> Option<HandshakeFailure> {
-    match result {
-        Err(error) if error.is_parse_too_large() => Some(HandshakeFailure::HeaderTooLarge),
-        Err(error) if error.is_parse() => Some(HandshakeFailure::BadRequest),
-        _ => http.is_unanswered().then_some(HandshakeFailure::Disconnected),
-    }
-}
-
-/// Polls until `poll` is ready; `None` if the connection's deadline passes or the gateway starts aborting first.
-async fn before_deadline<T>(
-    server: &ServerState,
-    http: &HttpState,
-    mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
-) -> Option<T> {
-    let mut sleep = pin!(sleep_until(http.deadline()));
-    // Plain requests, such as those of monitoring, are still served during the drain.
-    let mut aborting = pin!(server.lifecycle.wait_past(Phase::Draining));
-    poll_fn(|cx| {
-        if let Poll::Ready(result) = poll(cx) {
-            return Poll::Ready(Some(result));
-        }
-        if sleep.deadline() != http.deadline() {
-            sleep.as_mut().reset(http.deadline());
-        }
-        let is_over = sleep.as_mut().poll(cx).is_ready() || aborting.as_mut().poll(cx).is_ready();
-        if is_over { Poll::Ready(None) } else { Poll::Pending }
-    })
-    .await
-}
-
-/// Shuts down the write half, and discards input until the peer closes or `close_timeout` passes: closing a socket with
-/// unread bytes would reset the connection, and the peer might lose the response.
-async fn linger(server: &ServerState, mut stream: Stream) {
-    let discard = async {
-        stream.shutdown().await?;
-        tokio::io::copy(&mut stream, &mut tokio::io::sink()).await
-    };
-    // Errors don't matter: the connection is dropped next.
-    tokio::select! {
-        _ = timeout(server.config.limits.close_timeout, discard) => {}
-        () = server.lifecycle.wait_past(Phase::Draining) => {}
-    }
-}
-
-fn record_failure(server: &ServerState, remote_addr: RemoteAddr, cause: HandshakeFailure) {
-    if cause == HandshakeFailure::Disconnected {
-        debug!("handshake failed remote_addr={remote_addr} cause={cause}");
-    } else {
-        server.refusals.log(format_args!("handshake refused remote_addr={remote_addr} cause={cause}"));
-    }
-    server.handshakes.failed.add(cause);
-}
-
-/// Counts and logs a timeout, unless the gateway is aborting its connections.
-fn record_timeout(server: &ServerState, remote_addr: RemoteAddr, stage: HandshakeStage) {
-    if server.lifecycle.phase() == Phase::Aborting {
-        return;
-    }
-    server.handshakes.timed_out.add(stage);
-    server.refusals.log(format_args!("handshake timed out remote_addr={remote_addr} stage={stage}"));
 }

@@ -22,6 +22,11 @@ pub enum Shutdown {
 const BATCH_INTERVAL: Duration = Duration::from_millis(10);
 /// Minimum close frames in a batch, so that a small number of clients is closed quickly.
 const MIN_BATCH: usize = 10;
+/// Clients are told to reconnect at this rate, beginning this time after the last of them is closed.
+const RECONNECTS_PER_SECOND: u32 = 1000;
+const RESTART_TIME: Duration = Duration::from_secs(1);
+/// Over this time if it would take longer at that rate.
+const MAX_RECONNECT_SPAN: Duration = Duration::from_secs(60);
 /// How long the tasks of aborted connections may take to end; they end at their next poll.
 const ABORT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -66,17 +71,46 @@ async fn close_all(server: &ServerState) {
 }
 
 /// Closes every client, in batches that are spread over at most three quarters of the drain timeout, so that the last
-/// clients have time to answer.
+/// clients have time to answer. A client of the JSON-RPC methods is first told when to reconnect.
 async fn send_close_frames(server: &ServerState) {
     let clients = server.registry.list();
     let batches = server.config.shutdown.drain_timeout.as_millis() * 3 / 4 / BATCH_INTERVAL.as_millis();
     let batch_size = clients.len().div_ceil(batches.max(1) as usize).max(MIN_BATCH);
     let mut next = Instant::now();
-    for batch in clients.chunks(batch_size) {
-        for client in batch {
-            client.close(CloseReason::Draining);
+    let last = next + BATCH_INTERVAL * clients.len().div_ceil(batch_size) as u32;
+    for (index, client) in clients.iter().enumerate() {
+        if server.router.is_some() {
+            let after = last - next + RESTART_TIME + reconnect_place(index, clients.len());
+            // A client whose outbox is full isn't told.
+            let _ = client.try_send(draining_notification(after));
         }
-        next += BATCH_INTERVAL;
-        sleep_until(next).await;
+        client.close(CloseReason::Draining);
+        if (index + 1) % batch_size == 0 {
+            next += BATCH_INTERVAL;
+            sleep_until(next).await;
+        }
+    }
+}
+
+/// A client's place in the time over which `count` clients reconnect. The registry's order is random.
+fn reconnect_place(index: usize, count: usize) -> Duration {
+    let span = (Duration::from_secs(1) * count as u32 / RECONNECTS_PER_SECOND).min(MAX_RECONNECT_SPAN);
+    span.mul_f64(index as f64 / count as f64)
+}
+
+fn draining_notification(reconnect_after: Duration) -> String {
+    let millis = reconnect_after.as_millis();
+    format!(r#"{{"jsonrpc":"2.0","method":"gateway.draining","params":{{"reconnect_after_ms":{millis}}}}}"#)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_client_has_its_own_place_in_the_time_over_which_all_reconnect() {
+        let seconds = |index, count| reconnect_place(index, count).as_secs_f64();
+        assert_eq!((seconds(0, 5000), seconds(1000, 5000), seconds(4000, 5000)), (0.0, 1.0, 4.0));
+        assert_eq!((seconds(0, 1), seconds(500_000, 1_000_000)), (0.0, 30.0));
     }
 }

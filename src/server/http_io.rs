@@ -11,19 +11,28 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 /// A stream that reports to its connection's [`HttpState`] whether hyper still has bytes to write.
 pub struct HttpIo {
     pub stream: Stream,
+    /// Bytes that were received with a PROXY protocol header, and that are read first.
+    early: Vec<u8>,
     http: Arc<HttpState>,
 }
 
 impl HttpIo {
     /// The IO of the connection with this state.
-    pub fn new(stream: Stream, http: Arc<HttpState>) -> Self {
-        HttpIo { stream, http }
+    pub fn new(stream: Stream, early: Vec<u8>, http: Arc<HttpState>) -> Self {
+        HttpIo { stream, early, http }
     }
 }
 
 impl AsyncRead for HttpIo {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_read(cx, buffer)
+        let this = self.get_mut();
+        if this.early.is_empty() {
+            return Pin::new(&mut this.stream).poll_read(cx, buffer);
+        }
+        let length = this.early.len().min(buffer.remaining());
+        buffer.put_slice(&this.early[..length]);
+        this.early.drain(..length);
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -37,7 +46,10 @@ impl AsyncWrite for HttpIo {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+        let this = self.get_mut();
+        // hyper flushes once it has written all that it has.
+        this.http.on_flushed();
+        Pin::new(&mut this.stream).poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

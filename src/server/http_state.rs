@@ -2,12 +2,28 @@
 //! the lock is never contended.
 
 use super::handshake_stats::{HandshakeStage, HandshakeStats, InProgressGuard};
+use super::pending::PendingConnection;
+use crate::client::RemoteAddr;
 use crate::http::handshake::AcceptedHandshake;
+use crate::memory::Charge;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::task::{Context, Poll};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
+
+/// What follows the responses that hyper still has to write.
+pub enum Upgrade {
+    /// The 101 response, and a session.
+    Client {
+        accepted: AcceptedHandshake,
+        /// The client's address, which a proxy may have passed on.
+        remote_addr: RemoteAddr,
+    },
+    /// These bytes: a 101 response and a close frame, for a refused handshake.
+    Refusal(Vec<u8>),
+}
 
 /// The state of an HTTP connection.
 pub struct HttpState {
@@ -26,6 +42,10 @@ struct State {
     /// Counts this connection in `handshakes.in_progress`. Dropped at a plain request or a refused handshake, and taken
     /// again when an upgrade is accepted.
     in_progress: Option<InProgressGuard>,
+    /// Dropped at the first request.
+    pending: Option<PendingConnection>,
+    /// The response that hyper hasn't written yet.
+    response: Option<Charge>,
 }
 
 /// The kind of the last request, and its outcome.
@@ -34,33 +54,40 @@ enum HttpPhase {
     New,
     /// A plain request: the deadline is the idle timeout, or that of a request to the admin API.
     Plain,
-    /// A refused handshake, after whose response the connection closes; or an accepted one that was taken.
+    /// A refused handshake, after whose response the connection closes; or an upgrade that was taken.
     Refused,
-    /// An accepted handshake: the 101 response follows the responses that hyper still has to write.
-    Accepted(AcceptedHandshake),
+    /// A handshake that is answered with 101.
+    Upgrading(Upgrade),
 }
 
 impl HttpState {
     /// The state after the first byte. By `deadline` the first request must have arrived, and if it is a handshake, the
     /// 101 response must have been sent.
-    pub fn new(deadline: Instant, handshakes: Arc<HandshakeStats>, in_progress: InProgressGuard) -> Arc<Self> {
+    pub fn new(
+        deadline: Instant,
+        handshakes: Arc<HandshakeStats>,
+        in_progress: InProgressGuard,
+        pending: Option<PendingConnection>,
+    ) -> Arc<Self> {
         let in_progress = Some(in_progress);
-        let state = State { phase: HttpPhase::New, deadline, keep_alive: None, in_progress };
+        let state = State { phase: HttpPhase::New, deadline, keep_alive: None, in_progress, pending, response: None };
         Arc::new(HttpState { handshakes, is_blocked: AtomicBool::new(false), state: Mutex::new(state) })
     }
 
-    /// Records an accepted or refused handshake. After a plain request, `deadline` replaces the idle timeout.
-    pub fn on_handshake_response(&self, deadline: Instant, accepted: Option<AcceptedHandshake>) {
+    /// Records a handshake: with `None`, one that is refused by an HTTP status. After a plain request, `deadline` replaces
+    /// the idle timeout.
+    pub fn on_handshake_response(&self, deadline: Instant, upgrade: Option<Upgrade>) {
         let mut state = self.state.lock();
+        state.pending = None;
         if let HttpPhase::Plain = state.phase {
             state.deadline = deadline;
         }
-        if accepted.is_none() {
+        if !matches!(upgrade, Some(Upgrade::Client { .. })) {
             state.in_progress = None;
         } else if state.in_progress.is_none() {
             state.in_progress = Some(InProgressGuard::begin(&self.handshakes));
         }
-        state.phase = accepted.map_or(HttpPhase::Refused, HttpPhase::Accepted);
+        state.phase = upgrade.map_or(HttpPhase::Refused, HttpPhase::Upgrading);
     }
 
     /// Records the response to a plain request. Returns whether the connection may stay open until `deadline` for the
@@ -87,6 +114,16 @@ impl HttpState {
         self.state.lock().deadline = deadline;
     }
 
+    /// `Ready` when the connection is to be dropped before its first request, to make room for others.
+    pub fn poll_dropped(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.state.lock().pending.as_ref().map_or(Poll::Pending, |pending| pending.poll_dropped(cx))
+    }
+
+    /// Whether the connection was dropped before its first request, to make room for others.
+    pub fn is_displaced(&self) -> bool {
+        self.state.lock().pending.as_ref().is_some_and(PendingConnection::is_dropped)
+    }
+
     /// When the connection is dropped.
     pub fn deadline(&self) -> Instant {
         self.state.lock().deadline
@@ -98,26 +135,36 @@ impl HttpState {
         match self.state.lock().phase {
             HttpPhase::New => Some(HandshakeStage::HeaderUnfinished),
             HttpPhase::Plain | HttpPhase::Refused => None,
-            HttpPhase::Accepted(_) => Some(HandshakeStage::ResponseNotRead),
+            HttpPhase::Upgrading(_) => Some(HandshakeStage::ResponseNotRead),
         }
     }
 
     /// Whether the connection ended before its first request, or before the 101 response was due. A refused handshake
     /// was counted when it was answered.
     pub fn is_unanswered(&self) -> bool {
-        matches!(self.state.lock().phase, HttpPhase::New | HttpPhase::Accepted(_))
+        matches!(self.state.lock().phase, HttpPhase::New | HttpPhase::Upgrading(Upgrade::Client { .. }))
     }
 
-    /// Takes the accepted handshake, if there is one.
-    pub fn take_accepted(&self) -> Option<AcceptedHandshake> {
+    /// Takes the upgrade, if there is one.
+    pub fn take_upgrade(&self) -> Option<Upgrade> {
         let mut state = self.state.lock();
         match std::mem::replace(&mut state.phase, HttpPhase::Refused) {
-            HttpPhase::Accepted(accepted) => Some(accepted),
+            HttpPhase::Upgrading(upgrade) => Some(upgrade),
             phase => {
                 state.phase = phase;
                 None
             }
         }
+    }
+
+    /// Records a response that hyper keeps until it is written.
+    pub fn on_response(&self, charge: Charge) {
+        self.state.lock().response = Some(charge);
+    }
+
+    /// Records that hyper has written everything.
+    pub fn on_flushed(&self) {
+        self.state.lock().response = None;
     }
 
     /// Records whether the last write was blocked.
@@ -133,6 +180,7 @@ impl HttpState {
 
 impl State {
     fn set_plain(&mut self, deadline: Instant) {
-        (self.phase, self.deadline, self.in_progress) = (HttpPhase::Plain, deadline, None);
+        (self.phase, self.deadline) = (HttpPhase::Plain, deadline);
+        (self.in_progress, self.pending) = (None, None);
     }
 }

@@ -3,7 +3,11 @@
 use parking_lot::Mutex;
 use serde::Serialize;
 use std::fs;
+use std::path::Path;
 use std::time::{Duration, Instant};
+
+/// The limits of this process.
+pub const LIMITS: &str = "/proc/self/limits";
 
 /// The limit assumed if `/proc` can't be read: Linux's default soft limit.
 const DEFAULT_DESCRIPTOR_LIMIT: usize = 1024;
@@ -50,7 +54,7 @@ impl Process {
 
 /// See [`Gateway::descriptor_limit`](crate::Gateway::descriptor_limit).
 pub fn descriptor_limit() -> usize {
-    field("/proc/self/limits", "Max open files").unwrap_or(DEFAULT_DESCRIPTOR_LIMIT)
+    field(LIMITS, "Max open files").unwrap_or(DEFAULT_DESCRIPTOR_LIMIT)
 }
 
 fn open_descriptors() -> usize {
@@ -63,7 +67,7 @@ fn open_descriptors() -> usize {
 }
 
 /// The number that follows `label` at the start of a line; `usize::MAX` for a word such as `unlimited`.
-fn field(path: &str, label: &str) -> Option<usize> {
+pub fn field(path: impl AsRef<Path>, label: &str) -> Option<usize> {
     let text = fs::read_to_string(path).ok()?;
     let value = text.lines().find_map(|line| line.strip_prefix(label))?;
     Some(value.split_ascii_whitespace().next()?.parse().unwrap_or(usize::MAX))

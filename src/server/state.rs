@@ -1,20 +1,28 @@
 //! The shared state of a gateway, and how it is built.
 
+use super::accept::AcceptPace;
+use super::address_limits::AddressLimits;
 use super::admin::stats::AdminStats;
 use super::admission::ConnectionLimits;
-use super::handshake_stats::HandshakeStats;
+use super::available_memory::available_memory;
+use super::handshake_stats::{HandshakeStage, HandshakeStats};
 use super::lifecycle::{Lifecycle, Phase};
+use super::pending::PendingConnections;
 use super::process::ProcessProbe;
 use super::refusal_log::RefusalLog;
 use super::status::{self, StatusSources};
-use crate::client::{Handler, OutboxContext, SessionStats};
+use crate::client::{Handler, OutboxContext, RemoteAddr, SessionStats};
 use crate::config::Config;
 use crate::heartbeat::Heartbeat;
 use crate::http::auth_limiter::AuthLimiter;
+use crate::http::error::{HandshakeFailure, HttpError};
+use crate::memory::MemoryAccount;
 use crate::registry::{ClientRegistry, Presence};
 use crate::rpc::router::Router;
 use crate::session::SessionContext;
-use std::sync::Arc;
+use crate::ws::Stream;
+use log::debug;
+use std::sync::{Arc, Once};
 use std::time::Instant;
 
 /// The components that are built before the handler, which depends on them.
@@ -31,7 +39,7 @@ impl Components {
         Components {
             registry: Arc::new(ClientRegistry::new()),
             presence: Arc::new(Presence::new(config.presence.clone())),
-            heartbeat: Arc::new(Heartbeat::new(&config.heartbeat, stats.clone())),
+            heartbeat: Arc::new(Heartbeat::new(&config.heartbeat, config.limits.max_lifetime, stats.clone())),
             stats,
         }
     }
@@ -48,10 +56,17 @@ pub struct ServerState {
     pub heartbeat: Arc<Heartbeat>,
     pub session_context: Arc<SessionContext>,
     pub outbox_context: Arc<OutboxContext>,
+    pub memory: Arc<MemoryAccount>,
     pub stats: Arc<SessionStats>,
     pub handshakes: Arc<HandshakeStats>,
     pub connections: ConnectionLimits,
+    pub pending: Arc<PendingConnections>,
+    pub accept_pace: AcceptPace,
     pub auth_limiter: AuthLimiter,
+    pub addresses: Arc<AddressLimits>,
+    /// Log that a proxy isn't trusted, each at most once.
+    pub forwarding_warning: Once,
+    pub proxy_warning: Once,
     pub refusals: Arc<RefusalLog>,
     /// Of its own, so that handshakes, which need no credential, can't hide guesses of credentials.
     pub admin_refusals: Arc<RefusalLog>,
@@ -86,15 +101,25 @@ impl ServerState {
         let Components { registry, presence, heartbeat, stats } = components;
         let session_context = SessionContext::new(handler.clone(), presence.clone(), stats.clone(), &config.limits);
         let max_bytes = config.limits.outbox_max_bytes;
+        let memory = Arc::new(MemoryAccount::new(config.limits.max_memory_for_clients.of(available_memory())));
         Arc::new(ServerState {
             refusals: RefusalLog::new(heartbeat.clone()),
             admin_refusals: RefusalLog::new(heartbeat.clone()),
             heartbeat,
             session_context: Arc::new(session_context),
-            outbox_context: Arc::new(OutboxContext { max_bytes, stats: stats.clone() }),
+            outbox_context: Arc::new(OutboxContext { max_bytes, stats: stats.clone(), memory: memory.clone() }),
+            memory,
             handshakes: Arc::new(HandshakeStats::default()),
             connections: ConnectionLimits::new(config.limits.max_connections),
-            auth_limiter: AuthLimiter::new(config.ops.max_failures_per_minute),
+            accept_pace: AcceptPace::new(config.handshake.max_per_second),
+            pending: PendingConnections::new(config.max_in_progress()),
+            auth_limiter: AuthLimiter::new(
+                config.per_address.max_failures_per_minute,
+                vec![config.per_address.exempt.clone(), config.proxy.trusted.clone()],
+            ),
+            addresses: AddressLimits::new(&config),
+            forwarding_warning: Once::new(),
+            proxy_warning: Once::new(),
             admin: AdminStats::default(),
             process: ProcessProbe::default(),
             lifecycle: Lifecycle::new(),
@@ -114,6 +139,7 @@ impl ServerState {
             config: &self.config,
             registry: &self.registry,
             stats: &self.stats,
+            memory: &self.memory,
             handshakes: &self.handshakes,
             heartbeat: &self.heartbeat,
             admin: &self.admin,
@@ -122,6 +148,31 @@ impl ServerState {
             uptime: self.started_at.elapsed(),
             draining: self.lifecycle.phase() > Phase::Running,
         })
+    }
+
+    /// Answers without reading a request. The connection is closed next.
+    pub fn refuse(&self, stream: &Stream, remote_addr: RemoteAddr, error: &HttpError) {
+        self.record_failure(remote_addr, error.handshake_failure());
+        stream.write_best_effort(error.to_http_text().as_bytes());
+    }
+
+    /// Counts and logs a refused connection or an invalid request.
+    pub fn record_failure(&self, remote_addr: RemoteAddr, cause: HandshakeFailure) {
+        if matches!(cause, HandshakeFailure::Disconnected | HandshakeFailure::Draining) {
+            debug!("handshake failed remote_addr={remote_addr} cause={cause}");
+        } else {
+            self.refusals.log(cause.label(), format_args!("handshake refused remote_addr={remote_addr} cause={cause}"));
+        }
+        self.handshakes.failed.add(cause);
+    }
+
+    /// Counts and logs a timeout, unless the gateway is aborting its connections.
+    pub fn record_timeout(&self, remote_addr: RemoteAddr, stage: HandshakeStage) {
+        if self.lifecycle.phase() == Phase::Aborting {
+            return;
+        }
+        self.handshakes.timed_out.add(stage);
+        self.refusals.log(stage.label(), format_args!("handshake timed out remote_addr={remote_addr} stage={stage}"));
     }
 
     /// Whether the gateway accepts clients: true until it shuts down.

@@ -8,6 +8,7 @@ use crate::client::{CloseReason, SessionStats};
 use crate::config::Config;
 use crate::heartbeat::Heartbeat;
 use crate::logging;
+use crate::memory::MemoryAccount;
 use crate::metrics::{Counter, CounterVec};
 use crate::registry::{ClientRegistry, HealthSnapshot};
 use crate::rpc::node_calls::CallCounts;
@@ -23,6 +24,8 @@ pub struct StatusSources<'a> {
     pub registry: &'a ClientRegistry,
     /// Totals of all sessions.
     pub stats: &'a SessionStats,
+    /// What clients make the gateway hold.
+    pub memory: &'a MemoryAccount,
     /// Connections before they become clients.
     pub handshakes: &'a HandshakeStats,
     /// The number of clients that didn't answer a ping.
@@ -55,6 +58,7 @@ struct Report<'a> {
     messages: InOut<'a>,
     bytes: InOut<'a>,
     outbox: OutboxReport,
+    memory: MemoryReport,
     #[serde(flatten)]
     rpc: Option<RpcReport<'a>>,
     log_lines_dropped: u64,
@@ -97,6 +101,13 @@ struct OutboxReport {
     peak_bytes: u64,
 }
 
+/// What clients make the gateway hold, of `limits.max_memory_for_clients`.
+#[derive(Serialize)]
+struct MemoryReport {
+    held_bytes: u64,
+    max_bytes: u64,
+}
+
 /// Renders the report as JSON text.
 pub fn render(sources: &StatusSources<'_>) -> String {
     let StatusSources { config, stats, .. } = sources;
@@ -122,6 +133,7 @@ pub fn render(sources: &StatusSources<'_>) -> String {
         messages: InOut { r#in: &stats.messages_in, out: &stats.messages_out },
         bytes: InOut { r#in: &stats.bytes_in, out: &stats.bytes_out },
         outbox: OutboxReport { bytes_queued: stats.outbox_bytes.get(), peak_bytes: stats.outbox_peak_bytes.get() },
+        memory: MemoryReport { held_bytes: sources.memory.held(), max_bytes: sources.memory.limit() },
         rpc: sources.router.map(|router| RpcReport {
             admin: sources.admin,
             calls: router.call_counts(),

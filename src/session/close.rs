@@ -17,6 +17,8 @@ impl Session {
     pub(super) fn start_closing(&mut self, state: State) -> State {
         if let Some(reader) = &mut self.reader {
             reader.in_flight = None;
+            // What is read from now on is dropped.
+            reader.set_max_held(u64::MAX);
             self.client.activity.end_busy();
         }
         self.context.handler.on_closing(&self.client);
@@ -25,6 +27,13 @@ impl Session {
             // An embedder's request: 1006 is never sent.
             CloseReason::Abnormal if state == State::Closing => return State::Aborted,
             CloseReason::SlowConsumer => self.client.outbox.discard_unsent(),
+            CloseReason::Overloaded => {
+                // Returns the memory at once: the unfinished message, too, so no more can be decoded.
+                self.client.outbox.discard_unsent();
+                self.reader = None;
+                self.arm_timer(self.context.close_timeout);
+                return if state == State::Closing { State::Discarding } else { state };
+            }
             _ => {}
         }
         self.forward_replies();
@@ -142,6 +151,7 @@ impl Drop for Session {
         if self.state != State::Ended {
             self.stream.reset_on_drop();
         }
+        self.client.sub_held(self.accounted as usize);
         let reason = self.reason();
         // From now on `send` returns `Closed` to all other holders of the client.
         self.client.close(reason);

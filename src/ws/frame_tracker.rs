@@ -4,13 +4,17 @@
 //! frames.
 
 /// The longest header: two bytes, eight of extended length, four of masking key.
-const MAX_HEADER: usize = 14;
+pub const MAX_HEADER: usize = 14;
 
 /// The first byte of a close frame: final, opcode 8.
 const CLOSE: u8 = 0x88;
 /// The bit of the second byte that is set in frames from clients, which are masked.
-const MASKED: u8 = 0x80;
-const MASK_BYTES: usize = 4;
+pub const MASKED: u8 = 0x80;
+pub const MASK_BYTES: usize = 4;
+/// The bit of the first byte that is set in the last frame of a message.
+pub const FINAL: u8 = 0x80;
+/// The bit of the first byte that is set in control frames.
+const CONTROL: u8 = 0x08;
 
 /// The position in a client's byte stream: which part of a frame the next byte belongs to.
 #[derive(Debug, Default)]
@@ -22,34 +26,108 @@ pub struct FrameTracker {
     payload_left: u64,
     /// The last data frame was not final: more frames of its message follow.
     fragmented: bool,
+    /// Payload bytes of the current message so far; 0 between messages.
+    message_bytes: usize,
     /// The unmasked first bytes of a close frame's payload, and how many of the two have arrived.
     close_code: [u8; 2],
     close_code_len: usize,
 }
 
 impl FrameTracker {
-    /// Moves over `bytes`, at most to the end of the current frame. Returns the number of bytes moved over.
-    pub fn advance(&mut self, bytes: &[u8]) -> usize {
+    /// Moves over `bytes` up to the end of the current header. Returns the number of bytes moved over, and whether the
+    /// header is complete.
+    pub fn read_header(&mut self, bytes: &[u8]) -> (usize, bool) {
+        if let (0, Some(header)) = (self.header_len, bytes.first_chunk()) {
+            // Fast path: the whole header has arrived.
+            self.header = *header;
+            self.header_len = header_length(header);
+            self.start_payload();
+            return (header_length(header), true);
+        }
         let mut taken = 0;
-        while self.payload_left == 0 && taken < bytes.len() {
-            let n = (header_length(&self.header[..self.header_len]) - self.header_len).min(bytes.len() - taken);
+        while taken < bytes.len() {
+            let n = (header_length(self.header()) - self.header_len).min(bytes.len() - taken);
             self.header[self.header_len..self.header_len + n].copy_from_slice(&bytes[taken..taken + n]);
             self.header_len += n;
             taken += n;
-            let header = &self.header[..self.header_len];
-            if self.header_len == header_length(header) {
-                let (is_final, is_data) = (header[0] & 0x80 != 0, header[0] & 0x08 == 0);
-                self.fragmented = if is_data { !is_final } else { self.fragmented };
-                (self.header_len, self.payload_left) = (0, payload_length(header));
-                break;
+            if self.header_len == header_length(self.header()) {
+                self.start_payload();
+                return (taken, true);
             }
         }
-        let n = (bytes.len() - taken).min(usize::try_from(self.payload_left).unwrap_or(usize::MAX));
-        self.payload_left -= n as u64;
-        if self.header[0] == CLOSE && self.header[1] & MASKED != 0 {
-            self.read_close_code(&bytes[taken..taken + n]);
+        (taken, false)
+    }
+
+    /// Moves over a whole data frame, if `bytes` begins with one of at most `max_bytes` and the position is between two
+    /// frames. Returns its length. May return `None` for a shorter frame than a header can be.
+    pub fn read_data_frame(&mut self, bytes: &[u8], max_bytes: usize) -> Option<usize> {
+        let header: &[u8; MAX_HEADER] = bytes.first_chunk().filter(|header| header[0] & CONTROL == 0)?;
+        let payload = usize::try_from(payload_length(header)).ok()?;
+        let length = header_length(header).checked_add(payload)?;
+        if length > bytes.len().min(max_bytes) || !self.is_between_frames() {
+            return None;
         }
-        taken + n
+        self.fragmented = header[0] & FINAL == 0;
+        self.message_bytes = if self.fragmented { self.message_bytes + payload } else { 0 };
+        Some(length)
+    }
+
+    fn start_payload(&mut self) {
+        self.payload_left = payload_length(self.header());
+        if self.is_data() {
+            self.fragmented = self.header[0] & FINAL == 0;
+        }
+        if self.payload_left == 0 {
+            self.end_frame();
+        }
+    }
+
+    /// Moves over `bytes`, up to the end of the current frame's payload. Returns the number of bytes moved over.
+    pub fn read_payload(&mut self, bytes: &[u8]) -> usize {
+        let n = bytes.len().min(usize::try_from(self.payload_left).unwrap_or(usize::MAX));
+        if self.header[0] == CLOSE && self.header[1] & MASKED != 0 {
+            self.read_close_code(&bytes[..n]);
+        }
+        self.payload_left -= n as u64;
+        if self.is_data() {
+            self.message_bytes += n;
+        }
+        if self.payload_left == 0 {
+            self.end_frame();
+        }
+        n
+    }
+
+    fn end_frame(&mut self) {
+        self.header_len = 0;
+        if !self.fragmented {
+            self.message_bytes = 0;
+        }
+    }
+
+    /// The header of the current frame; a part of it while it is incomplete.
+    fn header(&self) -> &[u8] {
+        &self.header[..self.header_len]
+    }
+
+    /// The header that was completed last, in an array, and its length.
+    pub fn last_header(&self) -> (&[u8; MAX_HEADER], usize) {
+        (&self.header, header_length(&self.header))
+    }
+
+    /// Whether that header is one of a data frame.
+    pub fn is_data(&self) -> bool {
+        self.header[0] & CONTROL == 0
+    }
+
+    /// Bytes of the current frame's payload that are still to come.
+    pub fn payload_left(&self) -> u64 {
+        self.payload_left
+    }
+
+    /// Payload bytes of the current message so far; 0 between messages.
+    pub fn message_bytes(&self) -> usize {
+        self.message_bytes
     }
 
     /// The code of the close frame that was read last (section 5.5.1); `None` if there was none, or it has no code.
@@ -66,9 +144,19 @@ impl FrameTracker {
         }
     }
 
+    /// Whether the position is between two frames.
+    pub fn is_between_frames(&self) -> bool {
+        self.header_len == 0
+    }
+
     /// Whether the position is after the last frame of a message.
     pub fn is_between_messages(&self) -> bool {
-        self.header_len == 0 && self.payload_left == 0 && !self.fragmented
+        self.header_len == 0 && !self.fragmented
+    }
+
+    /// Whether the position is between two frames of one message.
+    pub fn is_between_fragments(&self) -> bool {
+        self.header_len == 0 && self.fragmented
     }
 }
 
@@ -108,11 +196,16 @@ mod tests {
         frame
     }
 
+    /// Moves over `bytes`, at most to the end of the current frame. Returns the number of bytes moved over.
+    fn advance(frames: &mut FrameTracker, bytes: &[u8]) -> usize {
+        if frames.payload_left() > 0 { frames.read_payload(bytes) } else { frames.read_header(bytes).0 }
+    }
+
     /// Advances in chunks of `chunk` bytes; returns the offsets at which messages end.
     fn message_ends(frames: &mut FrameTracker, bytes: &[u8], chunk: usize) -> Vec<usize> {
         let (mut offset, mut ends) = (0, Vec::new());
         while offset < bytes.len() {
-            offset += frames.advance(&bytes[offset..bytes.len().min(offset + chunk)]);
+            offset += advance(frames, &bytes[offset..bytes.len().min(offset + chunk)]);
             if frames.is_between_messages() {
                 ends.push(offset);
             }
@@ -169,10 +262,12 @@ mod tests {
     fn arbitrary_bytes_and_huge_lengths_do_not_panic() {
         let mut frames = FrameTracker::default();
         for byte in (0..=255).cycle().take(10_000) {
-            assert_eq!(frames.advance(&[byte]), 1);
+            assert_eq!(advance(&mut frames, &[byte]), 1);
         }
         let mut huge = FrameTracker::default();
-        assert_eq!(huge.advance(&[0x81, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 1, 2]), 16);
+        let header = [0x81, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0];
+        assert_eq!(huge.read_header(&header), (header.len(), true));
+        assert_eq!((huge.read_payload(&[1, 2]), huge.message_bytes()), (2, 2));
         assert!(!huge.is_between_messages());
     }
 }

@@ -1,6 +1,8 @@
 //! RFC 6455 on a socket: reads messages, writes frames. Knows no client.
 
+mod frame_splitter;
 mod frame_tracker;
+mod input;
 mod message;
 mod reader;
 mod stream;

@@ -2,8 +2,10 @@
 
 pub mod client;
 pub mod config_check;
+pub mod echo_handler;
 pub mod gateway;
 pub mod http;
+pub mod namespace;
 pub mod process;
 pub mod raw_client;
 pub mod test_gateway;

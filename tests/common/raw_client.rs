@@ -30,6 +30,11 @@ impl RawClient {
             head.push(byte[0]);
         }
         assert!(head.starts_with(b"HTTP/1.1 101 "), "{}", String::from_utf8_lossy(&head));
+        Self::opened(stream)
+    }
+
+    /// A client whose 101 has been read.
+    pub fn opened(stream: TcpStream) -> RawClient {
         RawClient { stream, buffer: Vec::new() }
     }
 

@@ -201,7 +201,8 @@ fn origin_wildcard_allows_every_page() {
 /// For operators and for tools such as fail2ban. An attack doesn't fill the log.
 #[test]
 fn connects_and_refusals_are_logged_with_address_and_cause_up_to_a_limit() {
-    let gateway = TestGateway::start(&[("ann", "operator", "")], "");
+    let settings = "[per_address]\nmax_failures_per_minute = 1000";
+    let gateway = TestGateway::start(&[("ann", "operator", "")], settings);
     let _ann = gateway.connect("ann");
     let line = gateway.wait_for_line("the connect", |line| line.contains(" connected conn_id="));
     assert!(line.contains(" role=operator presence_key=operator:ann remote_addr=127.0.0.1:"), "{line}");
@@ -210,7 +211,11 @@ fn connects_and_refusals_are_logged_with_address_and_cause_up_to_a_limit() {
     }
     // One line for each, or a count of those without a line.
     let refusals = |line: &String| match line.split_once(" more requests were refused or timed out count=") {
-        Some((_, count)) => count.parse::<usize>().unwrap(),
+        Some((_, counts)) => {
+            let (count, causes) = counts.split_once(' ').unwrap();
+            assert_eq!(causes, format!("unauthorized={count}"));
+            count.parse::<usize>().unwrap()
+        }
         None => usize::from(line.contains(" handshake refused remote_addr=127.0.0.1:")),
     };
     wait_until("all refusals in the log", || gateway.log().iter().map(refusals).sum::<usize>() == 100);

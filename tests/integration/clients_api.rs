@@ -147,7 +147,7 @@ fn result_above_the_limit_is_too_large_and_can_be_paged() {
 fn get_returns_all_details_of_a_client() {
     let gateway = TestGateway::start(CREDENTIALS, "[heartbeat]\ninterval = \"5s\"\ntimeout = \"5s\"");
     let (mut alice, mut one) = (gateway.connect("alice"), gateway.connect("one"));
-    one.call("gateway.subscribe", json!({"topics": ["b", "a"]}));
+    one.call("gateway.subscribe", json!({"topics": ["sensor:one/b", "sensor:one/a"]}));
     one.call("gateway.echo", json!({"text": "x".repeat(1000)}));
     let mut details = Value::Null;
     wait_until("a round trip", || {
@@ -161,7 +161,10 @@ fn get_returns_all_details_of_a_client() {
         (&details["role"], &details["name"], &details["presence_key"]),
         (&json!("sensor"), &json!("one"), &json!("sensor:one"))
     );
-    assert_eq!((&details["scopes"], &details["subscriptions"]), (&json!(["x:y"]), &json!(["a", "b"])));
+    assert_eq!(
+        (&details["scopes"], &details["subscriptions"]),
+        (&json!(["x:y"]), &json!(["sensor:one/a", "sensor:one/b"]))
+    );
     assert!(details["remote_addr"].as_str().unwrap().starts_with("127.0.0.1:"), "{details}");
     let number = |pointer: &str| {
         details.pointer(pointer).and_then(Value::as_u64).unwrap_or_else(|| panic!("{pointer}: {details}"))

@@ -1,12 +1,13 @@
 //! How connections end, and that they leave nothing behind in the registry, the gauges and the open descriptors.
 
 use crate::common::raw_client::RawClient;
-use crate::common::test_gateway::TestGateway;
+use crate::common::test_gateway::{TestGateway, digest, token};
 use crate::common::{Gateway, wait_until};
 use serde_json::json;
 use socket2::SockRef;
 use std::io::{ErrorKind, Write};
 use std::net::Shutdown;
+use std::process::Command;
 use std::thread;
 use std::time::Duration;
 use test_support::frames::{CLOSE, FIN, PING, TEXT, client_frame};
@@ -226,4 +227,27 @@ fn message_contents_are_never_logged() {
     gateway.wait_for_disconnects(1);
     let (_, log) = gateway.stop();
     assert!(!log.iter().any(|line| line.contains("s3cr3t")), "{log:#?}");
+}
+
+#[test]
+fn client_is_closed_at_its_maximum_lifetime_and_when_its_credential_expires() {
+    let gateway = Gateway::start("[limits]\nmax_lifetime = \"1s\"");
+    let mut client = gateway.connect();
+    assert_eq!(client.wait_for_close(), (4200, "max_lifetime".to_owned()));
+    // On a busy machine, the credential may expire before the client connects.
+    let closed = [2, 10, 50].into_iter().find_map(|seconds| {
+        let offset = format!("+{seconds} seconds");
+        let output = Command::new("date").args(["-u", "-d", &offset, "+%Y-%m-%dT%H:%M:%SZ"]).output().expect("date");
+        let not_after = String::from_utf8(output.stdout).unwrap();
+        let gateway = TestGateway(Gateway::start(&format!(
+            "[auth]\nmode = \"token\"\n[[auth.credentials]]\nname = \"ann\"\nrole = \"operator\"\n\
+             not_after = {not_after}token_sha256 = \"{}\"",
+            digest(&token("ann"))
+        )));
+        let mut client = gateway.try_connect("ann").ok()?;
+        let close = client.client.wait_for_close();
+        assert!(gateway.try_connect("ann").is_err(), "the credential has expired");
+        Some(close)
+    });
+    assert_eq!(closed, Some((4002, "credential_revoked".to_owned())));
 }

@@ -20,7 +20,12 @@ const VALID: &[&str] = &[
     "[heartbeat]\ninterval = \"5s\"\ntimeout = \"5000ms\"\n",
     "[limits]\nmax_connections = 400\nmax_message_bytes = 125\noutbox_max_bytes = 1024\nmax_batch_requests = 1\n",
     "[limits]\nmax_message_bytes = 1_000_000\nmax_connections = 0x10\nwrite_timeout = \"1m\"\nclose_timeout = \"10ms\"\n",
+    "[limits]\nmax_memory_for_clients = 1_048_576\n",
+    "[limits]\nmax_memory_for_clients = \"100%\"\n",
+    "[handshake]\nmax_in_progress = 1\nmax_per_second = 0\n",
     "[shutdown]\ndrain_timeout = \"1ms\"\n",
+    "[proxy]\ntrusted = [\"10.0.0.0/8\", \"::1\", \"unix\"]\nprotocol = true\nheader = \"forwarded\"\n",
+    "[per_address]\nmax_connections = 0\nmax_connects_per_second = 0\nexempt = [\"192.0.2.0/24\"]\n",
 ];
 
 const LISTEN: &str = "allowed: an IP address with a port, such as \"127.0.0.1:8080\" or \"[::1]:8080\", or a Unix \
@@ -32,6 +37,9 @@ const ORIGIN: &str = "allowed: \"*\", \"null\", \"file://\", or scheme and host 
 const INSECURE: &str = "can be reached from other machines and needs credentials: set auth.mode = \"token\" and create them \
                         with: aisopod-gateway token --name NAME --role ROLE; allowed without credentials: \
                         127.0.0.1, [::1], unix: paths; or set auth.allow_insecure = true";
+const MEMORY: &str = "allowed: 1048576 to 1099511627776 bytes, or \"1%\" to \"100%\"";
+const PEER: &str =
+    "allowed: an IP address, a network such as \"10.0.0.0/8\", or \"unix\" for the peers at Unix sockets";
 const OTHER: &str = "allowed: another address or port";
 const DESCRIPTORS: &str = "allowed: 1 to 400, the descriptor limit of 500 less 100 in reserve; LimitNOFILE= or ulimit \
                            -n raises it";
@@ -39,6 +47,13 @@ const DESCRIPTORS: &str = "allowed: 1 to 400, the descriptor limit of 500 less 1
 /// A file and its problems. The words in capitals are replaced by the texts above.
 #[rustfmt::skip]
 const INVALID: &[(&str, &[&str])] = &[
+    // Memory: bytes, or a part.
+    ("[limits]\nmax_memory_for_clients = 1048575", &["2: limits.max_memory_for_clients = 1048575; MEMORY"]),
+    ("[limits]\nmax_memory_for_clients = \"0%\"", &["2: limits.max_memory_for_clients = \"0%\"; MEMORY"]),
+    ("[limits]\nmax_memory_for_clients = \"1G\"", &["2: limits.max_memory_for_clients = \"1G\"; MEMORY"]),
+    // Connections before their first request.
+    ("[handshake]\nmax_in_progress = -1", &["2: handshake.max_in_progress = -1; allowed: 0 to 1000000000"]),
+    ("[handshake]\nmax_per_second = 1000001", &["2: handshake.max_per_second = 1000001; allowed: 0 to 1000000"]),
     // Settings above the first section.
     ("listen = \"unix:gateway.sock\"",        &["1: listen = \"unix:gateway.sock\"; LISTEN"]),
     ("listen = []",                           &["1: listen = []; allowed: at least one address"]),
@@ -82,18 +97,26 @@ const INVALID: &[(&str, &[&str])] = &[
     ("[limits]\nmax_connections = 99999999999999999999", &["2: limits.max_connections = 99999999999999999999; DESCRIPTORS"]),
     ("[limits]\nmax_message_bytes = 124",     &["2: limits.max_message_bytes = 124; allowed: 125 to 67108864"]),
     ("[limits]\nmax_message_bytes = 1.5",     &["2: limits.max_message_bytes = 1.5; allowed: 125 to 67108864"]),
+    ("[limits]\nmax_messages_per_second = 1000001", &["2: limits.max_messages_per_second = 1000001; allowed: 0 to 1000000"]),
     ("[limits]\nmax_batch_requests = 10001",  &["2: limits.max_batch_requests = 10001; allowed: 1 to 10000"]),
     ("[limits]\noutbox_max_bytes = 1023",     &["2: limits.outbox_max_bytes = 1023; allowed: 1024 to 1073741824"]),
     ("[limits]\nwrite_timeout = \"2h\"",      &["2: limits.write_timeout = \"2h\"; TIME"]),
     ("[limits]\nclose_timeout = true",        &["2: limits.close_timeout = true; TIME"]),
-    ("[limits]\nmax_clients = 5",             &["2: unknown key limits.max_clients; allowed here: max_connections, max_message_bytes, max_batch_requests, max_subscriptions, closed_connections, outbox_max_bytes, write_timeout, close_timeout"]),
+    ("[limits]\nmax_clients = 5",             &["2: unknown key limits.max_clients; allowed here: max_connections, max_message_bytes, max_batch_requests, max_subscriptions, closed_connections, outbox_max_bytes, max_memory_for_clients, max_messages_per_second, max_bytes_per_second, rate_burst, rate_timeout, write_timeout, max_lifetime, close_timeout"]),
     // [presence], [calls], [ops]
     ("[presence]\nnode = \"keep\"",          &["2: presence.node = \"keep\"; allowed: \"allow\", \"replace\", \"reject\""]),
     ("[presence]\noperator = true",          &["2: presence.operator = true; allowed: \"allow\", \"replace\", \"reject\""]),
     ("[presence]\n\"a b\" = \"allow\"",      &["2: presence.a b: a role is 1 to 64 letters, digits and . _ @ -"]),
     ("[calls]\ntimeout = 5",                 &["2: calls.timeout = 5; allowed: \"10ms\" to \"1h\", a whole number with ms, s, m or h"]),
     ("[calls]\nmax_per_node = 0",            &["2: calls.max_per_node = 0; allowed: 1 to 1000000"]),
-    ("[ops]\nmax_failures_per_minute = 0",   &["2: ops.max_failures_per_minute = 0; allowed: 1 to 1000000"]),
+    // Proxies and addresses.
+    ("[per_address]\nmax_failures_per_minute = 0", &["2: per_address.max_failures_per_minute = 0; allowed: 1 to 1000000"]),
+    ("[per_address]\nmax_connections = -1",    &["2: per_address.max_connections = -1; allowed: 0 to 1000000"]),
+    ("[per_address]\nexempt = [\"x\"]",        &["2: per_address.exempt = \"x\"; PEER"]),
+    ("[proxy]\ntrusted = [\"10.0.0.0/8\",\n\"10.0.0.0/33\"]", &["3: proxy.trusted = \"10.0.0.0/33\"; PEER"]),
+    ("[proxy]\ntrusted = \"10.0.0.1\"",       &["2: proxy.trusted = \"10.0.0.1\"; allowed: a list of strings"]),
+    ("[proxy]\nheader = \"via\"",              &["2: proxy.header = \"via\"; allowed: \"x-forwarded-for\", \"forwarded\""]),
+    ("[proxy]\nprotocol = true",               &["2: proxy.protocol = true needs proxy.trusted, the addresses of your proxies"]),
     ("[ops]\nlisten = \"nowhere\"",          &["2: ops.listen = \"nowhere\"; allowed: an IP address with a port, such as \"127.0.0.1:8080\" or \"[::1]:8080\", or a Unix socket, such as \"unix:/run/aisopod-gateway/gateway.sock\""]),
     ("[ops]\nlisten = \"0.0.0.0:81\"",       &["2: ops.listen \"0.0.0.0:81\" INSECURE"]),
     ("listen = \"127.0.0.1:81\"\n[ops]\nlisten = \"127.0.0.1:81\"", &["3: ops.listen \"127.0.0.1:81\" TAKEN listen \"127.0.0.1:81\"; OTHER"]),
@@ -107,9 +130,9 @@ const INVALID: &[(&str, &[&str])] = &[
     // All problems are reported at once.
     ("log_level = \"loud\"\nfoo = 1\n[handshake]\ntimeout = 1\nbar = 2\n[limits]\nmax_batch_requests = 0\n[auth]\nmode = \"x\"\n", &[
         "1: log_level = \"loud\"; LEVELS",
-        "2: unknown key foo; allowed here: listen, listen_reuse_port, log_level, handshake, heartbeat, limits, auth, presence, calls, ops, shutdown",
+        "2: unknown key foo; allowed here: listen, listen_reuse_port, log_level, handshake, proxy, per_address, heartbeat, limits, auth, presence, calls, ops, shutdown",
         "4: handshake.timeout = 1; TIME",
-        "5: unknown key handshake.bar; allowed here: timeout, idle_timeout, max_header_bytes, allowed_origins",
+        "5: unknown key handshake.bar; allowed here: timeout, idle_timeout, max_in_progress, max_per_second, max_header_bytes, refuse_in_band, allowed_origins",
         "7: limits.max_batch_requests = 0; allowed: 1 to 10000",
         "9: auth.mode = \"x\"; allowed: \"none\", \"token\", \"password\"",
     ]),
@@ -122,6 +145,8 @@ fn expand(problem: &str) -> String {
         ("TIME", TIME),
         ("ORIGIN", ORIGIN),
         ("OTHER", OTHER),
+        ("MEMORY", MEMORY),
+        ("PEER", PEER),
         ("DESCRIPTORS", DESCRIPTORS),
     ];
     config_check::expand(problem, &texts).replace("INSECURE", INSECURE).replace("TAKEN", "is taken by")
@@ -152,7 +177,7 @@ fn gateway_does_not_start_with_an_invalid_file() {
         &run(dir.path(), &["--config", "config.toml"]),
         "a file to run with",
         &[
-            "2: unknown key foo; allowed here: listen, listen_reuse_port, log_level, handshake, heartbeat, limits, auth, presence, calls, ops, shutdown",
+            "2: unknown key foo; allowed here: listen, listen_reuse_port, log_level, handshake, proxy, per_address, heartbeat, limits, auth, presence, calls, ops, shutdown",
         ],
     );
 }

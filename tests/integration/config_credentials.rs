@@ -12,7 +12,7 @@ use tungstenite::Error;
 
 const NAME: &str = "allowed: 1 to 64 letters, digits and . _ @ -";
 const ROLE: &str = "allowed: operator, node, or another word: 1 to 64 letters, digits and . _ @ -";
-const SCOPE: &str = "allowed: 1 to 64 printable ASCII characters other than spaces, double quotes and backslashes";
+const SCOPE: &str = "allowed: 1 to 160 printable ASCII characters other than spaces, double quotes and backslashes";
 const DIGEST: &str = "c7355b9788d3036817b4b9118e71116224521da29885b160eb8451377c47b377";
 
 /// The content of `[auth]` and its problems. `NAME`, `ROLE`, `SCOPE` and `DIGEST` stand for the texts above,
@@ -42,10 +42,10 @@ const INVALID: &[(&str, &[&str])] = &[
     ]),
     ("mode = \"token\"\n[[auth.credentials]]\nname = \"a\"\nrole = \"b\"\nscopes = \"all\"\ntoken_sha256 = \"DIGEST\"", &["6: auth.credentials.scopes = \"all\"; allowed: a list of strings"]),
     ("mode = \"token\"\nCREDENTIALtoken_file = \"secret\"", &["3: auth.credentials: set token_sha256 or token_file, not both"]),
-    ("mode = \"token\"\nCREDENTIALpassword_sha256 = \"DIGEST\"", &["8: unknown key auth.credentials.password_sha256; allowed here: name, role, scopes, token_sha256, token_file"]),
+    ("mode = \"token\"\nCREDENTIALpassword_sha256 = \"DIGEST\"", &["8: unknown key auth.credentials.password_sha256; allowed here: name, role, scopes, not_after, token_sha256, token_file"]),
     ("mode = \"password\"\nCREDENTIAL", &[
         "3: auth.credentials: password_sha256 or password_file is missing",
-        "7: unknown key auth.credentials.token_sha256; allowed here: name, role, scopes, password_sha256, password_file",
+        "7: unknown key auth.credentials.token_sha256; allowed here: name, role, scopes, not_after, password_sha256, password_file",
     ]),
 ];
 

@@ -3,10 +3,12 @@
 use crate::common::Gateway;
 use crate::common::http::{HttpConnection, exchange};
 use crate::common::raw_client::RawClient;
+use serde_json::Value;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::thread;
 use std::time::Instant;
+use test_support::frames::{CLOSE, FIN};
 
 #[test]
 fn drain_closes_responsive_clients_long_before_its_timeout() {
@@ -45,6 +47,32 @@ fn drain_aborts_unresponsive_clients_at_its_timeout() {
     assert!(lines.len() == 4 && lines.iter().all(|line| line.contains(" reason=draining code=1012 ")), "{lines:?}");
 }
 
+/// The time in a notification `gateway.draining`.
+fn reconnect_after(message: &[u8]) -> u64 {
+    let message: Value = serde_json::from_slice(message).expect("JSON");
+    assert_eq!(
+        (&message["jsonrpc"], &message["method"], message.get("id")),
+        (&"2.0".into(), &"gateway.draining".into(), None)
+    );
+    message["params"]["reconnect_after_ms"].as_u64().expect("milliseconds")
+}
+
+#[test]
+fn each_client_is_told_once_when_to_reconnect_before_its_close_frame() {
+    const CLIENTS: usize = 200;
+    let gateway = Gateway::start("[shutdown]\ndrain_timeout = \"10s\"");
+    let mut clients: Vec<_> = (0..CLIENTS).map(|_| RawClient::connect(&gateway)).collect();
+    gateway.wait_for_clients(CLIENTS as u64);
+    gateway.signal("TERM");
+    for client in &mut clients {
+        let after = reconnect_after(&client.receive().expect("a notification").1);
+        // A second for the restart, 200 ms for the drain, and 200 ms for 200 clients.
+        assert!((1000..=1400).contains(&after), "{after}");
+        let (first, payload) = client.receive().expect("a close frame");
+        assert_eq!((first, &payload[..2]), (FIN | CLOSE, &1012_u16.to_be_bytes()[..]));
+    }
+}
+
 /// Checks the counts of closed and aborted clients in the last log line.
 fn assert_stopped(gateway: &Gateway, closed: usize, aborted: usize) {
     let line = gateway.wait_for_line("the counts", |line| line.contains(" stopped closed="));
@@ -60,7 +88,8 @@ fn second_signal_aborts_the_drain() {
         gateway.wait_for_clients(1);
         gateway.signal(first);
         gateway.wait_for_line("the drain", |line| line.ends_with(" mode=drain"));
-        // The client receives the close frame and doesn't answer it.
+        // The client receives the notification and the close frame, and doesn't answer it.
+        assert!(reconnect_after(&silent.receive().unwrap().1) >= 1000);
         assert_eq!(silent.receive().unwrap().1[..2], 1012_u16.to_be_bytes());
         gateway.signal(second);
         assert_eq!(gateway.wait().code(), Some(0));
@@ -97,6 +126,7 @@ fn draining_gateway_rejects_new_clients_and_answers_open_connections() {
     gateway.wait_for_status("three handshakes", |status| status["handshakes"]["in_progress"] == 3);
 
     gateway.signal("TERM");
+    reconnect_after(&client.receive().unwrap().1);
     assert_eq!(client.receive().unwrap().1[..2], 1012_u16.to_be_bytes());
     // A connection without a request is closed; one with half a request is answered.
     assert_eq!(silent.read(&mut [0; 1]).unwrap(), 0);

@@ -56,6 +56,11 @@ fn subscriptions_are_bounded_and_end_with_the_client() {
         (&error["code"], &error["data"]),
         (&json!(-32005), &json!({"reason": "too_many_subscriptions", "most": 3}))
     );
+    // The topics of one request are counted while they are read, so the fifth isn't noticed to be invalid.
+    for method in ["gateway.subscribe", "gateway.unsubscribe"] {
+        let error = alice.call_error(method, json!({"topics": ["a", "a", "a", "a", "not a topic"]}));
+        assert_eq!(error["data"]["reason"], "too_many_subscriptions", "{method}");
+    }
     // A request subscribes to all topics or none; existing subscriptions aren't counted again.
     assert_eq!(alice.call("gateway.subscribe", json!({"topics": ["a", "b", "c"]})), json!({"topics": ["a", "b", "c"]}));
     assert_eq!(alice.call("gateway.unsubscribe", json!({"topics": ["b", "x"]})), json!({"topics": ["a", "c"]}));
@@ -83,19 +88,44 @@ fn event_data_is_passed_on_byte_for_byte() {
 fn publish_or_reserved_topic_without_scope_is_forbidden() {
     let gateway = TestGateway::start(CREDENTIALS, "");
     let mut node = gateway.connect("kitchen-pi");
-    for topics in [json!(["news", "presence"]), json!(["health"])] {
-        let error = node.call_error("gateway.subscribe", json!({"topics": topics}));
-        assert_eq!((&error["code"], &error["data"]["reason"]), (&json!(-32003), &json!("forbidden")), "{topics}");
-        assert!(error["data"]["scope"] == "clients:read", "{error}");
+    for (topic, scope) in [("presence", "clients:read"), ("health", "clients:read"), ("news", "events:read")] {
+        let error = node.call_error("gateway.subscribe", json!({"topics": ["node:kitchen-pi", topic]}));
+        assert_eq!((&error["code"], &error["data"]["reason"]), (&json!(-32003), &json!("forbidden")), "{topic}");
+        assert_eq!(error["data"]["scope"], scope, "{error}");
     }
     let error = node.call_error("gateway.publish", json!({"topic": "news", "data": 1}));
     assert_eq!((&error["code"], &error["data"]["scope"]), (&json!(-32003), &json!("events:publish")), "{error}");
-    assert_eq!(node.call("gateway.subscribe", json!({"topics": ["news"]})), json!({"topics": ["news"]}));
+    let own = json!({"topics": ["node:kitchen-pi", "node:kitchen-pi/orders"]});
+    assert_eq!(node.call("gateway.subscribe", own.clone()), own, "a client's own topics");
     let mut alice = gateway.connect("alice");
     for topic in ["presence", "health"] {
         let error = alice.call_error("gateway.publish", json!({"topic": topic, "data": 1}));
         assert_eq!(error["data"], json!({"reason": "invalid_params", "member": "topic"}));
     }
+}
+
+#[test]
+fn scopes_with_patterns_allow_the_topics_and_methods_that_match() {
+    let scopes = "events:read:site.* events:read:news events:publish:alerts.* nodes:invoke:light.*";
+    let gateway = TestGateway::start(&[("ann", "operator", scopes), ("kitchen-pi", "node", "")], "");
+    let (mut ann, _node) = (gateway.connect("ann"), gateway.connect("kitchen-pi"));
+    let all = json!({"topics": ["news", "site.a", "site.b"]});
+    assert_eq!(ann.call("gateway.subscribe", all.clone()), all);
+    for topic in ["site", "news.x", "other"] {
+        let error = ann.call_error("gateway.subscribe", json!({"topics": ["news", topic]}));
+        assert_eq!(error["data"], json!({"reason": "forbidden", "scope": "events:read"}), "{topic}");
+    }
+    assert_eq!(ann.call("gateway.publish", json!({"topic": "alerts.fire", "data": 1})), json!({"queued": 0}));
+    let error = ann.call_error("gateway.publish", json!({"topic": "alert", "data": 1}));
+    assert_eq!(error["data"]["scope"], "events:publish");
+    // Over HTTP too. An escaped name is the same name.
+    let invoke = |method: &str| {
+        let body = format!(r#"{{"method":"{method}","timeout":0.001}}"#);
+        gateway.http_error("ann", "POST /nodes/node:kitchen-pi/invoke", &body)
+    };
+    assert_eq!(invoke("light.set"), (504, "timeout".to_owned()));
+    assert_eq!(invoke(r"li\u0067ht.set"), (504, "timeout".to_owned()));
+    assert_eq!(invoke("door.open"), (403, "forbidden".to_owned()));
 }
 
 #[test]

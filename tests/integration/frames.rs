@@ -183,7 +183,7 @@ fn pong_goes_to_the_client_that_sent_the_ping() {
     let gateway = Gateway::start("");
     let (mut busy, mut other) = (RawClient::connect(&gateway), RawClient::connect(&gateway));
     gateway.wait_for_clients(2);
-    // As many as a session handles in one poll (MESSAGES_PER_POLL).
+    // More than a session handles in one poll.
     let pings: Vec<u8> = (0..=255).flat_map(|number: u8| client_frame(FIN | PING, &[number])).collect();
     for _ in 0..10 {
         busy.send(&pings);

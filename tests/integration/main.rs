@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod addresses;
 mod admin_api;
 mod admin_connections;
 mod authentication;
@@ -18,10 +19,14 @@ mod events;
 mod frames;
 mod handshake;
 mod heartbeat;
+mod hostile;
 mod http;
 mod interop;
+mod memory;
 mod node_calls;
+mod pending;
 mod presence;
+mod rates;
 mod resource_failures;
 mod reuse_port;
 mod systemd;

@@ -207,8 +207,33 @@ fn calls_above_a_limit_are_busy_errors_with_the_limit() {
 }
 
 #[test]
+fn one_caller_leaves_room_at_a_node_for_others() {
+    let gateway = TestGateway::start(CREDENTIALS, "[calls]\nmax_per_node = 50");
+    let (mut alice, mut bob, mut node) =
+        (gateway.connect("alice"), gateway.connect("bob"), gateway.connect("kitchen-pi"));
+    let ids: Vec<_> = (0..41).map(|_| alice.invoke(json!({}))).collect();
+    assert_eq!(alice.assert_error(ids[40], -32005, "node_busy")["data"]["most"], 50);
+    let others: Vec<_> = (0..10).map(|_| bob.invoke(json!({}))).collect();
+    bob.assert_error(others[9], -32005, "node_busy");
+    // While bob has calls, alice's share is smaller.
+    for _ in 0..2 {
+        node.respond_next(json!("done"));
+    }
+    assert_eq!(
+        (&alice.response(ids[0])["result"], &alice.response(ids[1])["result"]),
+        (&json!("done"), &json!("done"))
+    );
+    let rejected = alice.invoke(json!({}));
+    alice.assert_error(rejected, -32005, "node_busy");
+    for _ in 2..48 {
+        node.respond_next(json!("done"));
+    }
+    assert_eq!(bob.response(others[7])["result"], "done");
+}
+
+#[test]
 fn calls_of_a_disconnected_caller_are_cancelled() {
-    let gateway = TestGateway::start(CREDENTIALS, "[calls]\nmax_per_node = 5");
+    let gateway = TestGateway::start(CREDENTIALS, "[calls]\nmax_per_node = 6");
     let (mut alice, mut node) = (gateway.connect("alice"), gateway.connect("kitchen-pi"));
     for _ in 0..3 {
         let mut bob = gateway.connect("bob");

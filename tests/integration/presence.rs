@@ -46,6 +46,29 @@ fn first_client_of_a_key_joins_and_last_leaves_and_a_replacement_is_no_event() {
 }
 
 #[test]
+fn clients_that_replace_each_other_in_a_loop_are_damped() {
+    let gateway = TestGateway::start(CREDENTIALS, "");
+    let mut connected = vec![gateway.connect("kitchen-pi")];
+    // The count starts anew with each minute, of which the test may see the end of one.
+    let refused = (0..30).find_map(|_| match gateway.try_connect("kitchen-pi") {
+        Ok(client) => {
+            connected.push(client);
+            None
+        }
+        Err(error) => Some(error),
+    });
+    let tungstenite::Error::Http(response) = refused.expect("a refusal") else { panic!("not an HTTP response") };
+    assert_eq!((response.status().as_u16(), &response.headers()["retry-after"]), (409, &"60".parse().unwrap()));
+    assert!((11..=21).contains(&connected.len()), "{}", connected.len());
+    // The connected one stays.
+    assert_eq!(connected.last_mut().unwrap().call("gateway.ping", json!({})), "pong");
+    let loops = |line: &String| line.contains("replace each other in a loop") && line.contains("node:kitchen-pi");
+    let _ = gateway.try_connect("kitchen-pi");
+    assert!((1..=2).contains(&gateway.log().iter().filter(|line| loops(line)).count()));
+    assert!(gateway.try_connect("alice").is_ok(), "other keys aren't affected");
+}
+
+#[test]
 fn closing_client_has_left_although_its_close_takes_long() {
     let gateway = TestGateway::start(CREDENTIALS, "[presence]\nsensor = \"reject\"\n[limits]\nclose_timeout = \"1h\"");
     let mut alice = gateway.connect("alice");

@@ -1,14 +1,14 @@
 //! Resources that run out, fail or could leak: descriptors, memory, the log pipe, the network.
 
 use crate::common::http::exchange;
+use crate::common::namespace::Namespace;
 use crate::common::process::Process;
 use crate::common::raw_client::RawClient;
-use crate::common::tools::{require, require_root};
+use crate::common::tools::require;
 use crate::common::{Client, Gateway, TIMEOUT, wait_for, wait_until};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -201,48 +201,18 @@ fn log_reader_that_stops_reading_does_not_block_the_gateway() {
     drop(log);
 }
 
-/// A network namespace. Deleted when dropped.
-struct Namespace(String);
-
-impl Namespace {
-    fn create(ip: &Path) -> Namespace {
-        let name = format!("aisopod-test-{}", std::process::id());
-        let status = Command::new(ip).args(["netns", "add", &name]).status().unwrap();
-        assert!(status.success());
-        Namespace(name)
-    }
-
-    fn set_loopback(&self, ip: &Path, state: &str) {
-        let status = Command::new(ip).args(["-n", &self.0, "link", "set", "lo", state]).status().unwrap();
-        assert!(status.success());
-    }
-}
-
-impl Drop for Namespace {
-    fn drop(&mut self) {
-        // If this fails, an empty namespace is left over.
-        let _ = Command::new("ip").args(["netns", "delete", &self.0]).status();
-    }
-}
-
 /// As if the cable were pulled: both ends are alive, and no packet arrives, not even a FIN.
 #[test]
 fn peer_without_a_network_ends_as_pong_timeout() {
-    let (Some(ip), Some(websocat)) = (require("ip"), require("websocat")) else { return };
-    let Some(()) = require_root("a network namespace") else { return };
-    let namespace = Namespace::create(&ip);
-    namespace.set_loopback(&ip, "up");
-    let mut command = Command::new(&ip);
-    command.args(["netns", "exec", &namespace.0]).arg(Gateway::binary());
-    let gateway = Gateway::start_with(command, "[heartbeat]\ninterval = \"3s\"\ntimeout = \"3s\"\n");
+    let (Some(websocat), Some(namespace)) = (require("websocat"), Namespace::create()) else { return };
+    let gateway =
+        Gateway::start_with(namespace.command(Gateway::binary()), "[heartbeat]\ninterval = \"3s\"\ntimeout = \"3s\"\n");
     let descriptors = gateway.open_descriptors();
     // The client in the namespace answers pings while they arrive.
     let url = format!("ws://{}/ws", gateway.addr());
-    let mut command = Command::new(&ip);
-    command.args(["netns", "exec", &namespace.0]).arg(&websocat).args(["-n", &url]);
-    let mut client = Process::start(&mut command);
+    let mut client = Process::start(namespace.command(&websocat).args(["-n", &url]));
     gateway.wait_for_status("a pong", |status| status["heartbeat"]["pongs_received"].as_u64() >= Some(1));
-    namespace.set_loopback(&ip, "down");
+    namespace.ip(&["link", "set", "lo", "down"]);
     let status = gateway.wait_for_descriptors(&descriptors);
     assert_eq!(status["closed_total"]["pong_timeout"], 1, "{status}");
     let lines = gateway.wait_for_disconnects(1);

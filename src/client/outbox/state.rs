@@ -1,10 +1,11 @@
 //! A client's outbound state: everything that the [`Outbox`](super::Outbox) mutex guards.
 
-use super::{OutboxContext, OutboxSnapshot, SendError, Signals};
+use super::{OutboxContext, OutboxSnapshot, Outgoing, SendError, Signals};
 use crate::client::close_reason::CloseReason;
-use crate::client::stats::SessionStats;
 use crate::clock::Timestamp;
-use crate::ws::{CloseDetail, Message, Stream, WriteBuffer, Written, queued_size};
+use crate::memory::EXHAUSTED_SHARE;
+use crate::ws::{CloseDetail, Stream, WriteBuffer, Written, queued_size};
+use std::cmp::Ordering;
 use std::io::ErrorKind;
 use std::sync::Arc;
 use std::task::Waker;
@@ -19,6 +20,9 @@ const MAX_PENDING_CONTROL: usize = 2 * 1024;
 
 /// The detail of [`CloseReason::SlowConsumer`] if the outbox was full.
 const OUTBOX_FULL: &str = "over limits.outbox_max_bytes";
+
+/// The detail of [`CloseReason::Overloaded`].
+pub(crate) const MEMORY_EXHAUSTED: &str = "over limits.max_memory_for_clients";
 
 /// The state of the latest ping.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
@@ -79,7 +83,7 @@ impl OutboxState {
             messages_out: self.messages_out,
             bytes_out: self.bytes_out,
             outbox_messages: self.buffer.as_ref().map_or(0, |buffer| buffer.messages()),
-            outbox_bytes: self.buffer.as_ref().map_or(0, |buffer| buffer.message_bytes()),
+            outbox_bytes: self.message_bytes(),
             outbox_peak_bytes: self.peak_bytes,
         }
     }
@@ -106,31 +110,45 @@ impl OutboxState {
         self.abort_requested = true;
     }
 
-    /// Queues a message. If there is no room, not even after a write, requests a close as
-    /// [`CloseReason::SlowConsumer`].
-    pub(crate) fn push(&mut self, message: Message, context: &OutboxContext) -> Result<(), SendError> {
-        let (stats, bytes) = (&context.stats, message.payload().len());
+    /// Queues a message. If there is no room, not even after a write, requests a close: as
+    /// [`CloseReason::SlowConsumer`] if this outbox is full, as [`CloseReason::Overloaded`] if memory is exhausted.
+    pub(crate) fn push(&mut self, queued: Outgoing, context: &OutboxContext) -> Result<(), SendError> {
+        let Outgoing { message, is_shared } = queued;
+        let bytes = message.payload().len();
         if !self.try_make_room(bytes, context) {
-            self.close_with(CloseReason::SlowConsumer, CloseDetail { requested_by: None, text: OUTBOX_FULL.into() });
+            let is_full = self.message_bytes() + queued_size(bytes) > context.max_bytes;
+            let (reason, text) = if is_full {
+                (CloseReason::SlowConsumer, OUTBOX_FULL)
+            } else {
+                (CloseReason::Overloaded, MEMORY_EXHAUSTED)
+            };
+            self.close_with(reason, CloseDetail { requested_by: None, text: text.into() });
             return Err(SendError::Full);
         }
         let buffer = self.buffer();
-        buffer.push(message);
-        let queued_bytes = buffer.message_bytes();
+        buffer.push(message, is_shared);
+        let queued_bytes = buffer.bytes().all;
         // The configuration limits an outbox to 1 GiB.
         self.peak_bytes = self.peak_bytes.max(queued_bytes as u32);
-        stats.outbox_peak_bytes.observe(queued_bytes as u64);
-        stats.outbox_bytes.add(queued_size(bytes) as u64);
+        context.stats.outbox_peak_bytes.observe(queued_bytes as u64);
         Ok(())
+    }
+
+    /// Brings the counters of what is queued up to date. Called after each change of the messages, except by a write,
+    /// which does it itself.
+    pub(crate) fn count_queued(&mut self, context: &OutboxContext) {
+        if let Some(buffer) = &mut self.buffer {
+            count_queued(buffer, context);
+        }
     }
 
     /// Returns whether there is room for a message of `bytes` bytes. If there is none at first, writes to make some.
     pub(crate) fn try_make_room(&mut self, bytes: usize, context: &OutboxContext) -> bool {
-        if self.has_room(bytes, context.max_bytes) {
+        if self.has_room(bytes, context) {
             return true;
         }
-        self.write(&context.stats);
-        self.has_room(bytes, context.max_bytes)
+        self.write(context);
+        self.has_room(bytes, context)
     }
 
     /// Queues whole control frames, ahead of the messages.
@@ -138,11 +156,17 @@ impl OutboxState {
         self.buffer().push_control(frames);
     }
 
-    pub(crate) fn has_room(&self, bytes: usize, max_bytes: usize) -> bool {
-        match &self.buffer {
-            Some(buffer) => buffer.has_room(bytes, max_bytes),
-            None => queued_size(bytes) <= max_bytes,
-        }
+    /// Whether there is room for a message of `bytes` bytes. While memory is exhausted, there is none in an outbox in
+    /// which much waits already.
+    pub(crate) fn has_room(&self, bytes: usize, context: &OutboxContext) -> bool {
+        let queued = self.message_bytes();
+        queued + queued_size(bytes) <= context.max_bytes
+            && (queued as u64 <= EXHAUSTED_SHARE || !context.memory.is_exhausted())
+    }
+
+    /// Bytes queued, as they count against the limit.
+    pub(crate) fn message_bytes(&self) -> usize {
+        self.buffer.as_ref().map_or(0, |buffer| buffer.bytes().all)
     }
 
     fn buffer(&mut self) -> &mut WriteBuffer {
@@ -176,7 +200,7 @@ impl OutboxState {
 
     /// Writes until everything is written or the socket accepts no more; then the session waits for the socket. After a
     /// failed write the session aborts.
-    pub(crate) fn write(&mut self, stats: &SessionStats) {
+    pub(crate) fn write(&mut self, context: &OutboxContext) {
         if !self.can_write() {
             return;
         }
@@ -191,10 +215,11 @@ impl OutboxState {
         let (Some(stream), Some(mut buffer)) = (&self.stream, self.buffer.take()) else { return };
         let mut written = Written::default();
         let result = buffer.write(&mut written, |first, second| stream.try_write(first, second));
-        self.count(&written, stats);
+        self.count_written(&written, context);
+        count_queued(&mut buffer, context);
         if self.ping == Ping::Queued && buffer.control_bytes() == 0 {
             (self.ping, self.ping_sent_at) = (Ping::Sent, Timestamp::now());
-            stats.pings_sent.add(1);
+            context.stats.pings_sent.add(1);
         }
         match result {
             Ok(()) if buffer.close_detail.is_none() => return buffer.release(),
@@ -211,12 +236,11 @@ impl OutboxState {
         self.buffer = Some(buffer);
     }
 
-    fn count(&mut self, written: &Written, stats: &SessionStats) {
+    fn count_written(&mut self, written: &Written, context: &OutboxContext) {
         self.messages_out += written.messages;
         self.bytes_out += written.bytes;
-        stats.messages_out.add(written.messages);
-        stats.bytes_out.add(written.bytes);
-        stats.outbox_bytes.sub(written.message_bytes);
+        context.stats.messages_out.add(written.messages);
+        context.stats.bytes_out.add(written.bytes);
     }
 
     /// Returns the round trip if `payload` is that of the latest ping and this is its first pong.
@@ -229,17 +253,35 @@ impl OutboxState {
     }
 
     /// Drops all messages except a partly written one.
-    pub(crate) fn discard_unsent(&mut self, stats: &SessionStats) {
+    pub(crate) fn discard_unsent(&mut self, context: &OutboxContext) {
         if let Some(buffer) = &mut self.buffer {
-            stats.outbox_bytes.sub(buffer.discard_unsent() as u64);
+            buffer.discard_unsent();
+            count_queued(buffer, context);
         }
     }
 
     /// Drops everything that is queued.
-    pub(crate) fn discard_all(&mut self, stats: &SessionStats) {
+    pub(crate) fn discard_all(&mut self, context: &OutboxContext) {
         if let Some(buffer) = self.buffer.take() {
-            stats.outbox_bytes.sub(buffer.message_bytes() as u64);
+            context.stats.outbox_bytes.sub(buffer.counted.all as u64);
+            context.memory.sub(buffer.counted.own as u64);
         }
+    }
+}
+
+pub(super) fn count_queued(buffer: &mut WriteBuffer, context: &OutboxContext) {
+    let now = buffer.bytes();
+    let before = std::mem::replace(&mut buffer.counted, now);
+    // One may rise while the other falls: when a shared payload is queued and an older one of this outbox is written.
+    match now.all.cmp(&before.all) {
+        Ordering::Greater => _ = context.stats.outbox_bytes.add((now.all - before.all) as u64),
+        Ordering::Less => context.stats.outbox_bytes.sub((before.all - now.all) as u64),
+        Ordering::Equal => {}
+    }
+    match now.own.cmp(&before.own) {
+        Ordering::Greater => context.memory.add((now.own - before.own) as u64),
+        Ordering::Less => context.memory.sub((before.own - now.own) as u64),
+        Ordering::Equal => {}
     }
 }
 
@@ -249,7 +291,7 @@ fn is_half_full(buffer: &WriteBuffer, max_bytes: usize) -> bool {
 
 #[cfg(test)]
 impl OutboxState {
-    pub(super) fn queued(&self) -> Vec<Message> {
+    pub(super) fn queued(&self) -> Vec<crate::ws::Message> {
         self.buffer.as_ref().map(|buffer| buffer.queued()).unwrap_or_default()
     }
 }

@@ -1,13 +1,13 @@
 use super::*;
-use crate::ws::queued_size;
-use std::io::Read;
+use crate::ws::{WriteBuffer, Written, queued_size};
+use std::io::{ErrorKind, Read};
 use std::os::unix::net::UnixStream as Peer;
 use tokio::net::UnixStream;
 
 /// An outbox with room for this many messages that have this many payload bytes together.
 fn outbox_with_room(messages: usize, bytes: usize) -> Outbox {
     let max_bytes = messages * queued_size(0) + bytes;
-    Outbox::new(Arc::new(OutboxContext { max_bytes, stats: Arc::default() }))
+    Outbox::new(Arc::new(OutboxContext { max_bytes, stats: Arc::default(), memory: Arc::default() }))
 }
 
 /// An outbox with a socket, and the other end of the socket.
@@ -66,6 +66,32 @@ fn outbox_bytes_fall_and_peak_stays_when_the_outbox_is_dropped() {
     assert_eq!((stats.outbox_bytes.get(), stats.outbox_peak_bytes.get()), (0, full));
 }
 
+#[test]
+fn counters_have_what_is_queued_also_when_one_rises_and_the_other_falls() {
+    let outbox = outbox_with_room(10, 100_000);
+    let context = &*outbox.context;
+    let mut buffer = WriteBuffer::acquire();
+    let mut assert_counted = |change: &mut dyn FnMut(&mut WriteBuffer)| {
+        change(&mut buffer);
+        state::count_queued(&mut buffer, context);
+        let queued = buffer.bytes();
+        let counted = (context.stats.outbox_bytes.get(), context.memory.held());
+        assert_eq!(counted, (queued.all as u64, queued.own as u64));
+    };
+    assert_counted(&mut |buffer| buffer.push("x".repeat(10_000).into(), false));
+    // The older message is written, and the larger one, whose payload is shared, partly.
+    assert_counted(&mut |buffer| {
+        buffer.push("y".repeat(20_000).into(), true);
+        let mut calls = 0;
+        let result = buffer.write(&mut Written::default(), |first, second| {
+            calls += 1;
+            if calls > 1 { Err(ErrorKind::WouldBlock.into()) } else { Ok(first.len() + second.len()) }
+        });
+        assert!(result.is_err() && buffer.messages() == 1);
+    });
+    assert_counted(&mut |buffer| buffer.discard_unsent());
+}
+
 #[tokio::test]
 async fn session_parks_only_when_its_signals_are_unchanged() {
     let (outbox, _peer) = connected().await;
@@ -91,11 +117,11 @@ async fn message_to_parked_session_is_written_at_once_without_a_wake() {
 async fn enqueued_messages_need_one_flush_and_stay_ahead_of_later_ones() {
     let (outbox, mut peer) = connected().await;
     assert!(park(&outbox));
-    assert_eq!(outbox.enqueue("one".into()), Ok(true));
-    assert_eq!(outbox.enqueue("two".into()), Ok(false), "the flush for the first writes both");
+    assert_eq!(outbox.enqueue(Message::from("one").into()), Ok(true));
+    assert_eq!(outbox.enqueue(Message::from("two").into()), Ok(false), "the flush for the first writes both");
     outbox.send("three".into()).unwrap();
     outbox.flush();
-    assert_eq!(outbox.enqueue("four".into()), Ok(true));
+    assert_eq!(outbox.enqueue(Message::from("four").into()), Ok(true));
     outbox.flush();
     let mut bytes = [0; 64];
     let read = peer.read(&mut bytes).unwrap();
@@ -106,7 +132,7 @@ async fn enqueued_messages_need_one_flush_and_stay_ahead_of_later_ones() {
 #[test]
 fn enqueue_to_full_outbox_closes_as_slow_consumer() {
     let outbox = outbox_with_room(1, 8);
-    assert_eq!(outbox.enqueue("123456789".into()), Err(SendError::Full));
+    assert_eq!(outbox.enqueue(Message::from("123456789").into()), Err(SendError::Full));
     assert_eq!(outbox.close_reason(), Some(CloseReason::SlowConsumer));
 }
 

@@ -116,8 +116,8 @@ impl Model {
             let found = presence.latest_of(&auth.presence_key);
             assert_eq!(found.map(|client| client.conn_id), latest.map(|client| client.conn_id));
             assert_eq!(presence.clients_of(&auth.presence_key).len(), same().count());
-            let listed = presence.list(&auth.role);
-            let listed = listed.iter().find(|key| key.clients[0].auth.presence_key == auth.presence_key);
+            let mut listed = (0..).map_while(|shard| presence.list_shard(shard, &auth.role)).flatten();
+            let listed = listed.find(|key| key.clients[0].auth.presence_key == auth.presence_key);
             assert_eq!(listed.map_or(0, |key| key.clients.len()), same().count());
         }
     }
@@ -134,8 +134,9 @@ proptest! {
                     let is_exclusive = auth.role.as_str() == "sensor";
                     let is_reserved = model.handshakes.iter().any(|(other, _)| other.presence_key == auth.presence_key);
                     let reservation = presence.reserve(&auth);
-                    prop_assert_eq!(reservation.is_none(), is_exclusive && (is_reserved || model.has(&auth)));
-                    model.handshakes.extend(reservation.map(|reservation| (auth, reservation)));
+                    let is_taken = is_exclusive && (is_reserved || model.has(&auth));
+                    prop_assert_eq!(matches!(reservation, Err(Unavailable::Taken)), is_taken);
+                    model.handshakes.extend(reservation.ok().map(|reservation| (auth, reservation)));
                 }
                 Step::FinishHandshake(which, succeeds) if !model.handshakes.is_empty() => {
                     let (auth, _reservation) = model.handshakes.remove(which % model.handshakes.len());
@@ -186,4 +187,14 @@ fn joined_and_left_are_called_once_while_many_clients_share_a_key() {
     presence.leave(&first, &recorder);
     let key = first.auth.presence_key.clone();
     assert_eq!(*recorder.0.lock(), [Event::Joined(key.clone()), Event::Left(key)]);
+}
+
+#[test]
+fn replacements_of_each_minute_are_counted() {
+    let mut replacements = Replacements::default();
+    for count in 1..=3 {
+        replacements.current(7).count += 1;
+        assert_eq!(replacements.current(7).count, count);
+    }
+    assert_eq!(replacements.current(8).count, 0);
 }

@@ -3,13 +3,14 @@
 use super::gateway::Queued;
 use crate::client::CloseReason;
 use crate::registry::enqueue_all;
-use crate::rpc::method::{Context, MethodResult, ready};
+use crate::rpc::method::{Context, MethodResult, Outcome, ready};
 use crate::rpc::protocol::error::RpcError;
 use crate::rpc::protocol::message::{CowStr, notification};
 use crate::rpc::protocol::params::{Params, required};
 use crate::rpc::protocol::response::to_json;
 use crate::rpc::query::filter::Filter;
 use crate::rpc::query::page::{Page, take_limit, truncate};
+use crate::rpc::query::rows::rows_to_json;
 use crate::rpc::query::scan::{Collect, scan};
 use crate::rpc::query::view::{ClientDetails, ClientView, ClosedView};
 use log::info;
@@ -39,23 +40,19 @@ pub fn get<'a>(context: Context<'a>) -> MethodResult<'a> {
     })
 }
 
-#[derive(Serialize)]
-struct ClosedClients<'a> {
-    closed: Vec<ClosedView<'a>>,
-    next_cursor: Option<String>,
-}
-
 /// A page of the closed connections, the latest first.
 pub fn closed<'a>(context: Context<'a>) -> MethodResult<'a> {
     let mut params = context.params()?;
     let (filter, limit) = (Filter::take_closed(&mut params, &context.state.identities)?, take_limit(&mut params)?);
     let cursor = params.cursor(|text| text.parse::<u64>().ok())?;
     params.finish()?;
-    let before = cursor.unwrap_or(u64::MAX);
-    let mut last = context.state.closed.page(before, limit + 1, |closed| filter.matches_closed(closed));
-    let has_more = truncate(&mut last, limit);
-    let next_cursor = last.last().filter(|_| has_more).map(|(number, _)| number.to_string());
-    ready(&ClosedClients { closed: last.iter().map(|(_, closed)| ClosedView::of(closed)).collect(), next_cursor })
+    let (state, before) = (context.state.clone(), cursor.unwrap_or(u64::MAX));
+    Ok(Outcome::Future(Box::pin(async move {
+        let mut last = state.closed.page(before, limit + 1, |closed| filter.matches_closed(closed)).await;
+        let has_more = truncate(&mut last, limit);
+        let next_cursor = last.last().filter(|_| has_more).map(|(number, _)| number.to_string());
+        rows_to_json("closed", &last, next_cursor, |(_, closed)| to_json(&ClosedView::of(closed))).await
+    })))
 }
 
 /// Sends a notification to one client, or to all clients of a presence key or of a role.

@@ -1,6 +1,9 @@
 //! `gateway.*`: the gateway itself, and events on topics.
 
-use crate::rpc::method::{Context, MethodResult, Outcome, check_scope, ready, scope};
+use crate::auth::AuthInfo;
+use crate::budget;
+use crate::rpc::method::{Context, MethodResult, Outcome, check_scope, check_scope_for, ready, scope};
+use crate::rpc::protocol::array::{ArrayError, parse_array};
 use crate::rpc::protocol::error::RpcError;
 use crate::rpc::protocol::message::CowStr;
 use crate::rpc::protocol::params::required;
@@ -66,11 +69,20 @@ struct Subscribed<'a> {
 /// Subscribes the caller to topics. Returns all its subscriptions.
 pub fn subscribe<'a>(context: Context<'a>) -> MethodResult<'a> {
     let (client, topics) = (context.client()?, take_topics(&context)?);
-    if topics.iter().any(|topic| topics::is_reserved(topic)) {
-        check_scope(context.auth(), scope::READ)?;
+    for topic in &topics {
+        check_subscription(context.auth(), topic)?;
     }
     context.state.topics.subscribe(client, &topics)?;
     subscriptions(&context)
+}
+
+/// Fails if a client may not subscribe to a topic. It needs no scope for the topics of its own presence key.
+fn check_subscription(auth: &AuthInfo, topic: &str) -> Result<(), RpcError> {
+    match topic {
+        topic if topics::is_reserved(topic) => check_scope(auth, scope::READ),
+        topic if auth.owns_topic(topic) => Ok(()),
+        topic => check_scope_for(auth, scope::SUBSCRIBE, topic),
+    }
 }
 
 /// Unsubscribes the caller from topics. Returns its remaining subscriptions.
@@ -85,15 +97,26 @@ fn subscriptions<'a>(context: &Context<'_>) -> MethodResult<'a> {
     ready(&Subscribed { topics: topics.iter().map(|topic| &**topic).collect() })
 }
 
+/// Takes the topics that a request names, and charges them to the current task's budget. More names than
+/// `limits.max_subscriptions` are an error, and the others aren't read.
 fn take_topics(context: &Context<'_>) -> Result<BTreeSet<Arc<str>>, RpcError> {
     let mut params = context.params()?;
-    let expected = format!("a list of topics, each {TOPIC_SYNTAX}");
-    let topics = required(params.optional::<Vec<CowStr<'_>>>("topics", &expected)?, "topics")?;
+    let raw = required(params.raw("topics"), "topics")?;
     params.finish()?;
-    if !topics.iter().all(|CowStr(topic)| is_topic(topic)) {
-        return Err(RpcError::unexpected_member("topics", &expected));
+    let topics = &context.state.topics;
+    let names = parse_array::<CowStr<'_>>(raw.get(), topics.max_subscriptions).map_err(|error| match error {
+        ArrayError::TooLong => topics.too_many_subscriptions(),
+        ArrayError::Invalid => invalid_topics(),
+    })?;
+    budget::charge(names.len());
+    if !names.iter().all(|CowStr(topic)| is_topic(topic)) {
+        return Err(invalid_topics());
     }
-    Ok(topics.iter().map(|CowStr(topic)| Arc::from(&**topic)).collect())
+    Ok(names.iter().map(|CowStr(topic)| Arc::from(&**topic)).collect())
+}
+
+fn invalid_topics() -> RpcError {
+    RpcError::unexpected_member("topics", &format!("a list of topics, each {TOPIC_SYNTAX}"))
 }
 
 #[derive(Serialize)]
@@ -111,6 +134,7 @@ pub fn publish<'a>(context: Context<'a>) -> MethodResult<'a> {
     if topics::is_reserved(&topic) {
         return Err(RpcError::invalid_member("topic", "only the gateway publishes on it"));
     }
+    check_scope_for(context.auth(), scope::PUBLISH, &topic)?;
     portable::check(data.get()).map_err(|problem| RpcError::invalid_member("data", &problem))?;
     ready(&Queued { queued: context.state.topics.publish(&topic, data.get()) })
 }

@@ -2,16 +2,20 @@
 
 use super::clients::{take_method, take_params};
 use crate::auth::Role;
+use crate::budget;
 use crate::client::{ConnId, GatewayClient};
 use crate::clock::rfc_3339;
 use crate::registry::{PresenceSnapshot, latest};
-use crate::rpc::method::{Context, MethodResult, Outcome, ready};
+use crate::rpc::method::{Context, MethodResult, Outcome, check_scope_for, ready, scope};
 use crate::rpc::node_calls::NodeRequest;
+use crate::rpc::protocol::array::{ArrayError, parse_array};
 use crate::rpc::protocol::error::{ErrorKind, RpcError};
 use crate::rpc::protocol::message::CowStr;
 use crate::rpc::protocol::params::{Params, required};
+use crate::rpc::protocol::response::to_json;
 use crate::rpc::query::filter::take_presence_key;
 use crate::rpc::query::page::{take_limit, truncate};
+use crate::rpc::query::rows::rows_to_json;
 use crate::rpc::state::RpcState;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -47,10 +51,10 @@ pub fn announce<'a>(context: Context<'a>) -> MethodResult<'a> {
     if raw.len() > MAX_CAPABILITIES_BYTES {
         return Err(too_much());
     }
-    let all: Vec<&RawValue> = serde_json::from_str(raw).map_err(|_| wrong("must be an array".to_owned()))?;
-    if all.len() > MAX_CAPABILITIES {
-        return Err(too_much());
-    }
+    let all: Vec<&RawValue> = parse_array(raw, MAX_CAPABILITIES).map_err(|error| match error {
+        ArrayError::TooLong => too_much(),
+        ArrayError::Invalid => wrong("must be an array".to_owned()),
+    })?;
     for (index, capability) in all.iter().enumerate() {
         check_capability(capability).map_err(|error| wrong(format!("[{index}]: {}", error.problem())))?;
     }
@@ -77,12 +81,6 @@ fn check_capability(capability: &RawValue) -> Result<(), RpcError> {
 }
 
 #[derive(Serialize)]
-struct Nodes {
-    nodes: Vec<NodeView>,
-    next_cursor: Option<String>,
-}
-
-#[derive(Serialize)]
 struct NodeView {
     presence_key: String,
     name: String,
@@ -103,18 +101,54 @@ pub fn list<'a>(context: Context<'a>) -> MethodResult<'a> {
     let after = params.cursor(|text| text.starts_with(NODE_PREFIX).then(|| text.to_owned()))?;
     let limit = take_limit(&mut params)?;
     params.finish()?;
-    let key_of = |key: &PresenceSnapshot| key.clients[0].auth.presence_key.clone();
-    let mut keys = match &only {
-        Some(only) => context.state.presence.get(only).into_iter().collect(),
-        None => context.state.presence.list(&Role::Node),
-    };
-    keys.retain(|key| key.clients[0].auth.role == Role::Node);
-    keys.retain(|key| after.as_deref().is_none_or(|after| *key_of(key) > *after));
-    keys.sort_by_cached_key(key_of);
-    let has_more = truncate(&mut keys, limit);
-    let nodes: Vec<_> = keys.iter().map(|key| view(key, context.state)).collect();
-    let next_cursor = nodes.last().filter(|_| has_more).map(|node| node.presence_key.clone());
-    ready(&Nodes { nodes, next_cursor })
+    let state = context.state.clone();
+    Ok(Outcome::Future(Box::pin(async move {
+        let mut page = NodePage { after, limit, keys: Vec::new() };
+        match &only {
+            Some(only) => page.add(state.presence.get(only).into_iter().collect()),
+            None => {
+                for index in 0.. {
+                    let Some(keys) = state.presence.list_shard(index, &Role::Node) else { break };
+                    page.add(keys);
+                    budget::yield_if_spent().await;
+                }
+            }
+        }
+        page.into_json(&state).await
+    })))
+}
+
+/// Collects the nodes of one page, and the first one after it.
+struct NodePage {
+    /// The presence key before the page.
+    after: Option<String>,
+    limit: usize,
+    /// The added nodes that come first, at most `limit + 1`.
+    keys: Vec<PresenceSnapshot>,
+}
+
+impl NodePage {
+    fn add(&mut self, mut keys: Vec<PresenceSnapshot>) {
+        let after = self.after.as_deref();
+        keys.retain(|key| key.clients[0].auth.role == Role::Node);
+        keys.retain(|key| after.is_none_or(|after| **presence_key(key) > *after));
+        self.keys.extend(keys);
+        if self.keys.len() > self.limit {
+            self.keys.select_nth_unstable_by(self.limit, |a, b| presence_key(a).cmp(presence_key(b)));
+            self.keys.truncate(self.limit + 1);
+        }
+    }
+
+    async fn into_json(mut self, state: &RpcState) -> String {
+        self.keys.sort_unstable_by(|a, b| presence_key(a).cmp(presence_key(b)));
+        let has_more = truncate(&mut self.keys, self.limit);
+        let next_cursor = self.keys.last().filter(|_| has_more).map(|key| presence_key(key).to_string());
+        rows_to_json("nodes", &self.keys, next_cursor, |key| to_json(&view(key, state))).await
+    }
+}
+
+fn presence_key(key: &PresenceSnapshot) -> &Arc<str> {
+    &key.clients[0].auth.presence_key
 }
 
 fn view(key: &PresenceSnapshot, state: &RpcState) -> NodeView {
@@ -139,6 +173,8 @@ pub fn invoke<'a>(context: Context<'a>) -> MethodResult<'a> {
     let [shortest, longest] = TIMEOUT_SECONDS;
     let timeout = params.seconds("timeout", shortest, longest)?.unwrap_or(state.calls.default_timeout());
     params.finish()?;
+    let CowStr(name) = serde_json::from_str(method).map_err(|_| RpcError::internal_error())?;
+    check_scope_for(context.auth(), scope::INVOKE, &name)?;
     state.calls.check_open()?;
     let node = find_node(state, &target).ok_or_else(|| {
         let has_role = target.contains(':') || ConnId::parse(&target).is_some();

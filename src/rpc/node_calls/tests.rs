@@ -12,7 +12,7 @@ fn calls() -> Arc<NodeCalls> {
     let limits =
         config::CallLimits { timeout: Duration::from_secs(3600), max_per_caller: PER_CALLER, max_per_node: PER_NODE };
     let heartbeat = config::HeartbeatConfig { interval: Duration::from_secs(30), timeout: Duration::from_secs(10) };
-    NodeCalls::new(limits, Arc::new(Heartbeat::new(&heartbeat, Arc::default())))
+    NodeCalls::new(limits, Arc::new(Heartbeat::new(&heartbeat, Duration::ZERO, Arc::default())))
 }
 
 fn client() -> Arc<GatewayClient> {

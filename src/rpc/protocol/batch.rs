@@ -89,12 +89,13 @@ impl Batch {
         };
         if used + response.len() > self.max_bytes {
             responses.overflowed = true;
-            responses.text = String::new();
+            self.client.sub_held(take(&mut responses.text).len());
             return;
         }
         let separator = if responses.text.is_empty() { '[' } else { ',' };
         responses.text.push(separator);
         responses.text.push_str(&response);
+        self.client.add_held(response.len() + 1);
     }
 
     /// Called for each deferred response, and once when all requests have run. Sends the message when nothing is
@@ -112,7 +113,9 @@ impl Batch {
         } else if responses.text.is_empty() {
             return;
         } else {
-            take(&mut responses.text) + "]"
+            let text = take(&mut responses.text);
+            self.client.sub_held(text.len());
+            text + "]"
         };
         drop(responses);
         // A failure needs no handling: a client with a full outbox is closed, and a closed one reads nothing.
@@ -128,7 +131,9 @@ impl Batch {
 
 impl Drop for Batch {
     fn drop(&mut self) {
-        if self.responses.get_mut().is_waiting {
+        let responses = self.responses.get_mut();
+        self.client.sub_held(responses.text.len());
+        if responses.is_waiting {
             self.waiting.take(self.client.conn_id);
         }
     }

@@ -1,14 +1,14 @@
 //! JSON-RPC 2.0 messages (<https://www.jsonrpc.org/specification>), parsed without copying. IDs and params are kept
 //! byte for byte.
 
+use super::array::{ArrayError, parse_array};
 use super::error::{ErrorKind, RpcError};
 use super::portable;
 use super::response::NULL_ID;
 use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
+use serde::de::{Deserializer, IgnoredAny};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
-use std::fmt;
 
 /// A request from the gateway to a node. `method` is a JSON string with its quotes.
 pub fn request(id: u64, method: &str, params: Option<&str>) -> String {
@@ -171,43 +171,17 @@ pub fn is_batch(text: &str) -> bool {
     text.trim_ascii_start().starts_with('[')
 }
 
-/// Splits a batch into its elements. Each is parsed separately, so that an invalid one doesn't affect the others.
+/// Splits a batch into its elements. Each is parsed separately, so that an invalid one doesn't affect the others. Of a
+/// batch with more than `max_requests`, the others aren't read.
 pub fn parse_batch(text: &str, max_requests: usize) -> Result<Vec<&RawValue>, RpcError> {
-    let mut deserializer = serde_json::Deserializer::from_str(text);
-    let requests = deserializer.deserialize_seq(BatchVisitor { max_requests });
-    match requests.and_then(|requests| deserializer.end().map(|()| requests)) {
-        Err(_) => Err(RpcError::parse_error()),
-        Ok(None) => {
+    match parse_array(text, max_requests) {
+        Err(ArrayError::TooLong) => {
             let message = format!("Invalid Request: a batch has at most {max_requests} requests");
             Err(RpcError::new(ErrorKind::BatchTooLarge, message).with("most", max_requests))
         }
-        Ok(Some(requests)) if requests.is_empty() => Err(RpcError::invalid_request("the batch is empty")),
-        Ok(Some(requests)) => Ok(requests),
-    }
-}
-
-/// Collects a batch's elements; `None` if there are more than `max_requests`: then the others are only checked.
-struct BatchVisitor {
-    max_requests: usize,
-}
-
-impl<'de> Visitor<'de> for BatchVisitor {
-    type Value = Option<Vec<&'de RawValue>>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a batch")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-        let mut requests = Vec::new();
-        while let Some(request) = seq.next_element()? {
-            if requests.len() == self.max_requests {
-                while seq.next_element::<IgnoredAny>()?.is_some() {}
-                return Ok(None);
-            }
-            requests.push(request);
-        }
-        Ok(Some(requests))
+        Err(ArrayError::Invalid) => Err(RpcError::parse_error()),
+        Ok(requests) if requests.is_empty() => Err(RpcError::invalid_request("the batch is empty")),
+        Ok(requests) => Ok(requests),
     }
 }
 

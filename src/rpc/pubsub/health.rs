@@ -78,7 +78,8 @@ mod tests {
 
     #[test]
     fn health_event_is_published_at_most_once_a_second_and_never_lost() {
-        let heartbeat = Arc::new(Heartbeat::new(&Config::new(1024).heartbeat, Arc::<SessionStats>::default()));
+        let heartbeat =
+            Arc::new(Heartbeat::new(&Config::new(1024).heartbeat, Duration::ZERO, Arc::<SessionStats>::default()));
         let (registry, topics) = (Arc::new(ClientRegistry::new()), Arc::new(Topics::new(10)));
         let events = HealthEvents::new(registry, topics.clone(), heartbeat);
         // Without a subscriber nothing is published, and no timer is set.

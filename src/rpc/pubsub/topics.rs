@@ -5,6 +5,7 @@
 //! written after the lock is released; if a subscriber's outbox is full, its queue is first written under the lock, to
 //! make room. See [the lock order](crate::registry#lock-order).
 
+use crate::budget;
 use crate::client::{ConnId, GatewayClient};
 use crate::metrics::Counter;
 use crate::registry::{ClientTable, IdMap, PendingFlush, ShardedMap, enqueue_all};
@@ -41,7 +42,8 @@ pub struct Topics {
     custom: ShardedMap<Arc<Topic>>,
     /// The topics of each client. Changed only by the client's own session.
     subscribed: ClientTable<BTreeSet<Arc<str>>>,
-    max_subscriptions: usize,
+    /// The most topics that one client may be subscribed to, and that one request may name.
+    pub max_subscriptions: usize,
     /// Published events.
     pub published: Counter,
     /// Events enqueued, counted once for each subscriber.
@@ -84,9 +86,7 @@ impl Topics {
         let current = self.subscriptions(client.conn_id);
         let all: BTreeSet<_> = current.union(topics).cloned().collect();
         if all.len() > self.max_subscriptions {
-            let error =
-                RpcError::new(ErrorKind::TooManySubscriptions, "the client has reached its limit of subscriptions");
-            return Err(error.with("most", self.max_subscriptions));
+            return Err(self.too_many_subscriptions());
         }
         for name in topics.difference(&current) {
             match self.reserved(name) {
@@ -104,6 +104,12 @@ impl Topics {
         Ok(())
     }
 
+    /// The error for a client with more than `limits.max_subscriptions`, and for a request that names more topics.
+    pub fn too_many_subscriptions(&self) -> RpcError {
+        let message = "more topics than one client may be subscribed to";
+        RpcError::new(ErrorKind::TooManySubscriptions, message).with("most", self.max_subscriptions)
+    }
+
     /// Unsubscribes a client from these topics. Topics to which it isn't subscribed are ignored.
     pub fn unsubscribe(&self, conn_id: ConnId, topics: &BTreeSet<Arc<str>>) {
         let ended: Vec<_> = self.subscriptions(conn_id).intersection(topics).cloned().collect();
@@ -116,9 +122,11 @@ impl Topics {
         self.subscribed.take(conn_id).iter().for_each(|name| self.remove_subscriber(conn_id, name));
     }
 
-    /// The topics to which a client is subscribed.
+    /// The topics to which a client is subscribed. Charges them to the current task's budget.
     pub fn subscriptions(&self, conn_id: ConnId) -> BTreeSet<Arc<str>> {
-        self.subscribed.read(conn_id, Clone::clone)
+        let topics = self.subscribed.read(conn_id, Clone::clone);
+        budget::charge(topics.len());
+        topics
     }
 
     /// Publishes an event on a topic that isn't reserved. `data` is JSON. Returns the number of subscribers it was

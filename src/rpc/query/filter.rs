@@ -3,11 +3,11 @@
 use crate::auth::Role;
 use crate::client::{CloseReason, CloseRecord, GatewayClient, Health, RemoteAddr};
 use crate::labels::Label;
+use crate::network::Network;
 use crate::rpc::protocol::error::RpcError;
 use crate::rpc::protocol::params::Params;
 use crate::rpc::query::identities::Identities;
 use std::fmt;
-use std::net::IpAddr;
 use std::time::Duration;
 
 /// The longest duration in a filter: 100 years.
@@ -150,8 +150,7 @@ struct AddressFilter {
 enum Addresses {
     /// Any Unix socket.
     Unix,
-    /// A network: the first bits of an address (RFC 4632, section 3.1).
-    Network { addr: u128, bits: u32, is_ipv4: bool },
+    Network(Network),
     /// The addresses that begin with this text.
     Prefix(String),
 }
@@ -163,33 +162,18 @@ impl AddressFilter {
         let addresses = match text {
             "unix" => Addresses::Unix,
             prefix if prefix.ends_with(['.', ':']) => parse_prefix(prefix)?,
-            network => Addresses::parse_network(network)?,
+            network => Addresses::Network(Network::parse(network)?),
         };
         Some(AddressFilter { text: text.into(), addresses })
     }
 
     fn matches(&self, remote_addr: RemoteAddr) -> bool {
-        let RemoteAddr::Tcp(remote_addr) = remote_addr else { return matches!(self.addresses, Addresses::Unix) };
-        let remote_addr = remote_addr.ip().to_canonical();
+        let Some(ip) = remote_addr.ip() else { return matches!(self.addresses, Addresses::Unix) };
         match &self.addresses {
             Addresses::Unix => false,
-            Addresses::Prefix(prefix) => remote_addr.to_string().starts_with(prefix),
-            Addresses::Network { addr, bits, is_ipv4 } => {
-                let differing = addr ^ align_left(remote_addr);
-                *is_ipv4 == remote_addr.is_ipv4() && differing.checked_shr(128 - bits).unwrap_or(0) == 0
-            }
+            Addresses::Prefix(prefix) => ip.to_string().starts_with(prefix),
+            Addresses::Network(network) => network.contains(ip),
         }
-    }
-}
-
-impl Addresses {
-    fn parse_network(text: &str) -> Option<Self> {
-        let (addr, bits) = text.split_once('/').map_or((text, None), |(addr, bits)| (addr, Some(bits)));
-        let addr: IpAddr = addr.parse().ok()?;
-        let addr = addr.to_canonical();
-        let max_bits = if addr.is_ipv4() { 32 } else { 128 };
-        let bits = bits.map_or(Some(max_bits), |bits| bits.parse().ok().filter(|bits| *bits <= max_bits))?;
-        Some(Addresses::Network { addr: align_left(addr), bits, is_ipv4: addr.is_ipv4() })
     }
 }
 
@@ -199,7 +183,8 @@ fn parse_prefix(text: &str) -> Option<Addresses> {
         let byte = |part: &str| part.parse::<u8>().ok().filter(|byte| byte.to_string() == part);
         let bytes: Vec<u8> = parts.split('.').map(byte).collect::<Option<_>>()?;
         let addr = bytes.iter().zip([120, 112, 104]).map(|(byte, shift)| u128::from(*byte) << shift).sum();
-        return (bytes.len() <= 3).then_some(Addresses::Network { addr, bits: 8 * bytes.len() as u32, is_ipv4: true });
+        let network = Network::new(addr, 8 * bytes.len() as u32, true);
+        return (bytes.len() <= 3).then_some(Addresses::Network(network));
     }
     let group = |part: &str| u16::from_str_radix(part, 16).ok().filter(|_| !part.starts_with('+'));
     let parts = text.strip_suffix(':')?;
@@ -215,20 +200,13 @@ fn parse_prefix(text: &str) -> Option<Addresses> {
     }
     let groups: Vec<u16> = parts.split(':').map(group).collect::<Option<_>>()?;
     let addr = groups.iter().zip(0..7).map(|(group, index)| u128::from(*group) << (112 - 16 * index)).sum();
-    (groups.len() <= 7).then_some(Addresses::Network { addr, bits: 16 * groups.len() as u32, is_ipv4: false })
-}
-
-/// The bits of an address, the first bit in the highest position.
-fn align_left(addr: IpAddr) -> u128 {
-    match addr {
-        IpAddr::V4(addr) => u128::from(addr.to_bits()) << 96,
-        IpAddr::V6(addr) => addr.to_bits(),
-    }
+    (groups.len() <= 7).then(|| Addresses::Network(Network::new(addr, 16 * groups.len() as u32, false)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::IpAddr;
 
     #[test]
     fn address_filter_matches_address_network_prefix_and_unix() {

@@ -7,6 +7,10 @@ use crate::config::{did_you_mean, is_name};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+/// The most presence keys that a misspelt one is compared with, and the visits that one comparison costs.
+const MAX_COMPARED: usize = 100;
+const VISITS_PER_COMPARISON: usize = 40;
+
 /// The configured roles and presence keys.
 pub struct Identities {
     roles: BTreeSet<String>,
@@ -55,13 +59,13 @@ impl Identities {
     }
 
     /// ` (did you mean KEY?)` with the presence key of this name, or the closest one, among those that begin with
-    /// `prefix`; otherwise empty. Charges all keys to the current task's budget.
+    /// `prefix`; otherwise empty. Charges the current task's budget.
     pub fn suggest(&self, key: &str, prefix: &str) -> String {
-        budget::charge(self.presence_keys.len());
+        budget::charge(self.presence_keys.len() + MAX_COMPARED * VISITS_PER_COMPARISON);
         let keys = || self.presence_keys.iter().map(|known| &**known).filter(|known| known.starts_with(prefix));
         match keys().find(|known| known.split_once(':').is_some_and(|(_, name)| name == key)) {
             Some(known) => format!(" (did you mean {known}?)"),
-            None => did_you_mean(key, keys()),
+            None => did_you_mean(key, keys().take(MAX_COMPARED)),
         }
     }
 }

@@ -3,5 +3,6 @@
 pub mod filter;
 pub mod identities;
 pub mod page;
+pub mod rows;
 pub mod scan;
 pub mod view;

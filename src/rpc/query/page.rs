@@ -1,6 +1,7 @@
 //! One page of a list of clients. A cursor names a position in the order, not a client, so it stays valid while clients
 //! connect and disconnect.
 
+use super::rows::rows_to_json;
 use super::scan::Visitor;
 use super::view::ClientView;
 use crate::client::{ConnId, GatewayClient};
@@ -8,7 +9,6 @@ use crate::labels::{Label, labels};
 use crate::rpc::protocol::error::RpcError;
 use crate::rpc::protocol::params::Params;
 use crate::rpc::protocol::response::to_json;
-use serde::Serialize;
 use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -106,12 +106,6 @@ impl Page {
     }
 }
 
-#[derive(Serialize)]
-struct Clients<'a> {
-    clients: Vec<ClientView<'a>>,
-    next_cursor: Option<String>,
-}
-
 impl Visitor for Page {
     /// Whether the client comes after the cursor and, if `limit + 1` clients are collected, ahead of the last of them.
     fn matches(&self, client: &GatewayClient) -> bool {
@@ -130,10 +124,10 @@ impl Visitor for Page {
         }
     }
 
-    fn result(mut self) -> String {
+    async fn result(mut self) -> String {
         let has_more = truncate(&mut self.clients, self.limit);
         self.clients.sort_unstable_by(|a, b| Position::of(a).cmp(&Position::of(b), self.sort));
         let next_cursor = self.clients.last().filter(|_| has_more).map(|last| Position::of(last).cursor(self.sort));
-        to_json(&Clients { clients: self.clients.iter().map(|client| ClientView::of(client)).collect(), next_cursor })
+        rows_to_json("clients", &self.clients, next_cursor, |client| to_json(&ClientView::of(client))).await
     }
 }

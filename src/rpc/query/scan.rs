@@ -8,7 +8,6 @@ use crate::rpc::protocol::error::RpcError;
 use crate::rpc::state::RpcState;
 use std::mem::take;
 use std::sync::Arc;
-use tokio::task::coop;
 
 /// Clients examined, whether they match or not, between two charges to the budget; rounded up to whole shards.
 const VISITS_PER_CHARGE: usize = 1000;
@@ -21,8 +20,8 @@ pub trait Visitor: Send + 'static {
     /// Visits clients. Called any number of times, each time with other clients.
     fn visit(&mut self, clients: Vec<Arc<GatewayClient>>);
 
-    /// The method's result as JSON, after the last visit.
-    fn result(self) -> String;
+    /// The method's result as JSON, after the last visit. Yields when the task's budget is spent.
+    fn result(self) -> impl Future<Output = String> + Send;
 }
 
 /// Visits the clients that match `filter`: the one with `conn_id` if that is given, else those with the filter's
@@ -34,18 +33,16 @@ pub fn scan<'a>(
     filter: Filter,
     visitor: impl Visitor,
 ) -> MethodResult<'a> {
-    let mut clients = match (conn_id, filter.presence_key()) {
-        (Some(conn_id), _) => vec![context.state.registry.get(conn_id).ok_or_else(RpcError::no_client)?],
-        (None, Some(key)) => context.state.presence.clients_of(key),
-        (None, None) => {
-            let scan = Scan { filter, visitor };
-            return Ok(Outcome::Future(Box::pin(scan.run(context.state.clone()))));
-        }
+    let clients = match (conn_id, filter.presence_key()) {
+        (Some(conn_id), _) => Some(vec![context.state.registry.get(conn_id).ok_or_else(RpcError::no_client)?]),
+        (None, Some(key)) => Some(context.state.presence.clients_of(key)),
+        (None, None) => None,
     };
-    let mut scan = Scan { filter, visitor };
-    clients.retain(|client| scan.matches(client));
-    scan.visit(clients);
-    Ok(Outcome::Ready(scan.visitor.result().into()))
+    let (scan, state) = (Scan { filter, visitor }, context.state.clone());
+    Ok(Outcome::Future(match clients {
+        Some(clients) => Box::pin(scan.visit_some(clients)),
+        None => Box::pin(scan.visit_all(state)),
+    }))
 }
 
 struct Scan<V> {
@@ -54,7 +51,16 @@ struct Scan<V> {
 }
 
 impl<V: Visitor> Scan<V> {
-    async fn run(mut self, state: Arc<RpcState>) -> String {
+    async fn visit_some(mut self, clients: Vec<Arc<GatewayClient>>) -> String {
+        for batch in clients.chunks(VISITS_PER_CHARGE) {
+            self.visit(batch.iter().filter(|client| self.matches(client)).cloned().collect());
+            budget::charge(batch.len());
+            budget::yield_if_spent().await;
+        }
+        self.visitor.result().await
+    }
+
+    async fn visit_all(mut self, state: Arc<RpcState>) -> String {
         let (mut found, mut visits) = (Vec::new(), 0);
         for index in 0.. {
             let Some(shard) = state.registry.shard(index) else { break };
@@ -63,12 +69,12 @@ impl<V: Visitor> Scan<V> {
             if visits >= VISITS_PER_CHARGE {
                 self.visit(take(&mut found));
                 budget::charge(take(&mut visits));
-                coop::consume_budget().await;
+                budget::yield_if_spent().await;
             }
         }
         budget::charge(visits);
         self.visit(found);
-        self.visitor.result()
+        self.visitor.result().await
     }
 
     fn matches(&self, client: &GatewayClient) -> bool {
@@ -104,7 +110,7 @@ impl<F: FnOnce(Vec<Arc<GatewayClient>>) -> String + Send + 'static> Visitor for 
         self.clients.extend(clients);
     }
 
-    fn result(self) -> String {
+    async fn result(self) -> String {
         (self.action)(self.clients)
     }
 }

@@ -15,7 +15,7 @@ fn router() -> Router {
     let mut config = Config::new(1024);
     config.limits.max_batch_requests = 3;
     let (presence, heartbeat) =
-        (Presence::new(config.presence.clone()), Heartbeat::new(&config.heartbeat, Arc::default()));
+        (Presence::new(config.presence.clone()), Heartbeat::new(&config.heartbeat, Default::default(), Arc::default()));
     Router::new(&config, Arc::default(), presence.into(), heartbeat.into())
 }
 

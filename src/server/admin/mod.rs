@@ -5,24 +5,25 @@ pub mod routes;
 pub mod stats;
 
 use crate::auth::AuthInfo;
+use crate::budget;
 use crate::client::RemoteAddr;
-use crate::http::credentials::RequestCredentials;
-use crate::http::error::HttpError;
+use crate::http::error::{HandshakeFailure, HttpError};
 use crate::http::headers::single;
 use crate::http::host::host_of;
 use crate::http::origin;
 use crate::http::response::{json, with_close};
+use crate::memory::Charge;
 use crate::rpc::http_call::HttpCall;
 use crate::rpc::protocol::error::{ErrorKind, RpcError};
 use crate::rpc::protocol::responder::CallResult;
 use crate::rpc::router::Router;
+use crate::server::client_addr::ClientAddr;
 use crate::server::http_state::HttpState;
 use crate::server::state::ServerState;
 use hyper::body::{Body, Incoming};
-use hyper::header::ORIGIN;
+use hyper::header::{AUTHORIZATION, ORIGIN};
 use hyper::http::request::Parts;
 use hyper::{Response, StatusCode};
-use log::info;
 use routes::Route;
 use serde_json::value::RawValue;
 use std::future::poll_fn;
@@ -35,21 +36,26 @@ pub struct AdminRequest {
     pub route: Route,
     pub parts: Parts,
     pub body: Incoming,
-    pub remote_addr: RemoteAddr,
+    pub client: ClientAddr,
 }
 
 /// Answers a request.
 pub async fn serve(server: &ServerState, router: &Router, http: &HttpState, request: AdminRequest) -> Response<String> {
-    let AdminRequest { route, parts, body, remote_addr } = request;
+    let AdminRequest { route, parts, body, client } = request;
     let has_body = !body.is_end_stream();
     let authorized = async {
-        let auth = authenticate(server, &parts, remote_addr).map_err(HttpError::into_response)?;
+        let auth = authenticate(server, &parts, client).map_err(HttpError::into_response)?;
         router.check_scope(&auth, route.method).map_err(|error| respond(CallResult::Failed(error)))?;
+        if server.memory.excess() > 0 {
+            return Err(HttpError::overloaded().into_response());
+        }
         let body = read_body_in_time(server, &route, body).await.map_err(HttpError::into_response)?;
         Ok((auth, body))
     };
     let call = match authorized.await {
-        Ok((auth, body)) => call(router, &auth, &route, &body),
+        Ok((auth, (body, _charge))) => {
+            router.large_messages.run(body.len(), || call(router, &auth, &route, &body)).await
+        }
         // The rest of the body isn't read, so the connection must close.
         Err(response) => return if has_body { with_close(response) } else { response },
     };
@@ -66,6 +72,7 @@ pub async fn serve(server: &ServerState, router: &Router, http: &HttpState, requ
 }
 
 fn call(router: &Router, auth: &Arc<AuthInfo>, route: &Route, body: &[u8]) -> Result<HttpCall, HttpError> {
+    budget::charge_bytes(body.len());
     let body = std::str::from_utf8(body).map_err(|_| HttpError::bad_request("the body isn't UTF-8"))?;
     let params = route.params(body).and_then(|params| RawValue::from_string(params).ok());
     let params = params.ok_or(HttpError::bad_request("the body isn't a JSON object"))?;
@@ -73,8 +80,8 @@ fn call(router: &Router, auth: &Arc<AuthInfo>, route: &Route, body: &[u8]) -> Re
 }
 
 /// Authenticates a request as a handshake would. Unlike a handshake, also rejects a request without `Origin` whose host
-/// isn't safe from DNS rebinding, and a request from an address with too many failures.
-fn authenticate(server: &ServerState, request: &Parts, remote_addr: RemoteAddr) -> Result<Arc<AuthInfo>, HttpError> {
+/// isn't safe from DNS rebinding.
+fn authenticate(server: &ServerState, request: &Parts, client: ClientAddr) -> Result<Arc<AuthInfo>, HttpError> {
     server.admin.requests.add(1);
     let (config, headers) = (&server.config, &request.headers);
     let (host, anonymous) = (host_of(request)?, config.auth.allows_anonymous());
@@ -83,45 +90,50 @@ fn authenticate(server: &ServerState, request: &Parts, remote_addr: RemoteAddr) 
             return Err(HttpError::origin_not_allowed());
         }
         // Web pages can't reach a Unix socket.
-        None if remote_addr != RemoteAddr::Unix && !origin::is_rebinding_safe(host, anonymous) => {
+        None if client.remote_addr != RemoteAddr::Unix && !origin::is_rebinding_safe(host, anonymous) => {
             return Err(HttpError::host_not_allowed());
         }
         _ => {}
     }
-    if let Some(wait) = server.auth_limiter.retry_after(remote_addr) {
-        server.admin.too_many_failures.add(1);
-        return Err(HttpError::too_many_failures(wait));
-    }
-    let credentials = RequestCredentials::from_headers(headers)?;
-    config.auth.authenticate(&credentials.as_credentials()).ok_or_else(|| {
-        server.admin.unauthorized.add(1);
-        // A request without a credential isn't a guess, so it doesn't count as a failure.
-        if !matches!(credentials, RequestCredentials::Nothing) {
+    client.authenticate(server, headers).inspect_err(|error| {
+        let remote_addr = client.remote_addr;
+        match error.handshake_failure() {
+            HandshakeFailure::Unauthorized => server.admin.unauthorized.add(1),
+            HandshakeFailure::TooManyFailures => server.admin.too_many_failures.add(1),
+            _ => {}
+        }
+        // A request without a credential isn't a guess.
+        if headers.contains_key(AUTHORIZATION) {
+            let cause = error.code();
             server
                 .admin_refusals
-                .log(format_args!("admin request refused remote_addr={remote_addr} cause=unauthorized"));
-            server.auth_limiter.record_failure(remote_addr);
-            if server.auth_limiter.retry_after(remote_addr).is_some() {
-                info!("admin requests are refused after too many failures remote_addr={remote_addr}");
-            }
+                .log(cause, format_args!("admin request refused remote_addr={remote_addr} cause={cause}"));
         }
-        HttpError::unauthorized(config.auth.scheme())
     })
 }
 
 /// Reads a request's body. That of a route without one must be empty, as some clients send it with GET in chunks.
-async fn read_body_in_time(server: &ServerState, route: &Route, body: Incoming) -> Result<Vec<u8>, HttpError> {
+async fn read_body_in_time(
+    server: &ServerState,
+    route: &Route,
+    body: Incoming,
+) -> Result<(Vec<u8>, Charge), HttpError> {
     let (max_bytes, too_large) = if route.has_body {
         (server.config.limits.max_message_bytes, HttpError::body_too_large())
     } else {
         (0, HttpError::bad_request("this request takes no body: use the query for its parameters"))
     };
-    let read = read(body, max_bytes, too_large);
+    let read = read(body, max_bytes, too_large, Charge::new(&server.memory, 0));
     timeout(server.config.handshake.timeout, read).await.unwrap_or_else(|_| Err(HttpError::body_timeout()))
 }
 
-/// Reads a body of up to `max_bytes`; fails with `too_large` if it has more.
-async fn read(mut body: Incoming, max_bytes: usize, too_large: HttpError) -> Result<Vec<u8>, HttpError> {
+/// Reads a body of up to `max_bytes`, and enters it into the account of memory; fails with `too_large` if it has more.
+async fn read(
+    mut body: Incoming,
+    max_bytes: usize,
+    too_large: HttpError,
+    mut charge: Charge,
+) -> Result<(Vec<u8>, Charge), HttpError> {
     if body.size_hint().lower() > max_bytes as u64 {
         return Err(too_large);
     }
@@ -132,9 +144,10 @@ async fn read(mut body: Incoming, max_bytes: usize, too_large: HttpError) -> Res
         if bytes.len() + data.len() > max_bytes {
             return Err(too_large);
         }
+        charge.grow(data.len() as u64);
         bytes.extend_from_slice(&data);
     }
-    Ok(bytes)
+    Ok((bytes, charge))
 }
 
 fn respond(result: CallResult<'_>) -> Response<String> {

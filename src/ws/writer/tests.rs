@@ -1,9 +1,23 @@
 use super::*;
+use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 
 const PONG: &[u8] = &[0x8a, 1, b'p'];
 
 /// Payload lengths for every encoding of the length in a header, and on both sides of `COPY_LIMIT`.
 const LENGTHS: [usize; 9] = [0, 1, 125, 126, COPY_LIMIT - 1, COPY_LIMIT, 65_535, 65_536, 3];
+
+/// The header of a message as the codec encodes it.
+fn codec_header(message: &Message) -> Vec<u8> {
+    let opcode = OpCode::Data(match message {
+        Message::Text(_) => Data::Text,
+        Message::Binary(_) => Data::Binary,
+    });
+    let mut bytes = Vec::new();
+    let header = FrameHeader { is_final: true, opcode, ..FrameHeader::default() };
+    header.format(message.payload().len() as u64, &mut bytes).unwrap();
+    bytes
+}
 
 /// A buffer with a pong and a message of each length, and the bytes that it is to write.
 fn filled() -> (Box<WriteBuffer>, Vec<u8>) {
@@ -12,10 +26,9 @@ fn filled() -> (Box<WriteBuffer>, Vec<u8>) {
     buffer.push_control(PONG);
     for length in LENGTHS {
         let message = Message::from("x".repeat(length));
-        let (header, header_length) = header_bytes(&message);
-        expected.extend(&header[..header_length]);
+        expected.extend(codec_header(&message));
         expected.extend(message.payload());
-        buffer.push(message);
+        buffer.push(message, false);
     }
     (buffer, expected)
 }
@@ -44,18 +57,17 @@ fn frames_split_at_any_offset_are_written_in_order() {
         let (mut buffer, expected) = filled();
         let (bytes, written) = drain(&mut buffer, max);
         assert!(bytes == expected, "{max} bytes at a time");
-        let message_bytes = LENGTHS.iter().map(|length| queued_size(*length)).sum::<usize>() as u64;
         let messages = LENGTHS.len() as u64;
-        assert_eq!(written, Written { bytes: expected.len() as u64, messages, message_bytes });
-        assert_eq!((buffer.messages(), buffer.message_bytes()), (0, 0));
+        assert_eq!(written, Written { bytes: expected.len() as u64, messages });
+        assert_eq!((buffer.messages(), buffer.bytes().all), (0, 0));
     }
 }
 
 /// A buffer with a control frame and two messages, the first of them partly written.
 fn partly_written() -> WriteBuffer {
     let mut buffer = WriteBuffer::default();
-    buffer.push("first".into());
-    buffer.push("second".into());
+    buffer.push("first".into(), false);
+    buffer.push("second".into(), false);
     let mut written = Written::default();
     let mut is_first = true;
     let write_once = |_: &[u8], _: &[u8]| {
@@ -75,8 +87,8 @@ fn control_frames_are_written_ahead_of_every_message_that_is_not_partial() {
 #[test]
 fn discarding_keeps_control_frames_and_the_partial_message() {
     let mut buffer = partly_written();
-    assert_eq!(buffer.discard_unsent(), queued_size(6), "the second message; the first is partly written");
-    assert_eq!((buffer.messages(), buffer.message_bytes()), (1, queued_size(5)));
+    buffer.discard_unsent();
+    assert_eq!((buffer.messages(), buffer.bytes().all), (1, queued_size(5)));
     let (bytes, _) = drain(&mut buffer, 100);
     assert_eq!(bytes, [b"irst", PONG].concat());
 }
@@ -85,7 +97,7 @@ fn discarding_keeps_control_frames_and_the_partial_message() {
 fn long_payload_is_written_without_a_copy() {
     let message = Message::from("x".repeat(COPY_LIMIT));
     let mut buffer = WriteBuffer::default();
-    buffer.push(message.clone());
+    buffer.push(message.clone(), false);
     let mut address = std::ptr::null();
     let write = |first: &[u8], second: &[u8]| {
         address = second.as_ptr();
@@ -97,29 +109,38 @@ fn long_payload_is_written_without_a_copy() {
 
 #[test]
 fn text_and_binary_messages_have_their_opcodes() {
-    let first_byte = |message: Message| header_bytes(&message).0[0];
+    let first_byte = |message: Message| encode_header(&message).0[0];
     assert_eq!((first_byte("x".into()), first_byte(Message::Binary("x".into()))), (0x81, 0x82));
 }
 
 #[test]
-fn room_counts_payloads_and_an_overhead_for_each_message() {
+fn messages_count_payloads_and_an_overhead_for_each() {
     let (mut buffer, max_bytes) = (WriteBuffer::default(), 4 * MESSAGE_OVERHEAD + 10);
-    buffer.push("01234".into());
+    buffer.push("01234".into(), false);
     assert!(!buffer.is_half_full(max_bytes) && buffer.is_half_full(max_bytes - 2));
-    buffer.push("".into());
-    buffer.push("".into());
-    assert!(buffer.has_room(5, max_bytes) && !buffer.has_room(6, max_bytes));
-    buffer.push("56789".into());
-    assert!(!buffer.has_room(0, max_bytes));
-    assert_eq!((buffer.messages(), buffer.message_bytes()), (4, max_bytes));
-    assert_eq!((buffer.discard_unsent(), buffer.message_bytes()), (max_bytes, 0));
+    buffer.push("".into(), false);
+    buffer.push("".into(), false);
+    buffer.push("56789".into(), false);
+    assert_eq!((buffer.messages(), buffer.bytes().all), (4, max_bytes));
+    buffer.discard_unsent();
+    assert_eq!(buffer.bytes().all, 0);
+}
+
+#[test]
+fn shared_payload_is_not_among_the_own_bytes() {
+    let mut buffer = WriteBuffer::default();
+    buffer.push("own".into(), false);
+    buffer.push("shared".into(), true);
+    assert_eq!((buffer.bytes().all, buffer.bytes().own), (queued_size(3) + queued_size(6), queued_size(3) + 64));
+    let (_, written) = drain(&mut buffer, 100);
+    assert_eq!((written.messages, buffer.bytes()), (2, QueuedBytes::default()));
 }
 
 #[test]
 fn emptied_buffer_gives_its_memory_back() {
     let fill = || {
         let mut buffer = WriteBuffer::acquire();
-        (0..10_000).for_each(|_| buffer.push("".into()));
+        (0..10_000).for_each(|_| buffer.push("".into(), false));
         buffer
     };
     let mut written = fill();

@@ -57,7 +57,7 @@ fn reference_has_every_setting_of_the_code() {
 fn settings_of_the_readme_are_those_of_the_reference_with_their_defaults() {
     let reference = reference();
     let rows = table(README, "| setting | default | |");
-    assert_eq!(rows.len(), 15);
+    assert_eq!(rows.len(), 16);
     for row in rows {
         let (setting, default) = (row[0].trim_matches('`'), row[1].trim_matches('`'));
         match reference.get(setting) {

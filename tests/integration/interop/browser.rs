@@ -132,6 +132,8 @@ fn page_connects_with_a_token_and_sees_the_drain() {
     assert_eq!((&answer["id"], &answer["result"]["presence_key"]), (&json!(7), &json!("operator:ann")), "{answer}");
     let (status, log) = gateway.0.stop();
     assert!(status.success(), "{log:#?}");
+    let draining = server.report(&browser)["answer"].clone();
+    assert_eq!(draining["method"], "gateway.draining", "{draining}");
     let closed = json!({"event": "close", "code": 1012, "reason": "draining", "wasClean": true});
     assert_eq!(server.report(&browser), closed);
     assert!(log.last().is_some_and(|line| line.contains(" stopped closed=1 ")), "{log:#?}");
@@ -146,5 +148,19 @@ fn page_of_another_origin_is_rejected() {
     assert_eq!(other.report(&browser), failed);
     let status = gateway
         .wait_for_status("the rejected origin", |status| status["handshakes"]["failed"]["origin_not_allowed"] == 1);
+    assert_eq!(status["handshakes"]["completed"], 0);
+}
+
+#[test]
+fn page_sees_why_it_is_refused_if_the_gateway_refuses_in_band() {
+    let server = PageServer::start();
+    // The page's token is ann's.
+    let settings = format!("[handshake]\nrefuse_in_band = true\nallowed_origins = [\"{}\"]", server.origin());
+    let gateway = TestGateway::start(&[("bob", "operator", "")], &settings);
+    let Some(browser) = Browser::open(&server.page(&gateway)) else { return };
+    assert_eq!(server.report(&browser), json!({"event": "open", "protocol": "aisopod.v1"}));
+    let closed = json!({"event": "close", "code": 4003, "reason": "unauthorized", "wasClean": true});
+    assert_eq!(server.report(&browser), closed);
+    let status = gateway.wait_for_status("the refusal", |status| status["handshakes"]["failed"]["unauthorized"] == 1);
     assert_eq!(status["handshakes"]["completed"], 0);
 }

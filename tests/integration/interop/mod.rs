@@ -1,4 +1,5 @@
-//! Third-party clients (websocat, packages for Python and Node, a browser) and proxies (nginx, HAProxy).
+//! Third-party clients (websocat, packages for Python and Node, a browser) and proxies (nginx, HAProxy, Caddy); the
+//! Autobahn test suite.
 
 /// Defines a module for each subject, with a test for each of the functions in braces. They take the subject and return
 /// `None` when they are skipped.
@@ -19,6 +20,7 @@ macro_rules! test_each {
 }
 
 mod browser;
+mod conformance;
 mod packages;
 mod proxies;
 mod proxy;

@@ -1,10 +1,11 @@
-//! Clients that reach the gateway through nginx or HAProxy, where TLS ends.
+//! Clients that reach the gateway through nginx, HAProxy or Caddy, where TLS ends.
 
 use super::packages::{Package, assert_closed, assert_large_echo, call, call_and_close};
-use super::proxy::{HAPROXY, Kind, NGINX, Proxy, Upstream};
+use super::proxy::{CADDY, HAPROXY, Kind, NGINX, Proxy, Upstream};
 use crate::common::http::{GET_WS, handshake_request};
 use crate::common::process::Process;
 use crate::common::test_gateway::{TestGateway, token};
+use crate::common::wait_until;
 use serde_json::json;
 
 fn start_gateway(settings: &str) -> TestGateway {
@@ -81,6 +82,22 @@ fn refusals_pass_with_their_bodies_on_one_connection(kind: &'static Kind) -> Opt
     Some(())
 }
 
+fn clients_have_their_own_addresses(kind: &'static Kind) -> Option<()> {
+    let gateway = start_gateway("[proxy]\ntrusted = [\"127.0.0.1\", \"unix\"]");
+    for upstream in [Upstream::Tcp, Upstream::Unix] {
+        let proxy = Proxy::start(kind, &gateway, upstream, "90s")?;
+        let url = format!("https://{}/ws", proxy.addr);
+        // A client can't choose its address.
+        let spoofed = ["-H", "X-Forwarded-For: 192.0.2.1", "-H", "Forwarded: for=192.0.2.2"];
+        let address = ["--interface", "127.0.0.2", "-w", "%{http_code}\n", "-o", "/dev/null", &url];
+        let curl = proxy.curl(&[&spoofed[..], &address].concat())?;
+        assert_eq!(curl.read_line(), "426");
+    }
+    let refused = |line: &String| line.contains("handshake refused remote_addr=127.0.0.2 status=426");
+    wait_until("the client's address", || gateway.log().iter().filter(|line| refused(line)).count() == 2);
+    Some(())
+}
+
 fn pings_within_the_idle_timeout_keep_a_client(kind: &'static Kind) -> Option<()> {
     // Long enough for a client on a busy machine.
     let gateway = start_gateway("[heartbeat]\ninterval = \"2s\"\ntimeout = \"2s\"");
@@ -140,6 +157,7 @@ fn stop_of_the_gateway_closes_clients_with_1012(kind: &'static Kind) -> Option<(
 test_each! {
     {
         clients_connect_with_tls_and_call_methods
+        clients_have_their_own_addresses
         upgrade_headers_pass_in_both_directions
         refusals_pass_with_their_bodies_on_one_connection
         pings_within_the_idle_timeout_keep_a_client
@@ -150,4 +168,16 @@ test_each! {
     }
     nginx: NGINX,
     haproxy: HAPROXY,
+}
+
+test_each! {
+    {
+        clients_connect_with_tls_and_call_methods
+        clients_have_their_own_addresses
+        upgrade_headers_pass_in_both_directions
+        refusals_pass_with_their_bodies_on_one_connection
+        requests_before_the_close_frame_are_answered
+        stop_of_the_gateway_closes_clients_with_1012
+    }
+    caddy: CADDY,
 }

@@ -1,11 +1,11 @@
-//! nginx or HAProxy as a process, configured with the text of `systemd/README.md`.
+//! nginx, HAProxy or Caddy as a process, configured with the text of `systemd/README.md`.
 
 use super::packages::Package;
 use crate::common::process::{Lines, Process, kill_group};
 use crate::common::{Gateway, tools, wait_until};
 use crate::docs::{OPERATION, blocks, code_spans, section};
 use serde_json::Value;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -17,6 +17,8 @@ pub struct Kind {
     program: &'static str,
     /// Its arguments; the configuration is `proxy.conf` in the current directory.
     arguments: &'static [&'static str],
+    /// Whether it accepts connections on a socket that it inherits.
+    inherits_socket: bool,
     /// The signal that makes it read its configuration again.
     reload: &'static str,
     /// What it logs when its old processes stop accepting connections after that.
@@ -26,6 +28,9 @@ pub struct Kind {
     /// The directive with the gateway's address in the documented configuration, and the one for a Unix socket.
     over_tcp: &'static str,
     over_unix: &'static str,
+    /// What names its address and its certificate in the documented configuration, and what replaces that; `LISTEN` is the
+    /// address.
+    listen: [&'static str; 2],
     /// The lines around the documented configuration; `LISTEN` is the address.
     before: &'static str,
     after: &'static str,
@@ -34,11 +39,13 @@ pub struct Kind {
 pub const NGINX: Kind = Kind {
     program: "nginx",
     arguments: &["-p", ".", "-c", "proxy.conf", "-e", "stderr"],
+    inherits_socket: true,
     reload: "HUP",
     reloaded: "gracefully shutting down",
     other_path: "404",
     over_tcp: "proxy_pass http://127.0.0.1:8080;",
     over_unix: "proxy_pass http://unix:/run/aisopod-gateway/gateway.sock:;",
+    listen: ["", ""],
     // Its workers run as root, to reach the gateway's socket. Started by another user, it ignores that.
     before: "user root; daemon off; pid nginx.pid; error_log stderr notice; events {}
         http {
@@ -52,12 +59,28 @@ pub const NGINX: Kind = Kind {
 pub const HAPROXY: Kind = Kind {
     program: "haproxy",
     arguments: &["-W", "-db", "-f", "proxy.conf"],
+    inherits_socket: true,
     reload: "USR2",
     reloaded: "Proxy gateway stopped",
     other_path: "403",
     over_tcp: "server gateway 127.0.0.1:8080",
     over_unix: "server gateway unix@/run/aisopod-gateway/gateway.sock",
+    listen: ["bind :443 ssl crt /etc/haproxy/", "bind fd@3 ssl crt "],
     before: "",
+    after: "",
+};
+
+pub const CADDY: Kind = Kind {
+    program: "caddy",
+    arguments: &["run", "--config", "proxy.conf", "--adapter", "caddyfile"],
+    inherits_socket: false,
+    reload: "USR1",
+    reloaded: "",
+    other_path: "200",
+    over_tcp: "reverse_proxy /ws 127.0.0.1:8080",
+    over_unix: "reverse_proxy /ws unix//run/aisopod-gateway/gateway.sock",
+    listen: ["gateway.example.com {", "https://LISTEN {\n tls gateway.pem gateway.pem"],
+    before: "{\n admin off\n auto_https disable_redirects\n}\n",
     after: "",
 };
 
@@ -80,10 +103,10 @@ impl Kind {
                 .over_unix
                 .replace("/run/aisopod-gateway/gateway.sock", gateway.unix_path().to_str().expect("UTF-8")),
         };
-        let block = replace(&replace(block, self.over_tcp, &server), "90s", idle_timeout);
-        // Both inherit the listening socket: nginx finds it by its address, HAProxy by its number.
-        let block = block.replace("bind :443 ssl crt /etc/haproxy/", "bind fd@3 ssl crt ");
-        format!("{}\n{block}\n{}\n", self.before.replace("LISTEN", &addr.to_string()), self.after)
+        let block = replace(block, self.over_tcp, &server).replace("90s", idle_timeout);
+        let block = if self.listen[0].is_empty() { block } else { replace(&block, self.listen[0], self.listen[1]) };
+        let text = format!("{}\n{block}\n{}\n", self.before, self.after);
+        text.replace("LISTEN", &addr.to_string())
     }
 }
 
@@ -112,13 +135,24 @@ impl Proxy {
         let addr = listener.local_addr().unwrap();
         let configuration = kind.configuration(addr, gateway, upstream, idle_timeout);
         std::fs::write(dir.path().join("proxy.conf"), configuration).expect("a writable directory");
-        // The listening socket becomes descriptor 3. nginx is told so by the variable.
+        // The listening socket becomes descriptor 3: nginx finds it by its address, HAProxy by its number.
         let mut command = Command::new("sh");
         command.args(["-c", "exec 3<&0 0</dev/null && exec \"$0\" \"$@\""]).arg(program).args(kind.arguments);
-        command.env("NGINX", "3;").current_dir(dir.path()).process_group(0);
-        command.stdin(OwnedFd::from(listener)).stdout(Stdio::null()).stderr(Stdio::piped());
+        command.env("NGINX", "3;").env("HOME", dir.path()).current_dir(dir.path()).process_group(0);
+        match kind.inherits_socket {
+            true => command.stdin(OwnedFd::from(listener)),
+            // It binds the port anew, which stays free for this moment.
+            false => {
+                drop(listener);
+                command.stdin(Stdio::null())
+            }
+        };
+        command.stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the proxy starts");
         let log = Lines::collect(child.stderr.take());
+        if !kind.inherits_socket {
+            wait_until("the proxy listens", || TcpStream::connect(addr).is_ok());
+        }
         Some(Proxy { child, log, dir, kind, addr })
     }
 

@@ -12,6 +12,11 @@ pub fn resident_bytes(pid: u32) -> io::Result<u64> {
     Ok(read_field(&process_dir(pid).join("status"), "VmRSS:")? * 1024)
 }
 
+/// The most resident memory so far, in bytes (`VmHWM`).
+pub fn peak_resident_bytes(pid: u32) -> io::Result<u64> {
+    Ok(read_field(&process_dir(pid).join("status"), "VmHWM:")? * 1024)
+}
+
 /// CPU time used so far by all threads, in user space and in the kernel, in steps of 10 ms. Includes threads that have
 /// ended.
 pub fn cpu_time(pid: u32) -> io::Result<Duration> {
@@ -89,6 +94,7 @@ mod tests {
             assert!(start.elapsed() < Duration::from_secs(60), "no CPU time was counted");
         }
         assert!(resident_bytes(pid).unwrap() > 100_000);
+        assert!(peak_resident_bytes(pid).unwrap() > 100_000);
         let own_thread = fs::canonicalize("/proc/thread-self").unwrap();
         assert!(threads(pid).unwrap().contains(&own_thread));
         assert!(thread_time(&own_thread).is_ok());

@@ -150,3 +150,16 @@ async fn call_over_http_affects_all_clients_or_none_if_cancelled() {
         assert!(clients.iter().all(|client| client.close_reason().is_some() != dry_run));
     }
 }
+
+#[tokio::test]
+async fn page_yields_while_its_rows_are_written() {
+    let router = router();
+    // Fewer clients than a scan visits before it yields.
+    let _clients = register_clients(&router, 900);
+    let yields = async |limit: usize| {
+        let call = router.call(&Arc::new(AuthInfo::anonymous()), "clients.list", &params(json!({"limit": limit})));
+        count_yields(pin!(call.result), || ()).await
+    };
+    assert_eq!(yields(10).await, 0);
+    assert!(yields(900).await > 2);
+}

@@ -29,7 +29,7 @@ pub trait Handler {
 
 /// What a connection waits for.
 #[derive(Clone, Copy, PartialEq)]
-pub enum Stage {
+pub(crate) enum Stage {
     /// The result of `connect`.
     Connecting,
     /// The response to the handshake request.
@@ -37,7 +37,7 @@ pub enum Stage {
     Open,
 }
 
-pub struct Connection {
+pub(crate) struct Connection {
     /// The socket; dropping it closes the connection.
     pub socket: OwnedFd,
     pub stage: Stage,
@@ -55,7 +55,9 @@ pub struct Connection {
 pub struct Counts {
     /// Connections that are neither open nor ended.
     pub opening: usize,
+    /// Connections whose handshake is complete.
     pub open: usize,
+    /// Pings received.
     pub pings: u64,
 }
 
@@ -68,7 +70,7 @@ impl Counts {
 }
 
 /// Why the bytes of a connection aren't read any further.
-pub enum Stop {
+pub(crate) enum Stop {
     End(End),
     Failure(Failure),
 }
@@ -96,7 +98,7 @@ impl Connection {
 
     /// What the socket must be polled for.
     pub fn interest(&self) -> Interest {
-        if self.stage == Stage::Connecting { Interest::Connect } else { self.out.interest() }
+        if self.stage == Stage::Connecting { Interest::Write } else { self.out.interest() }
     }
 
     /// What the end of the stream means at this stage.

@@ -22,12 +22,14 @@ pub const MAX_SLEEP: Duration = Duration::from_millis(20);
 /// Handshakes in flight while connections are opened.
 pub const HANDSHAKES_IN_FLIGHT: usize = 256;
 
+/// The connections of a run, each with an index as its ID.
 pub struct Connections {
     poller: Poller,
     connections: Vec<Option<Connection>>,
     buffer: Box<[u8]>,
     options: Options,
     request: Vec<u8>,
+    /// How many are opening and open.
     pub counts: Counts,
 }
 

@@ -8,6 +8,7 @@ const ACCEPT: &[u8] = b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
 const MAX_HEAD: usize = 16 * 1024;
 
+/// The request of a client with these options for this path.
 pub fn request(options: &Options, path: &str) -> Vec<u8> {
     let mut request = format!(
         "GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
@@ -51,6 +52,7 @@ pub fn response(bytes: &[u8]) -> Response {
     Response::Upgraded(length)
 }
 
+/// The position of `wanted` in `bytes`.
 pub fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
     bytes.windows(wanted.len()).position(|window| window == wanted)
 }

@@ -11,15 +11,19 @@ const DESCRIBED: u64 = 5;
 /// How a connection ended.
 #[derive(Debug)]
 pub enum End {
+    /// `connect` failed, or the connection broke before the handshake was complete.
     Connect(Errno),
     /// The handshake was refused with this status.
     Refused(String),
     /// The server closed the connection during the handshake.
     Unanswered,
+    /// The server sent a close frame with this code and reason.
     Closed(u16, String),
     /// The server ended the stream without a close frame.
     NoCloseFrame,
+    /// Reading failed.
     Broken(Errno),
+    /// The server sent an invalid frame.
     Violation(Violation),
     /// The server answered our close frame and ended the stream.
     Finished,
@@ -69,6 +73,7 @@ impl Losses {
         }
     }
 
+    /// Connections that ended unexpectedly, or never opened.
     pub fn total(&self) -> u64 {
         self.total
     }

@@ -40,9 +40,13 @@ options:
 /// What is done to the server.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Mode {
+    /// Open connections and hold them.
     Hold,
+    /// Each connection waits for the answers to its messages.
     Echo,
+    /// One connection publishes, all others receive.
     Fanout,
+    /// Connect, handshake, close.
     Handshake,
 }
 
@@ -90,20 +94,35 @@ impl FromStr for Dialect {
 /// The parsed command line; [`HELP`] describes each option.
 #[derive(Clone, Debug)]
 pub struct Options {
+    /// What is done to the server.
     pub mode: Mode,
+    /// The server; loopback.
     pub addr: SocketAddrV4,
+    /// How messages are sent.
     pub dialect: Dialect,
+    /// Request path of the handshake.
     pub path: String,
+    /// The publisher's, if it differs.
     pub publish_path: Option<String>,
+    /// Bearer token of all connections.
     pub token: Option<String>,
+    /// Number of connections.
     pub connections: usize,
+    /// Length of the measured part.
     pub seconds: Duration,
+    /// Length of the part before it.
     pub warmup: Duration,
+    /// Payload bytes of a message.
     pub size: usize,
+    /// Messages in one write.
     pub depth: usize,
+    /// Number of publications.
     pub rounds: usize,
+    /// Whether all connections are established before the first request is sent.
     pub at_once: bool,
+    /// Whether to poll without sleeping.
     pub busy: bool,
+    /// The server's process.
     pub pid: Option<u32>,
 }
 

@@ -8,6 +8,7 @@ use test_support::frames::{FIN, MASKING_KEY, TEXT, client_frame};
 
 /// Digits of an ID: all requests have the same length.
 const ID_DIGITS: usize = 10;
+/// ID of the first request.
 pub const FIRST_ID: u64 = 1_000_000_000;
 
 /// A text of this size without a short period, so that a shifted or reordered copy differs from it.

@@ -13,6 +13,7 @@ const NORMAL: [u8; 2] = 1000_u16.to_be_bytes();
 pub struct Outbound {
     /// Nearly always empty, and then without an allocation.
     unsent: Vec<u8>,
+    /// Whether a close frame was sent.
     pub close_sent: bool,
 }
 
@@ -30,11 +31,15 @@ impl Outbound {
 
 /// One connection as a mode sees it.
 pub struct Peer<'a> {
+    /// Its index.
     pub id: usize,
     /// When the bytes being handled were read.
     pub now: Instant,
+    /// Its socket, non-blocking.
     pub socket: &'a OwnedFd,
+    /// What it couldn't send yet.
     pub out: &'a mut Outbound,
+    /// Polls the socket.
     pub poller: &'a Poller,
 }
 
@@ -67,10 +72,12 @@ impl Peer<'_> {
         Ok(())
     }
 
+    /// Answers a ping.
     pub fn pong(&mut self, payload: &[u8]) -> Result<(), Failure> {
         self.send(&client_frame(FIN | PONG, payload))
     }
 
+    /// Sends a close frame with code 1000.
     pub fn close(&mut self) -> Result<(), Failure> {
         self.out.close_sent = true;
         self.send(&client_frame(FIN | CLOSE, &NORMAL))

@@ -14,8 +14,10 @@ use std::time::Duration;
 /// What a connection's socket is polled for.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Interest {
-    /// The result of `connect`.
-    Connect,
+    /// The end of the connection only.
+    End,
+    /// Room for our bytes, or the result of `connect`.
+    Write,
     /// Bytes from the server.
     Read,
     /// Bytes from the server, and room for ours.
@@ -25,7 +27,8 @@ pub enum Interest {
 impl Interest {
     fn flags(self) -> EventFlags {
         match self {
-            Interest::Connect => EventFlags::OUT,
+            Interest::End => EventFlags::RDHUP,
+            Interest::Write => EventFlags::RDHUP | EventFlags::OUT,
             Interest::Read => EventFlags::IN,
             Interest::ReadWrite => EventFlags::IN | EventFlags::OUT,
         }
@@ -35,6 +38,7 @@ impl Interest {
 /// What the kernel reports of a connection.
 #[derive(Clone, Copy, Debug)]
 pub struct Ready {
+    /// The number that the socket was registered with.
     pub id: usize,
     /// There are bytes to read, or the stream has ended.
     pub read: bool,
@@ -49,6 +53,7 @@ pub struct Poller {
 }
 
 impl Poller {
+    /// Without any socket.
     pub fn new() -> Result<Poller, Errno> {
         Ok(Poller { epoll: epoll::create(CreateFlags::CLOEXEC)?, events: Vec::with_capacity(1024) })
     }
@@ -69,7 +74,7 @@ impl Poller {
         let end = flags.intersects(EventFlags::HUP | EventFlags::ERR);
         Ready {
             id: data.u64() as usize,
-            read: end || flags.contains(EventFlags::IN),
+            read: end || flags.intersects(EventFlags::IN | EventFlags::RDHUP),
             write: end || flags.contains(EventFlags::OUT),
         }
     }
