@@ -1,16 +1,18 @@
 //! Charging work to the current task's coop budget, so that long loops yield to other tasks.
 //!
-//! A poll of a task begins with 128 units. A unit stands for about 5 µs of work, a write to a socket, so that a task
-//! that obeys its budget runs for less than a millisecond at a time.
+//! A poll of a task begins with 128 units. A unit stands for at most 5 µs of work, a write to a socket, so that a task
+//! that obeys its budget runs for less than a millisecond at a time. Work that grows with its input is charged two to
+//! ten times as much: so hundreds of clients with large messages, each of which takes its turn, delay another client by
+//! a few milliseconds only.
 
 use std::task::{Context, Poll, Waker, ready};
 use tokio::task::coop;
 
-/// The number of visits that cost as much as one write to a socket.
-const VISITS_PER_UNIT: usize = 64;
+/// The number of visits that take about 1 µs, and cost a unit.
+const VISITS_PER_UNIT: usize = 16;
 
-/// The number of bytes of JSON that take as long to parse as one write to a socket.
-const PARSED_BYTES_PER_UNIT: usize = 1024;
+/// The number of bytes of JSON that take about 1 µs to parse, and cost a unit.
+const PARSED_BYTES_PER_UNIT: usize = 256;
 
 /// Charges the current task for `visits`. A visit is one client, presence key or closed connection examined, one topic
 /// named, or one message enqueued.

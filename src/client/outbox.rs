@@ -16,6 +16,7 @@ use crate::memory::MemoryAccount;
 use crate::ws::{CloseDetail, Message, Stream};
 use parking_lot::Mutex;
 use state::{MEMORY_EXHAUSTED, OutboxState, Ping};
+pub(crate) use state::{ReadState, Signals};
 use std::fmt;
 use std::sync::Arc;
 use std::task::Waker;
@@ -79,28 +80,6 @@ pub struct OutboxSnapshot {
     pub outbox_bytes: usize,
     /// The most bytes that were ever queued.
     pub outbox_peak_bytes: u32,
-}
-
-/// The requests and the socket state on which the session acts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Signals {
-    /// The reason of the requested close.
-    pub(crate) close: Option<CloseReason>,
-    /// The session is to end without a close handshake, on request or because a write has failed.
-    pub(crate) abort: bool,
-    /// The socket accepted less than it was offered: the session waits until it is writable.
-    pub(crate) blocked: bool,
-}
-
-/// Whether the session should read another message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ReadState {
-    /// It should.
-    Open,
-    /// Not until the socket has accepted more: the responses would fill the outbox.
-    Paused,
-    /// No: a close is requested.
-    Closing,
 }
 
 impl Outbox {
@@ -286,16 +265,21 @@ impl Outbox {
         self.state.lock().on_pong(payload)
     }
 
-    /// Writes the batched output and parks the session. Returns false, without keeping `waker`, if the signals are no
-    /// longer those in `seen`: the session has to act on them first.
+    /// Writes the batched output and parks the session; or wakes it, if its budget was spent before everything was
+    /// written. Returns false, without keeping `waker`, if the signals are no longer those in `seen`: the session has
+    /// to act on them first.
     pub(crate) fn park(&self, waker: &Waker, seen: Signals) -> bool {
         let mut state = self.state.lock();
         state.write(&self.context);
-        let is_parked = state.signals() == seen;
-        if is_parked {
+        if state.signals() != seen {
+            return false;
+        }
+        if state.can_write() {
+            waker.wake_by_ref();
+        } else {
             state.waker = Some(waker.clone());
         }
-        is_parked
+        true
     }
 
     /// Whether the socket has accepted everything.

@@ -23,7 +23,9 @@ const WARN_INTERVAL: Duration = Duration::from_secs(60);
 pub async fn accept_loop(server: Arc<ServerState>, listener: Listener) {
     let (mut backoff, mut limit_warning) = (AcceptBackoff::default(), LogThrottle::default());
     loop {
-        server.accept_pace.wait().await;
+        if listener.role.serves_clients() {
+            server.accept_pace.wait().await;
+        }
         match listener.accept().await {
             Ok((stream, peer)) => {
                 backoff.reset();
@@ -40,8 +42,7 @@ pub async fn accept_loop(server: Arc<ServerState>, listener: Listener) {
     }
 }
 
-/// Takes a slot for a new connection. If only slots of the overflow are free, the oldest connection that has sent no
-/// request is dropped; its slot is taken if it becomes free at once, and else when the new connection becomes a client.
+/// Takes a slot for a new connection, and counts it for its address.
 ///
 /// # Errors
 /// 429 if the peer exceeds a limit of its address, 503 if even the overflow is full.
@@ -59,17 +60,32 @@ async fn acquire_slot(
             return slot.ok_or_else(|| HttpError::address_limit(exceeded));
         }
     };
-    if role.serves_clients() && server.connections.is_full() && server.pending.drop_oldest() {
-        tokio::task::yield_now().await;
-    }
-    let slot = server.connections.try_acquire(role);
+    let slot = take_slot(server, role).await;
     if !slot.as_ref().is_some_and(Slot::may_upgrade) && warning.should_log() {
-        let limit = server.config.limits.max_connections;
-        warn!("connection limit reached, refusing clients max_connections={limit}");
+        if role == ListenerRole::Admin {
+            warn!("all connections at ops.listen are being answered, refusing more");
+        } else {
+            let limit = server.config.limits.max_connections;
+            warn!("connection limit reached, refusing clients max_connections={limit}");
+        }
     }
     let slot = slot.ok_or_else(HttpError::full)?;
     slot.set_address(address);
     Ok(slot)
+}
+
+/// Takes a slot. If none is free, drops a connection that waits for its peer. At a listener for clients its slot is
+/// taken if it becomes free at once, and else when the new connection becomes a client; until then that has a slot of
+/// the overflow.
+async fn take_slot(server: &ServerState, role: ListenerRole) -> Option<Slot> {
+    let is_dropped = server.connections.is_full(role) && server.drop_pending(role);
+    if role == ListenerRole::Admin {
+        return server.connections.acquire_admin().await;
+    }
+    if is_dropped {
+        tokio::task::yield_now().await;
+    }
+    server.connections.try_acquire(role)
 }
 
 /// Spreads accepts: GCRA, the generic cell rate algorithm, with a burst of [`ACCEPT_BURST`].

@@ -5,7 +5,9 @@ use crate::http::error::HandshakeFailure;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
 
 /// What a listener serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +37,9 @@ const OVERFLOW: usize = 32;
 /// Connections at the listeners of `ops.listen`, which thus accept an operator while all other slots are taken. With the
 /// overflow these are within the descriptors that `max_connections` leaves free.
 const ADMIN: usize = 32;
+
+/// How long a new connection waits for one of these slots, while no other connection is accepted there.
+const ADMIN_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// Maximum keep-alive connections, absolute and as a fraction of `max_connections`: they need no credentials, but
 /// occupy slots.
@@ -70,9 +75,12 @@ pub struct ConnectionPermit {
 
 impl Slot {
     fn take(semaphore: &Arc<Semaphore>, role: ListenerRole, may_upgrade: bool) -> Option<Self> {
-        let permit = ConnectionPermit { slot: semaphore.clone().try_acquire_owned().ok()?, address: None };
-        let (permit, may_upgrade) = (Mutex::new(permit), AtomicBool::new(may_upgrade));
-        Some(Slot { permit, may_upgrade, exceeded_limit: None, role })
+        semaphore.clone().try_acquire_owned().ok().map(|permit| Slot::new(permit, role, may_upgrade))
+    }
+
+    fn new(slot: OwnedSemaphorePermit, role: ListenerRole, may_upgrade: bool) -> Self {
+        let permit = Mutex::new(ConnectionPermit { slot, address: None });
+        Slot { permit, may_upgrade: AtomicBool::new(may_upgrade), exceeded_limit: None, role }
     }
 
     /// The permit alone, which is all that a client needs.
@@ -83,11 +91,6 @@ impl Slot {
     /// Counts the connection among those of the address that `guard` is for.
     pub fn set_address(&self, guard: Option<AddressGuard>) {
         self.permit.lock().address = guard;
-    }
-
-    /// Whether the connection takes the place of a client: not in the overflow, nor at a listener of `ops.listen`.
-    pub fn is_for_clients(&self) -> bool {
-        self.may_upgrade() && self.role.serves_clients()
     }
 
     /// Whether the connection may become a client.
@@ -110,15 +113,15 @@ impl ConnectionLimits {
         }
     }
 
-    /// Takes a slot for a new connection; `None` if even the overflow is full, or for a listener of `ops.listen`, if its
-    /// own slots are taken.
+    /// Takes a slot for a new connection at a listener for clients; `None` if even the overflow is full.
     pub fn try_acquire(&self, role: ListenerRole) -> Option<Slot> {
-        match role {
-            ListenerRole::Admin => Slot::take(&self.admin, role, true),
-            ListenerRole::All | ListenerRole::Clients => {
-                Slot::take(&self.slots, role, true).or_else(|| Slot::take(&self.overflow, role, false))
-            }
-        }
+        Slot::take(&self.slots, role, true).or_else(|| Slot::take(&self.overflow, role, false))
+    }
+
+    /// Takes a slot for a new connection at a listener of `ops.listen`, waiting for one if necessary.
+    pub async fn acquire_admin(&self) -> Option<Slot> {
+        let permit = timeout(ADMIN_TIMEOUT, self.admin.clone().acquire_owned()).await.ok()?;
+        permit.ok().map(|permit| Slot::new(permit, ListenerRole::Admin, true))
     }
 
     /// Takes a slot of the overflow for a connection whose upgrade will be refused, if one is free.
@@ -127,9 +130,10 @@ impl ConnectionLimits {
         Some(Slot { exceeded_limit: Some(exceeded), ..slot })
     }
 
-    /// Whether only slots of the overflow are free for clients.
-    pub fn is_full(&self) -> bool {
-        self.slots.available_permits() == 0
+    /// Whether no slot is free at a listener with this role, other than those of the overflow.
+    pub fn is_full(&self, role: ListenerRole) -> bool {
+        let slots = if role == ListenerRole::Admin { &self.admin } else { &self.slots };
+        slots.available_permits() == 0
     }
 
     /// Lets a connection of the overflow become a client if a slot has become free. Returns whether it may.

@@ -10,6 +10,7 @@ use super::http_connection::{Upgraded, serve_http};
 use super::http_state::HttpState;
 use super::lifecycle::Phase;
 use super::opening::Opening;
+use super::pending::PendingConnections;
 use super::state::ServerState;
 use crate::auth::AuthInfo;
 use crate::client::{CloseReason, GatewayClient, Outbox, RemoteAddr};
@@ -74,7 +75,7 @@ fn handshake(
     slot: Slot,
 ) -> impl Future<Output = Option<ActiveClient>> {
     let in_progress = InProgressGuard::begin(&server.handshakes);
-    let pending = slot.is_for_clients().then(|| server.pending.add());
+    let pending = server.pending_of(&slot, false).map(PendingConnections::add);
     let mut opening = Opening::new(&server, &slot, peer);
     async move {
         let (result, deadline) = {
@@ -90,7 +91,8 @@ fn handshake(
             opening.record(&server, &stream, &error);
             return None;
         }
-        let http = HttpState::new(deadline, server.handshakes.clone(), in_progress, pending);
+        let pending_admin = (!slot.role.serves_clients()).then(|| server.pending_admin.clone());
+        let http = HttpState::new(deadline, server.handshakes.clone(), in_progress, pending, pending_admin);
         let upgraded = Box::pin(serve_http(&server, stream, opening, &slot, http)).await?;
         server.handshakes.completed.add(1);
         let (session, ping_timer) = register(&server, upgraded);

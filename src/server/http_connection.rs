@@ -6,6 +6,7 @@ use super::http_io::HttpIo;
 use super::http_state::{HttpState, Upgrade};
 use super::lifecycle::Phase;
 use super::opening::Opening;
+use super::pending::PendingConnections;
 use super::proxy_protocol;
 use super::service;
 use super::state::ServerState;
@@ -87,21 +88,26 @@ pub async fn serve_http(
         }
         Some(HttpEnd::Upgrade(Upgrade::Refusal(response))) => {
             switch_protocols(server, &stream, remote_addr, &response, &http).await?;
-            linger(server, stream).await;
+            linger(server, stream, slot).await;
             None
         }
         Some(HttpEnd::Closed(result)) => {
-            close_http(server, stream, remote_addr, &parts.read_buf, result, http).await;
+            finish_http(server, &stream, remote_addr, &parts.read_buf, result, &http);
+            if !http.is_displaced() {
+                // The handshake is over: it no longer counts as in progress.
+                drop(http);
+                linger(server, stream, slot).await;
+            }
             None
         }
         None => {
             if http.is_blocked() {
                 stream.reset_on_drop();
             }
-            if http.is_displaced() {
-                server.record_failure(remote_addr, HandshakeFailure::Displaced);
-            } else if let Some(stage) = http.timed_out_stage() {
-                server.record_timeout(remote_addr, stage);
+            match http.timed_out_stage() {
+                Some(_) if http.is_displaced() => server.record_failure(remote_addr, HandshakeFailure::Displaced),
+                Some(stage) => server.record_timeout(remote_addr, stage),
+                None => {}
             }
             None
         }
@@ -140,15 +146,15 @@ async fn switch_protocols(
     None
 }
 
-/// Counts the failure of a connection that ended as HTTP, if it is one, and closes the connection. `unread` are bytes
-/// after the last request.
-async fn close_http(
+/// Counts the failure of a connection that ended as HTTP, if it is one, and answers what hyper doesn't. `unread` are
+/// bytes after the last request.
+fn finish_http(
     server: &ServerState,
-    stream: Stream,
+    stream: &Stream,
     remote_addr: RemoteAddr,
     unread: &[u8],
     result: hyper::Result<()>,
-    http: Arc<HttpState>,
+    http: &HttpState,
 ) {
     if unread.starts_with(HTTP2_PREFACE) {
         // hyper doesn't answer this preface. It answers other bytes that aren't HTTP/1.1 with 400 or 431.
@@ -164,12 +170,9 @@ async fn close_http(
             );
         });
     }
-    if let Some(cause) = failure_cause(result, &http) {
+    if let Some(cause) = failure_cause(result, http) {
         server.record_failure(remote_addr, cause);
     }
-    // The handshake is over: it no longer counts as in progress.
-    drop(http);
-    linger(server, stream).await;
 }
 
 /// The failure to count for an ended connection: an invalid request, or an end before the first request or before the
@@ -207,9 +210,12 @@ async fn before_deadline<T>(
     .await
 }
 
-/// Shuts down the write half, and discards input until the peer closes or `close_timeout` passes: closing a socket with
-/// unread bytes would reset the connection, and the peer might lose the response.
-async fn linger(server: &ServerState, mut stream: Stream) {
+/// Shuts down the write half, and discards input until the peer closes, `close_timeout` passes, or the connection is
+/// dropped to make room: closing a socket with unread bytes would reset the connection, and the peer might lose the
+/// response.
+async fn linger(server: &ServerState, mut stream: Stream, slot: &Slot) {
+    let pending = server.pending_of(slot, true).map(PendingConnections::add);
+    let dropped = poll_fn(|cx| pending.as_ref().map_or(Poll::Pending, |pending| pending.poll_dropped(cx)));
     let discard = async {
         stream.shutdown().await?;
         tokio::io::copy(&mut stream, &mut tokio::io::sink()).await
@@ -217,6 +223,7 @@ async fn linger(server: &ServerState, mut stream: Stream) {
     // Errors don't matter: the connection is dropped next.
     tokio::select! {
         _ = timeout(server.config.limits.close_timeout, discard) => {}
+        () = dropped => {}
         () = server.lifecycle.wait_past(Phase::Draining) => {}
     }
 }

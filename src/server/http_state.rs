@@ -2,7 +2,7 @@
 //! the lock is never contended.
 
 use super::handshake_stats::{HandshakeStage, HandshakeStats, InProgressGuard};
-use super::pending::PendingConnection;
+use super::pending::{PendingConnection, PendingConnections};
 use crate::client::RemoteAddr;
 use crate::http::handshake::AcceptedHandshake;
 use crate::memory::Charge;
@@ -42,8 +42,11 @@ struct State {
     /// Counts this connection in `handshakes.in_progress`. Dropped at a plain request or a refused handshake, and taken
     /// again when an upgrade is accepted.
     in_progress: Option<InProgressGuard>,
-    /// Dropped at the first request.
+    /// Set while the connection may be dropped to make room: before the first request; at `ops.listen` also during a
+    /// request's body, and from each response to the next request.
     pending: Option<PendingConnection>,
+    /// Where the connection becomes pending again; `None` if it isn't at `ops.listen`.
+    pending_admin: Option<Arc<PendingConnections>>,
     /// The response that hyper hasn't written yet.
     response: Option<Charge>,
 }
@@ -68,9 +71,17 @@ impl HttpState {
         handshakes: Arc<HandshakeStats>,
         in_progress: InProgressGuard,
         pending: Option<PendingConnection>,
+        pending_admin: Option<Arc<PendingConnections>>,
     ) -> Arc<Self> {
-        let in_progress = Some(in_progress);
-        let state = State { phase: HttpPhase::New, deadline, keep_alive: None, in_progress, pending, response: None };
+        let state = State {
+            phase: HttpPhase::New,
+            deadline,
+            keep_alive: None,
+            in_progress: Some(in_progress),
+            pending,
+            pending_admin,
+            response: None,
+        };
         Arc::new(HttpState { handshakes, is_blocked: AtomicBool::new(false), state: Mutex::new(state) })
     }
 
@@ -109,19 +120,33 @@ impl HttpState {
         self.state.lock().set_plain(deadline);
     }
 
+    /// Whether the connection is at a listener of `ops.listen`.
+    pub fn is_admin(&self) -> bool {
+        self.state.lock().pending_admin.is_some()
+    }
+
+    /// Records that a request to the admin API is complete: until its response is ready, the connection isn't dropped to
+    /// make room.
+    pub fn on_admin_body(&self) {
+        let mut state = self.state.lock();
+        if !state.is_displaced() {
+            state.pending = None;
+        }
+    }
+
     /// Moves the deadline of the response.
     pub fn extend_deadline(&self, deadline: Instant) {
         self.state.lock().deadline = deadline;
     }
 
-    /// `Ready` when the connection is to be dropped before its first request, to make room for others.
+    /// `Ready` when the connection is to be dropped, to make room for others.
     pub fn poll_dropped(&self, cx: &mut Context<'_>) -> Poll<()> {
         self.state.lock().pending.as_ref().map_or(Poll::Pending, |pending| pending.poll_dropped(cx))
     }
 
-    /// Whether the connection was dropped before its first request, to make room for others.
+    /// Whether the connection was dropped, to make room for others.
     pub fn is_displaced(&self) -> bool {
-        self.state.lock().pending.as_ref().is_some_and(PendingConnection::is_dropped)
+        self.state.lock().is_displaced()
     }
 
     /// When the connection is dropped.
@@ -181,6 +206,15 @@ impl HttpState {
 impl State {
     fn set_plain(&mut self, deadline: Instant) {
         (self.phase, self.deadline) = (HttpPhase::Plain, deadline);
-        (self.in_progress, self.pending) = (None, None);
+        self.in_progress = None;
+        if !self.is_displaced() {
+            // Moves it to the end.
+            self.pending = None;
+            self.pending = self.pending_admin.as_ref().map(PendingConnections::add);
+        }
+    }
+
+    fn is_displaced(&self) -> bool {
+        self.pending.as_ref().is_some_and(PendingConnection::is_dropped)
     }
 }

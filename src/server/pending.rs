@@ -1,5 +1,5 @@
-//! Connections that take the place of a client, and whose first request hasn't arrived, in the order in which they were
-//! accepted. If there are too many, or if room is needed for a new connection, the oldest is dropped.
+//! Connections that wait for their peers, in the order in which their waits began. If there are too many, or if room is
+//! needed for a new connection, the oldest is dropped.
 
 use parking_lot::Mutex;
 use std::collections::VecDeque;

@@ -2,7 +2,7 @@
 
 use super::admin::routes::{Route, RouteError, allowed_methods, route};
 use super::admin::{self, AdminRequest};
-use super::admission::Slot;
+use super::admission::{ListenerRole, Slot};
 use super::client_addr::ClientAddr;
 use super::http_state::{HttpState, Upgrade};
 use super::state::ServerState;
@@ -116,11 +116,13 @@ async fn serve_admin(
     if finish_plain(&server, &http, may_keep_alive) { response } else { with_close(response) }
 }
 
-/// Records the response to a plain request. Returns whether the connection may stay open for the next one.
+/// Records the response to a plain request. Returns whether the connection may stay open for the next one: not while all
+/// slots of `ops.listen` are taken, for which others may be waiting.
 fn finish_plain(server: &ServerState, http: &HttpState, may_keep_alive: bool) -> bool {
     let deadline = Instant::now() + server.config.handshake.idle_timeout;
     let keep_alive = || may_keep_alive.then(|| server.connections.try_keep_alive()).flatten();
     http.on_plain_response(deadline, keep_alive)
+        && !(http.is_admin() && server.connections.is_full(ListenerRole::Admin))
 }
 
 fn finish_handshake(

@@ -3,7 +3,7 @@
 use super::accept::AcceptPace;
 use super::address_limits::AddressLimits;
 use super::admin::stats::AdminStats;
-use super::admission::ConnectionLimits;
+use super::admission::{ConnectionLimits, ListenerRole, Slot};
 use super::available_memory::available_memory;
 use super::handshake_stats::{HandshakeStage, HandshakeStats};
 use super::lifecycle::{Lifecycle, Phase};
@@ -60,7 +60,13 @@ pub struct ServerState {
     pub stats: Arc<SessionStats>,
     pub handshakes: Arc<HandshakeStats>,
     pub connections: ConnectionLimits,
+    /// Of the connections in the slots for clients: those before their first request.
     pub pending: Arc<PendingConnections>,
+    /// Of the connections in the slots for clients: those that had their last response, and that the peer has yet to
+    /// close.
+    pub closing: Arc<PendingConnections>,
+    /// Of the connections at the listeners of `ops.listen`: all that aren't being answered.
+    pub pending_admin: Arc<PendingConnections>,
     pub accept_pace: AcceptPace,
     pub auth_limiter: AuthLimiter,
     pub addresses: Arc<AddressLimits>,
@@ -113,6 +119,9 @@ impl ServerState {
             connections: ConnectionLimits::new(config.limits.max_connections),
             accept_pace: AcceptPace::new(config.handshake.max_per_second),
             pending: PendingConnections::new(config.max_in_progress()),
+            // The slots limit these.
+            closing: PendingConnections::new(usize::MAX),
+            pending_admin: PendingConnections::new(usize::MAX),
             auth_limiter: AuthLimiter::new(
                 config.per_address.max_failures_per_minute,
                 vec![config.per_address.exempt.clone(), config.proxy.trusted.clone()],
@@ -148,6 +157,25 @@ impl ServerState {
             uptime: self.started_at.elapsed(),
             draining: self.lifecycle.phase() > Phase::Running,
         })
+    }
+
+    /// The pending connections among which one with this slot counts, before its first request or while it
+    /// `is_closing`; `None` in the overflow.
+    pub fn pending_of(&self, slot: &Slot, is_closing: bool) -> Option<&Arc<PendingConnections>> {
+        match slot.role {
+            ListenerRole::Admin => Some(&self.pending_admin),
+            _ if !slot.may_upgrade() => None,
+            _ if is_closing => Some(&self.closing),
+            _ => Some(&self.pending),
+        }
+    }
+
+    /// Drops a pending connection to make room at a listener with this role. Returns whether there was one.
+    pub fn drop_pending(&self, role: ListenerRole) -> bool {
+        match role {
+            ListenerRole::Admin => self.pending_admin.drop_oldest(),
+            ListenerRole::All | ListenerRole::Clients => self.closing.drop_oldest() || self.pending.drop_oldest(),
+        }
     }
 
     /// Answers without reading a request. The connection is closed next.

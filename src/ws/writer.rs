@@ -4,16 +4,21 @@
 //! Has no lock and no waker, and knows no socket.
 
 use super::message::Message;
+use crate::budget;
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
 /// Bytes that make a write worthwhile: output is batched until it has this size, and one write has about this size,
-/// plus at most one long payload.
+/// plus a part of at most one long payload.
 const FLUSH_BYTES: usize = 16 * 1024;
 /// Payloads shorter than this are copied behind their header; the others are written without a copy.
 const COPY_LIMIT: usize = 4 * 1024;
+/// The most bytes of a long payload in one write, which the kernel takes in about 30 µs.
+const MAX_PAYLOAD_PER_WRITE: usize = 64 * 1024;
+/// Bytes that cost a unit of the task's coop budget. One write of a whole long payload's part takes it all.
+const BYTES_PER_UNIT: usize = 512;
 /// The longest header of an unmasked frame.
 const MAX_HEADER: usize = 10;
 /// A buffer with capacity for more messages than this gives the memory back when it is empty.
@@ -158,7 +163,8 @@ impl WriteBuffer {
         }
     }
 
-    /// Calls `write` until it has accepted everything or fails, and adds what it accepted to `written`.
+    /// Calls `write` until it has accepted everything or fails, or the task's coop budget is spent; at least once if
+    /// there is something to write. Adds what it accepted to `written`.
     ///
     /// `write` gets two consecutive slices and returns how many bytes of them it has accepted.
     pub fn write(
@@ -168,23 +174,28 @@ impl WriteBuffer {
     ) -> io::Result<()> {
         let mut scratch = CACHED_SCRATCH.take();
         let mut result = Ok(());
-        while result.is_ok() && !self.is_empty() {
+        while !self.is_empty() {
             scratch.clear();
             let payload = self.fill(&mut scratch);
             result = match write(&scratch, payload) {
                 Ok(0) => Err(io::ErrorKind::WriteZero.into()),
                 Ok(bytes) => {
                     self.advance(bytes, written);
+                    budget::charge_units(bytes / BYTES_PER_UNIT);
                     Ok(())
                 }
                 Err(error) => Err(error),
             };
+            if result.is_err() || budget::is_spent() {
+                break;
+            }
         }
         CACHED_SCRATCH.set(scratch);
         result
     }
 
-    /// Copies the next bytes to write into `scratch`. Returns the long payload that follows them, or an empty slice.
+    /// Copies the next bytes to write into `scratch`. Returns the part of a long payload that follows them, or an empty
+    /// slice.
     fn fill(&self, scratch: &mut Vec<u8>) -> &[u8] {
         let mut partial = self.partial;
         if partial == 0 && !self.control.is_empty() {
@@ -195,7 +206,7 @@ impl WriteBuffer {
             scratch.extend_from_slice(&header[partial.min(length)..length]);
             let payload = &message.payload()[partial.saturating_sub(length)..];
             if payload.len() >= COPY_LIMIT {
-                return payload;
+                return &payload[..payload.len().min(MAX_PAYLOAD_PER_WRITE)];
             }
             scratch.extend_from_slice(payload);
             if partial > 0 {

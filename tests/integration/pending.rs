@@ -2,7 +2,9 @@
 
 use crate::common::http::{GET_WS, HttpConnection, fetch, handshake_request, request};
 use crate::common::raw_client::RawClient;
+use crate::common::test_gateway::TestGateway;
 use crate::common::{Gateway, wait_for, wait_until};
+use serde_json::json;
 use std::io::{BufReader, ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
@@ -40,8 +42,8 @@ fn silent_connections_up_to_the_limit_keep_no_client_out() {
     let _silent: Vec<_> = (0..39).map(|_| gateway.tcp()).collect();
     let _clients: Vec<_> = (0..7)
         .map(|_| {
-            // A silent connection's place may take a moment to become free.
-            wait_for("a place for a client", || {
+            // A silent connection's slot may take a moment to become free.
+            wait_for("a slot for a client", || {
                 let mut connection = HttpConnection::open(&gateway);
                 connection.send(handshake_request(GET_WS, "", ""));
                 (connection.receive(false).status == 101).then_some(connection)
@@ -50,21 +52,98 @@ fn silent_connections_up_to_the_limit_keep_no_client_out() {
         .collect();
     assert_eq!(client.call("gateway.ping")["result"], "pong");
     gateway.wait_for_clients(8);
-    // Only clients fill all places.
+    // Only clients fill all slots.
     let response = fetch(&gateway, handshake_request(GET_WS, "", ""));
     assert_eq!((response.status, &*response.error_code()), (503, "full"));
 }
 
 #[test]
-fn operators_have_places_of_their_own() {
-    let gateway = Gateway::start("[limits]\nmax_connections = 4\n[ops]\nlisten = \"127.0.0.1:0\"");
-    let _clients: Vec<_> = (0..4).map(|_| gateway.connect()).collect();
-    let _overflow: Vec<_> = (0..40).map(|_| gateway.tcp()).collect();
+fn refused_connections_that_stay_open_keep_no_client_out() {
+    let gateway = Gateway::start("[limits]\nmax_connections = 4\nclose_timeout = \"1m\"");
+    let _refused: Vec<_> = (0..4)
+        .map(|_| {
+            let mut connection = HttpConnection::open(&gateway);
+            connection.send(request("GET /ws", None, "", ""));
+            assert_eq!(connection.receive(true).status, 426);
+            connection
+        })
+        .collect();
+    for _ in 0..4 {
+        assert_eq!(gateway.connect().call("gateway.ping")["result"], "pong");
+    }
+}
+
+const OPS: &str = "[ops]\nlisten = \"127.0.0.1:0\"";
+/// Connections that are accepted at `ops.listen`.
+const OPS_SLOTS: usize = 32;
+
+/// Connects to the address of `ops.listen`.
+fn connect_to_ops(gateway: &Gateway) -> HttpConnection {
     let line = gateway.wait_for_line("the address", |line| line.contains("listening role=admin"));
     let (_, addr) = line.rsplit_once("addr=").expect("an address");
-    let mut connection = HttpConnection { reader: BufReader::new(TcpStream::connect(addr).unwrap()) };
+    HttpConnection { reader: BufReader::new(TcpStream::connect(addr).unwrap()) }
+}
+
+#[test]
+fn operators_have_slots_of_their_own() {
+    let gateway = Gateway::start(&format!("[limits]\nmax_connections = 4\n{OPS}"));
+    let _clients: Vec<_> = (0..4).map(|_| gateway.connect()).collect();
+    let _overflow: Vec<_> = (0..40).map(|_| gateway.tcp()).collect();
+    let mut connection = connect_to_ops(&gateway);
     connection.send(request("GET /clients", None, "", ""));
     assert_eq!(connection.receive(true).status, 200);
+}
+
+#[test]
+fn operators_connections_that_wait_for_their_peers_keep_no_operator_out() {
+    let gateway = Gateway::start(OPS);
+    let silent = || connect_to_ops(&gateway);
+    let idle = || {
+        let mut connection = connect_to_ops(&gateway);
+        connection.send(request("GET /healthz", None, "", ""));
+        assert_eq!(connection.receive(true).status, 200);
+        connection
+    };
+    let with_unfinished_body = || {
+        let mut connection = connect_to_ops(&gateway);
+        connection.send(request("POST /topics/x/messages", None, "", "{}").replace("{}", "{"));
+        connection
+    };
+    let refused = || {
+        let mut connection = connect_to_ops(&gateway);
+        connection.send("GET /clients HTTP/1.1\r\n\r\n");
+        assert_eq!(connection.receive(true).status, 400);
+        connection
+    };
+    let mut waiting = Vec::new();
+    for open in [&silent as &dyn Fn() -> HttpConnection, &idle, &with_unfinished_body, &refused] {
+        waiting.extend((0..OPS_SLOTS).map(|_| open()));
+        let mut operator = connect_to_ops(&gateway);
+        operator.send(request("GET /clients", None, "", ""));
+        assert_eq!(operator.receive(true).status, 200);
+    }
+    wait_for_end(waiting[0].reader.get_mut());
+}
+
+#[test]
+fn operators_calls_in_flight_keep_their_slots() {
+    let gateway = TestGateway::start(&[("alice", "operator", "*"), ("kitchen-pi", "node", "")], OPS);
+    let mut node = gateway.connect("kitchen-pi");
+    let bearer = gateway.bearer("alice");
+    let mut calls: Vec<_> = (0..OPS_SLOTS)
+        .map(|_| {
+            let mut connection = connect_to_ops(&gateway);
+            connection.send(request("POST /nodes/node:kitchen-pi/invoke", Some(&bearer), "", r#"{"method":"x"}"#));
+            (connection, node.next_message())
+        })
+        .collect();
+    let refused = connect_to_ops(&gateway).receive(true);
+    assert_eq!((refused.status, &*refused.error_code()), (503, "full"));
+    for (connection, call) in &mut calls {
+        node.respond(call, json!(1));
+        let response = connection.receive(true);
+        assert_eq!((response.status, response.body.trim()), (200, "1"));
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! A client's outbound state: everything that the [`Outbox`](super::Outbox) mutex guards.
 
-use super::{OutboxContext, OutboxSnapshot, Outgoing, SendError, Signals};
+use super::{OutboxContext, OutboxSnapshot, Outgoing, SendError};
 use crate::client::close_reason::CloseReason;
 use crate::clock::Timestamp;
 use crate::memory::EXHAUSTED_SHARE;
@@ -23,6 +23,28 @@ const OUTBOX_FULL: &str = "over limits.outbox_max_bytes";
 
 /// The detail of [`CloseReason::Overloaded`].
 pub(crate) const MEMORY_EXHAUSTED: &str = "over limits.max_memory_for_clients";
+
+/// The requests and the socket state on which the session acts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Signals {
+    /// The reason of the requested close.
+    pub(crate) close: Option<CloseReason>,
+    /// The session is to end without a close handshake, on request or because a write has failed.
+    pub(crate) abort: bool,
+    /// The socket accepted less than it was offered: the session waits until it is writable.
+    pub(crate) blocked: bool,
+}
+
+/// Whether the session should read another message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ReadState {
+    /// It should.
+    Open,
+    /// Not until the socket has accepted more: the responses would fill the outbox.
+    Paused,
+    /// No: a close is requested.
+    Closing,
+}
 
 /// The state of the latest ping.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
@@ -144,11 +166,13 @@ impl OutboxState {
 
     /// Returns whether there is room for a message of `bytes` bytes. If there is none at first, writes to make some.
     pub(crate) fn try_make_room(&mut self, bytes: usize, context: &OutboxContext) -> bool {
-        if self.has_room(bytes, context) {
-            return true;
+        while !self.has_room(bytes, context) {
+            if !self.can_write() {
+                return false;
+            }
+            self.write(context);
         }
-        self.write(context);
-        self.has_room(bytes, context)
+        true
     }
 
     /// Queues whole control frames, ahead of the messages.
@@ -198,8 +222,8 @@ impl OutboxState {
         self.buffer.as_ref().is_some_and(|buffer| is_half_full(buffer, max_bytes))
     }
 
-    /// Writes until everything is written or the socket accepts no more; then the session waits for the socket. After a
-    /// failed write the session aborts.
+    /// Writes until everything is written, the task's coop budget is spent, or the socket accepts no more; then the
+    /// session waits for the socket. After a failed write the session aborts.
     pub(crate) fn write(&mut self, context: &OutboxContext) {
         if !self.can_write() {
             return;
@@ -222,7 +246,7 @@ impl OutboxState {
             context.stats.pings_sent.add(1);
         }
         match result {
-            Ok(()) if buffer.close_detail.is_none() => return buffer.release(),
+            Ok(()) if buffer.is_empty() && buffer.close_detail.is_none() => return buffer.release(),
             Ok(()) => {
                 self.buffer = Some(buffer);
                 return;

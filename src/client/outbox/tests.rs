@@ -1,8 +1,11 @@
 use super::*;
 use crate::ws::{WriteBuffer, Written, queued_size};
+use std::future::poll_fn;
 use std::io::{ErrorKind, Read};
 use std::os::unix::net::UnixStream as Peer;
+use std::task::Poll;
 use tokio::net::UnixStream;
+use tokio::time::timeout;
 
 /// An outbox with room for this many messages that have this many payload bytes together.
 fn outbox_with_room(messages: usize, bytes: usize) -> Outbox {
@@ -149,6 +152,42 @@ async fn running_session_batches_until_it_parks() {
     let mut bytes = [0; 64];
     let read = peer.read(&mut bytes).unwrap();
     assert_eq!(bytes[..read], [&[0x89, 4, 0, 0, 0, 1][..], &frame("one"), &frame("two")].concat());
+}
+
+#[tokio::test]
+async fn session_without_budget_is_woken_to_write_the_rest() {
+    let (outbox, peer) = connected().await;
+    let signals = outbox.resume(false);
+    let text = "x".repeat(100 * 1024);
+    outbox.enqueue(Message::from(text.clone()).into()).unwrap();
+    budget::charge_units(usize::MAX);
+    let mut polls = 0;
+    let session = poll_fn(|cx| {
+        polls += 1;
+        if polls == 2 {
+            return Poll::Ready(());
+        }
+        assert!(outbox.park(cx.waker(), signals));
+        assert!(outbox.bytes_out() > 0 && !outbox.is_flushed(), "one part is written");
+        Poll::Pending
+    });
+    timeout(Duration::from_secs(10), session).await.expect("the session is woken");
+    outbox.resume(false);
+    assert!(outbox.is_flushed());
+    assert_eq!(read_frames(peer, 1), [(0x81, text.into_bytes())]);
+}
+
+#[tokio::test]
+async fn sender_without_budget_makes_room_while_the_socket_accepts_more() {
+    let (outbox, _peer) = connected().await;
+    outbox.resume(false);
+    let text = "x".repeat(100 * 1024);
+    let context = OutboxContext { max_bytes: queued_size(text.len()), stats: Arc::default(), memory: Arc::default() };
+    let mut state = outbox.state.lock();
+    state.push(Message::from(text.clone()).into(), &context).unwrap();
+    budget::charge_units(usize::MAX);
+    state.push(Message::from(text).into(), &context).unwrap();
+    assert_eq!(state.snapshot().messages_out, 1);
 }
 
 #[tokio::test]

@@ -54,6 +54,7 @@ pub async fn serve(server: &ServerState, router: &Router, http: &HttpState, requ
     };
     let call = match authorized.await {
         Ok((auth, (body, _charge))) => {
+            http.on_admin_body();
             router.large_messages.run(body.len(), || call(router, &auth, &route, &body)).await
         }
         // The rest of the body isn't read, so the connection must close.

@@ -107,6 +107,34 @@ fn long_payload_is_written_without_a_copy() {
     assert_eq!(address, message.payload().as_ptr());
 }
 
+#[tokio::test]
+async fn long_payload_is_written_in_parts_of_which_each_takes_the_budget() {
+    let mut buffer = WriteBuffer::default();
+    buffer.push("x".repeat(3 * MAX_PAYLOAD_PER_WRITE).into(), false);
+    let mut written = Written::default();
+    let mut write = |first: &[u8], second: &[u8]| Ok(first.len() + second.len());
+    for part in 1..=3 {
+        assert!(!buffer.is_empty());
+        buffer.write(&mut written, &mut write).unwrap();
+        let messages = u64::from(part == 3);
+        assert_eq!(written, Written { bytes: (MAX_HEADER + part * MAX_PAYLOAD_PER_WRITE) as u64, messages });
+        if part == 1 {
+            assert!(budget::is_spent(), "the second part is written without budget");
+        } else {
+            tokio::task::yield_now().await;
+        }
+    }
+    assert!(buffer.is_empty());
+    // Outside a task there is no budget.
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            buffer.push("x".repeat(3 * MAX_PAYLOAD_PER_WRITE).into(), false);
+            buffer.write(&mut written, &mut write).unwrap();
+            assert!(buffer.is_empty());
+        });
+    });
+}
+
 #[test]
 fn text_and_binary_messages_have_their_opcodes() {
     let first_byte = |message: Message| encode_header(&message).0[0];
