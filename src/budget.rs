@@ -37,10 +37,7 @@ pub fn charge_units(units: usize) {
 /// Takes one unit of budget, for one write to a socket. Returns whether the current task had one left; always true
 /// outside a task.
 pub fn try_take() -> bool {
-    // Without budget, `poll_proceed` would only defer a call of the no-op waker.
-    if is_spent() {
-        return false;
-    }
+    // Without budget, this defers a call of the no-op waker, at most one for each turn of the worker.
     match coop::poll_proceed(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(unit) => {
             unit.made_progress();

@@ -174,21 +174,20 @@ impl WriteBuffer {
     ) -> io::Result<()> {
         let mut scratch = CACHED_SCRATCH.take();
         let mut result = Ok(());
-        while !self.is_empty() {
+        while result.is_ok() && !self.is_empty() {
             scratch.clear();
             let payload = self.fill(&mut scratch);
             result = match write(&scratch, payload) {
                 Ok(0) => Err(io::ErrorKind::WriteZero.into()),
                 Ok(bytes) => {
                     self.advance(bytes, written);
-                    budget::charge_units(bytes / BYTES_PER_UNIT);
+                    if bytes >= BYTES_PER_UNIT && !charge(bytes) {
+                        break;
+                    }
                     Ok(())
                 }
                 Err(error) => Err(error),
             };
-            if result.is_err() || budget::is_spent() {
-                break;
-            }
         }
         CACHED_SCRATCH.set(scratch);
         result
@@ -244,6 +243,14 @@ impl WriteBuffer {
             }
         }
     }
+}
+
+/// Charges the current task for a write. Returns whether it has budget left. Not inlined, since short writes, which are
+/// by far the most, don't call it.
+#[inline(never)]
+fn charge(bytes: usize) -> bool {
+    budget::charge_units(bytes / BYTES_PER_UNIT);
+    !budget::is_spent()
 }
 
 /// The bytes that a queued message with this payload counts.

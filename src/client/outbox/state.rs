@@ -166,13 +166,18 @@ impl OutboxState {
 
     /// Returns whether there is room for a message of `bytes` bytes. If there is none at first, writes to make some.
     pub(crate) fn try_make_room(&mut self, bytes: usize, context: &OutboxContext) -> bool {
-        while !self.has_room(bytes, context) {
-            if !self.can_write() {
-                return false;
-            }
+        self.has_room(bytes, context) || self.write_to_make_room(bytes, context)
+    }
+
+    #[cold]
+    fn write_to_make_room(&mut self, bytes: usize, context: &OutboxContext) -> bool {
+        while self.can_write() {
             self.write(context);
+            if self.has_room(bytes, context) {
+                return true;
+            }
         }
-        true
+        false
     }
 
     /// Queues whole control frames, ahead of the messages.
