@@ -52,7 +52,8 @@ async fn acquire_slot(
     peer: RemoteAddr,
     warning: &mut LogThrottle,
 ) -> Result<Slot, HttpError> {
-    let address = match server.addresses.connect(peer) {
+    let addresses = if role == ListenerRole::Admin { &server.admin_addresses } else { &server.addresses };
+    let address = match addresses.connect(peer) {
         Ok(address) => address,
         Err(exceeded) => {
             let in_band = server.config.handshake.refuse_in_band;

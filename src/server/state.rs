@@ -69,7 +69,9 @@ pub struct ServerState {
     pub pending_admin: Arc<PendingConnections>,
     pub accept_pace: AcceptPace,
     pub auth_limiter: AuthLimiter,
+    /// The limits of each address at the listeners for clients; those at `ops.listen` count apart from these.
     pub addresses: Arc<AddressLimits>,
+    pub admin_addresses: Arc<AddressLimits>,
     /// Log that a proxy isn't trusted, each at most once.
     pub forwarding_warning: Once,
     pub proxy_warning: Once,
@@ -127,6 +129,7 @@ impl ServerState {
                 vec![config.per_address.exempt.clone(), config.proxy.trusted.clone()],
             ),
             addresses: AddressLimits::new(&config),
+            admin_addresses: AddressLimits::new(&config),
             forwarding_warning: Once::new(),
             proxy_warning: Once::new(),
             admin: AdminStats::default(),

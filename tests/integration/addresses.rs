@@ -271,18 +271,19 @@ fn direct_peers_are_limited_by_their_own_addresses() {
     for addr in ["192.0.2.1/32", "192.0.2.2/32", "192.0.2.9/32"] {
         namespace.ip(&["address", "add", addr, "dev", "lo"]);
     }
-    let settings = "listen = [\"127.0.0.1:0\", \"192.0.2.9:8080\"]\n\
+    let settings = "listen = [\"127.0.0.1:0\", \"192.0.2.9:8080\"]\n[ops]\nlisten = \"192.0.2.9:8081\"\n\
                     [per_address]\nmax_connections = 2\nmax_connects_per_second = 1\n[auth]\nallow_insecure = true";
     let _gateway = Gateway::start_with(namespace.command(Gateway::binary()), settings);
-    let get = |addr: &str| {
+    let get = |addr: &str, port: &str| {
         let mut command = namespace.command(&curl);
         command.args(["-sS", "--noproxy", "*", "-w", "%{http_code}", "--interface", addr]);
-        let output = command.arg("http://192.0.2.9:8080/healthz").output().unwrap();
+        let output = command.arg(format!("http://192.0.2.9:{port}/healthz")).output().unwrap();
         String::from_utf8(output.stdout).unwrap()
     };
-    let answers: Vec<String> = (0..6).map(|_| get("192.0.2.1")).collect();
+    let answers: Vec<String> = (0..6).map(|_| get("192.0.2.1", "8080")).collect();
     assert!(answers[..2].iter().all(|answer| answer.ends_with("200")), "{answers:?}");
     // curl may see a reset instead of the response, which it gets before it has sent its request.
     assert!(answers[2..].iter().any(|answer| !answer.ends_with("200")), "{answers:?}");
-    assert!(get("192.0.2.2").ends_with("200"));
+    assert!(get("192.0.2.2", "8080").ends_with("200"));
+    assert!(get("192.0.2.1", "8081").ends_with("200"), "ops.listen counts apart");
 }
