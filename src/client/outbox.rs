@@ -265,7 +265,7 @@ impl Outbox {
         self.state.lock().on_pong(payload)
     }
 
-    /// Writes the batched output and parks the session; or wakes it, if its budget was spent before everything was
+    /// Writes the batched output and parks the session; or wakes it, if its turn ended before everything was
     /// written. Returns false, without keeping `waker`, if the signals are no longer those in `seen`: the session has
     /// to act on them first.
     pub(crate) fn park(&self, waker: &Waker, seen: Signals) -> bool {

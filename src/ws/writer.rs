@@ -163,8 +163,8 @@ impl WriteBuffer {
         }
     }
 
-    /// Calls `write` until it has accepted everything or fails, or the task's coop budget is spent; at least once if
-    /// there is something to write. Adds what it accepted to `written`.
+    /// Calls `write` until it has accepted everything or fails, the task's coop budget is spent, or a whole part of a
+    /// long payload is written; at least once if there is something to write. Adds what it accepted to `written`.
     ///
     /// `write` gets two consecutive slices and returns how many bytes of them it has accepted.
     pub fn write(
@@ -245,12 +245,13 @@ impl WriteBuffer {
     }
 }
 
-/// Charges the current task for a write. Returns whether it has budget left. Not inlined, since short writes, which are
-/// by far the most, don't call it.
+/// Charges the current task for a write. Returns whether to write on: not without budget, nor after a whole part of a
+/// long payload, which counts where there is no budget. Not inlined, since short writes, which are by far the most,
+/// don't call it.
 #[inline(never)]
 fn charge(bytes: usize) -> bool {
     budget::charge_units(bytes / BYTES_PER_UNIT);
-    !budget::is_spent()
+    bytes < MAX_PAYLOAD_PER_WRITE && !budget::is_spent()
 }
 
 /// The bytes that a queued message with this payload counts.

@@ -227,8 +227,8 @@ impl OutboxState {
         self.buffer.as_ref().is_some_and(|buffer| is_half_full(buffer, max_bytes))
     }
 
-    /// Writes until everything is written, the task's coop budget is spent, or the socket accepts no more; then the
-    /// session waits for the socket. After a failed write the session aborts.
+    /// Writes until everything is written, the task's coop budget is spent, a part of a long message is written, or the
+    /// socket accepts no more; then the session waits for the socket. After a failed write the session aborts.
     pub(crate) fn write(&mut self, context: &OutboxContext) {
         if !self.can_write() {
             return;
