@@ -93,7 +93,8 @@ fn write_private(path: &Path, text: &str) {
     file.and_then(|mut file| file.write_all(text.as_bytes())).expect("a writable directory");
 }
 
-/// The timeouts of an hour keep silent and stalled connections open during a measurement, as the baselines do.
+/// The timeouts of an hour, and the limit on connections without a request, keep silent and stalled connections open
+/// during a measurement, as the baselines do.
 fn config_text(addr: SocketAddr, heartbeat: &str) -> String {
     format!(
         r#"
@@ -101,6 +102,7 @@ listen = "{addr}"
 log_level = "warn"
 [handshake]
 timeout = "1h"
+max_in_progress = 1000000
 [limits]
 write_timeout = "1h"
 [heartbeat]

@@ -13,10 +13,11 @@ use tungstenite::client::IntoClientRequest;
 use tungstenite::http::HeaderValue;
 use tungstenite::{Message, WebSocket};
 
-/// Calls in a burst; the next burst starts when all of them have ended.
-const BURST: usize = 1000;
+/// Calls in a burst, as many as one caller may have in flight to one node; the next burst starts when all of them have
+/// ended.
+const BURST: usize = 800;
 /// Bytes of a call's params: two bursts exceed the node's socket buffers and its outbox.
-const PARAMS_BYTES: usize = 4096;
+const PARAMS_BYTES: usize = 5120;
 /// How long a response may take.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
