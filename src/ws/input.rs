@@ -11,7 +11,7 @@ use std::task::{Context, Poll, ready};
 pub const READ_BUFFER_BYTES: usize = 16 * 1024;
 /// Bytes that cost a unit of the task's coop budget. One read of a whole buffer takes it all.
 const BYTES_PER_UNIT: usize = 128;
-/// Frames of an unfinished message that take the codec about 1 µs, and cost a unit.
+/// Frames of an unfinished message that cost a unit: they take the codec about as long as one write to a socket.
 const FRAMES_PER_UNIT: u32 = 32;
 
 thread_local! {
