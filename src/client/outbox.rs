@@ -214,13 +214,9 @@ impl Outbox {
     /// While the session runs, output is batched until it is worth a write.
     fn maybe_flush(&self, state: &mut OutboxState) {
         let is_parked = state.waker.is_some();
-        let should_write = if is_parked {
-            state.can_write() && budget::try_take()
-        } else {
-            state.should_flush(self.context.max_bytes)
-        };
-        if should_write {
-            state.write(&self.context);
+        let is_worthwhile = is_parked || state.should_flush(self.context.max_bytes);
+        if is_worthwhile && state.can_write() && (!is_parked || budget::try_take()) {
+            state.write_pending(&self.context);
         }
     }
 }

@@ -230,9 +230,13 @@ impl OutboxState {
     /// Writes until everything is written, the task's coop budget is spent, a part of a long message is written, or the
     /// socket accepts no more; then the session waits for the socket. After a failed write the session aborts.
     pub(crate) fn write(&mut self, context: &OutboxContext) {
-        if !self.can_write() {
-            return;
+        if self.can_write() {
+            self.write_pending(context);
         }
+    }
+
+    /// The same, if the caller knows that something [can be written](Self::can_write).
+    pub(crate) fn write_pending(&mut self, context: &OutboxContext) {
         self.has_writer = false;
         if self.ping_requested() {
             self.ping_id = self.ping_id.wrapping_add(1);

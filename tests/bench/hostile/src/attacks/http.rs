@@ -34,7 +34,7 @@ fn operators() -> Vec<Attack> {
         many("GET /clients with a wrong token", Script::flood(&[], &list(Credential::None))),
         Attack::new("bodies, a byte at a time", [Group::ops(SLOW, drip(&publication(Credential::Publisher, 100_000)))]),
         Attack::new("bodies of 1 MiB without their end", [Group::ops(SLOW, unfinished_body(Credential::Publisher))]),
-        Attack::new("bodies of nobody without their end", [Group::ops(SLOW, unfinished_body(Credential::None))]),
+        Attack::new("unfinished bodies without credential", [Group::ops(SLOW, unfinished_body(Credential::None))]),
     ]
 }
 
