@@ -2,9 +2,12 @@
 //!
 //! Independent of HTTP, files and connections. Secrets are stored and compared only as SHA-256 digests.
 
+use parking_lot::RwLock;
 use sha2::{Digest, Sha256};
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 
@@ -47,35 +50,63 @@ impl fmt::Display for Role {
 }
 
 /// An authenticated identity, shared by all connections with the same credential.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct AuthInfo {
     /// The credential's name, such as `alice` or `kitchen-pi`.
     pub name: Arc<str>,
     /// The credential's role.
     pub role: Role,
-    /// The granted scopes; `*` includes all others.
-    pub scopes: Arc<[Box<str>]>,
-    /// From this time on the credential isn't valid.
-    pub not_after: Option<SystemTime>,
     /// `role:name`, the key by which presence and `node.invoke` find the connections.
     pub presence_key: Arc<str>,
+    grants: RwLock<Grants>,
+    is_revoked: AtomicBool,
 }
+
+/// What a credential may do, and for how long. A reload may change it while clients are connected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Grants {
+    scopes: Arc<[Box<str>]>,
+    not_after: Option<SystemTime>,
+}
+
+impl PartialEq for AuthInfo {
+    fn eq(&self, other: &Self) -> bool {
+        self.presence_key == other.presence_key && self.grants() == other.grants()
+    }
+}
+
+impl Eq for AuthInfo {}
 
 impl AuthInfo {
     /// Creates an identity; its presence key is derived from role and name.
     pub fn new(name: &str, role: Role, scopes: impl IntoIterator<Item = Box<str>>) -> Self {
         let presence_key = format!("{role}:{name}").into();
-        AuthInfo { name: name.into(), role, scopes: scopes.into_iter().collect(), not_after: None, presence_key }
+        let grants = RwLock::new(Grants { scopes: scopes.into_iter().collect(), not_after: None });
+        AuthInfo { name: name.into(), role, presence_key, grants, is_revoked: AtomicBool::new(false) }
     }
 
     /// The same identity, valid until this time.
     pub fn valid_until(self, not_after: Option<SystemTime>) -> Self {
-        AuthInfo { not_after, ..self }
+        AuthInfo { grants: RwLock::new(Grants { not_after, ..self.grants() }), ..self }
+    }
+
+    fn grants(&self) -> Grants {
+        self.grants.read().clone()
+    }
+
+    /// The scopes that are granted now; `*` includes all others.
+    pub fn scopes(&self) -> Arc<[Box<str>]> {
+        self.grants().scopes
+    }
+
+    /// From this time on the credential isn't valid.
+    pub fn not_after(&self) -> Option<SystemTime> {
+        self.grants.read().not_after
     }
 
     /// Whether `scope` was granted, by name or by `*`, or for some targets: `scope:PATTERN`.
     pub fn has_scope(&self, scope: &str) -> bool {
-        self.scopes.iter().any(|granted| match pattern_of(granted, scope) {
+        self.grants.read().scopes.iter().any(|granted| match pattern_of(granted, scope) {
             Some(_) => true,
             None => **granted == *scope || &**granted == "*",
         })
@@ -83,7 +114,7 @@ impl AuthInfo {
 
     /// Whether `scope` was granted for this target: a topic or a method. In a pattern, `*` at the end stands for any text.
     pub fn has_scope_for(&self, scope: &str, target: &str) -> bool {
-        self.scopes.iter().any(|granted| match pattern_of(granted, scope) {
+        self.grants.read().scopes.iter().any(|granted| match pattern_of(granted, scope) {
             Some(pattern) => match pattern.strip_suffix('*') {
                 Some(prefix) => target.starts_with(prefix),
                 None => pattern == target,
@@ -97,9 +128,18 @@ impl AuthInfo {
         topic.strip_prefix(&*self.presence_key).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 
-    /// Whether the credential is no longer valid.
+    /// Whether the credential is past its `not_after`.
     pub fn is_expired(&self) -> bool {
-        self.not_after.is_some_and(|not_after| not_after <= SystemTime::now())
+        self.not_after().is_some_and(|not_after| not_after <= SystemTime::now())
+    }
+
+    /// Whether the credential has left the configuration.
+    pub fn is_revoked(&self) -> bool {
+        self.is_revoked.load(Ordering::SeqCst)
+    }
+
+    fn revoke(&self) {
+        self.is_revoked.store(true, Ordering::SeqCst);
     }
 
     /// The identity of all clients if no authentication is configured: an operator with every scope.
@@ -146,7 +186,7 @@ impl fmt::Debug for SecretDigest {
 }
 
 /// A configured identity with the digest of its secret.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Credential {
     /// The identity of a client that sends the secret.
     pub info: Arc<AuthInfo>,
@@ -229,6 +269,34 @@ impl Authenticator {
                 find_credential(all, Some(name), password)
             }
             _ => None,
+        }
+    }
+}
+
+impl Authenticator {
+    /// Takes over from `old`: an identity whose credential is still configured, with the same mode, name, role and secret,
+    /// is kept, so that its clients get the new scopes. All others are revoked.
+    pub fn take_over(&mut self, old: &Authenticator) {
+        match (&mut *self, old) {
+            (Authenticator::None(new), Authenticator::None(old)) => new.clone_from(old),
+            (Authenticator::Token(new), Authenticator::Token(old))
+            | (Authenticator::Password(new), Authenticator::Password(old)) => take_over_credentials(new, old),
+            (_, Authenticator::None(anonymous)) => anonymous.revoke(),
+            (_, old) => old.credentials().iter().for_each(|credential| credential.info.revoke()),
+        }
+    }
+}
+
+fn take_over_credentials(new: &mut [Credential], old: &[Credential]) {
+    let mut by_key: HashMap<Arc<str>, &mut Credential> =
+        new.iter_mut().map(|credential| (credential.info.presence_key.clone(), credential)).collect();
+    for old in old {
+        match by_key.get_mut(&old.info.presence_key).filter(|new| new.digest == old.digest) {
+            Some(new) => {
+                *old.info.grants.write() = new.info.grants();
+                new.info.clone_from(&old.info);
+            }
+            None => old.info.revoke(),
         }
     }
 }

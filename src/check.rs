@@ -55,7 +55,7 @@ fn credential_warnings(credential: &Credential) -> Vec<String> {
             warnings.push(format!("credential {name}: unusual role {role}{suggestion}"));
         }
     }
-    for unknown in credential.info.scopes.iter().filter(|name| !is_known_scope(name)) {
+    for unknown in credential.info.scopes().iter().filter(|name| !is_known_scope(name)) {
         let suggestion = did_you_mean(unknown, scope::ALL.iter().copied());
         warnings.push(format!("credential {name}: unknown scope {unknown}{suggestion}"));
     }

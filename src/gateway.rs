@@ -1,7 +1,7 @@
 //! The public handle of a gateway.
 
 use crate::client::Handler;
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 use crate::registry::ClientRegistry;
 use crate::runtime::build_runtime;
 use crate::server::accept::accept_loop;
@@ -11,6 +11,7 @@ use crate::server::lifecycle::Phase;
 use crate::server::listener::Listener;
 use crate::server::memory_guard;
 use crate::server::process::descriptor_limit;
+use crate::server::reload::{Reload, reload};
 use crate::server::state::ServerState;
 use std::io;
 use std::sync::Arc;
@@ -54,6 +55,17 @@ impl Gateway {
     /// The connected clients.
     pub fn registry(&self) -> &Arc<ClientRegistry> {
         &self.state.registry
+    }
+
+    /// Replaces the configuration while clients stay connected. Settings of which a change needs a restart keep their
+    /// values; the report names them. Clients whose credential is gone are closed with
+    /// [`CloseReason::CredentialRevoked`](crate::CloseReason::CredentialRevoked), those of all others have its new scopes
+    /// with their next message. Must be called in a tokio runtime.
+    ///
+    /// # Errors
+    /// Other machines could connect without credentials, at an address that is in use. Nothing has changed then.
+    pub fn reload(&self, config: Config) -> Result<Reload, ConfigError> {
+        reload(&self.state, config)
     }
 
     /// The JSON of `/status`.

@@ -69,12 +69,13 @@ pub use registry::{ClientRegistry, HealthSnapshot};
 pub use runtime::BoxFuture;
 pub use server::drain::{DrainReport, Shutdown};
 pub use server::listener::Listener;
+pub use server::reload::Reload;
 
 /// Internals for this repository's own tests and fuzz targets; not a stable API.
 #[doc(hidden)]
 pub mod internals {
     pub use crate::client::{Outbox, OutboxContext, RemoteAddr, SessionStats};
-    pub use crate::config::read_text;
+    pub use crate::config::{LiveConfig, read_text};
     pub use crate::heartbeat::{Heartbeat, Key, TimerWheel};
     pub use crate::http::forwarded::client_addr;
     pub use crate::registry::Presence;

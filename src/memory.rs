@@ -20,9 +20,7 @@ pub const EXHAUSTED_SHARE: u64 = 4 * 1024;
 /// closed. It is *exhausted* at the limit: nothing more is queued for large holders.
 #[derive(Debug)]
 pub struct MemoryAccount {
-    limit: u64,
-    /// More than this is scarce.
-    mark: u64,
+    limit: AtomicU64,
     held: AtomicU64,
     became_scarce: Notify,
 }
@@ -37,7 +35,20 @@ impl Default for MemoryAccount {
 impl MemoryAccount {
     /// An empty account with a limit in bytes.
     pub fn new(limit: u64) -> Self {
-        MemoryAccount { limit, mark: limit / 8 * 7, held: AtomicU64::new(0), became_scarce: Notify::new() }
+        MemoryAccount { limit: limit.into(), held: AtomicU64::new(0), became_scarce: Notify::new() }
+    }
+
+    /// Sets another limit in bytes.
+    pub fn set_limit(&self, limit: u64) {
+        self.limit.store(limit, Relaxed);
+        if self.excess() > 0 {
+            self.became_scarce.notify_one();
+        }
+    }
+
+    /// More bytes than this are scarce.
+    fn mark(&self) -> u64 {
+        self.limit() / 8 * 7
     }
 
     /// Adds bytes that are held already; never fails.
@@ -46,7 +57,8 @@ impl MemoryAccount {
             return;
         }
         let before = self.held.fetch_add(bytes, Relaxed);
-        if before <= self.mark && before + bytes > self.mark {
+        let mark = self.mark();
+        if before <= mark && before + bytes > mark {
             self.became_scarce.notify_one();
         }
     }
@@ -65,24 +77,24 @@ impl MemoryAccount {
 
     /// The limit in bytes.
     pub fn limit(&self) -> u64 {
-        self.limit
+        self.limit.load(Relaxed)
     }
 
     /// How many bytes must be returned until memory isn't scarce; 0 if it isn't.
     pub fn excess(&self) -> u64 {
-        self.held().saturating_sub(self.mark)
+        self.held().saturating_sub(self.mark())
     }
 
     /// Whether the limit is reached.
     pub fn is_exhausted(&self) -> bool {
-        self.held() >= self.limit
+        self.held() >= self.limit()
     }
 
     /// The most bytes that one holder may hold now without being affected; `u64::MAX` unless memory is scarce.
     pub fn share(&self) -> u64 {
         match self.held() {
-            held if held <= self.mark => u64::MAX,
-            held if held < self.limit => SCARCE_SHARE,
+            held if held <= self.mark() => u64::MAX,
+            held if held < self.limit() => SCARCE_SHARE,
             _ => EXHAUSTED_SHARE,
         }
     }

@@ -103,6 +103,8 @@ fn align_left(addr: IpAddr) -> u128 {
 pub struct PeerSet {
     networks: Vec<Network>,
     has_unix: bool,
+    /// The entries as they were written.
+    entries: Vec<String>,
 }
 
 impl PeerSet {
@@ -111,7 +113,16 @@ impl PeerSet {
         let network = Network::parse(text);
         self.has_unix |= text == "unix";
         self.networks.extend(network);
-        network.is_some() || text == "unix"
+        let is_valid = network.is_some() || text == "unix";
+        if is_valid {
+            self.entries.push(text.to_owned());
+        }
+        is_valid
+    }
+
+    /// The entries as they were written.
+    pub fn entries(&self) -> &[String] {
+        &self.entries
     }
 
     /// Whether the set has no peers.

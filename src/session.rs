@@ -4,6 +4,7 @@
 //! [`Session`], for any reason, removes the client from the registry, and counts and logs the end of the connection.
 
 mod close;
+mod limits;
 mod memory;
 mod throttle;
 
@@ -11,16 +12,16 @@ use crate::budget;
 use crate::client::{CloseDetail, CloseReason, Handler, Message, ReadState, SessionStats, Signals};
 use crate::config::Limits;
 use crate::registry::{Presence, Registration};
-use crate::ws::{MessageReader, Stream, codec_config};
+use crate::ws::{MessageReader, Stream};
+use limits::SessionLimits;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use throttle::{RateLimits, Throttle};
+use throttle::Throttle;
 use tokio::time::{Instant, Sleep, sleep};
 use tokio_tungstenite::tungstenite;
-use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 /// The detail of [`CloseReason::SlowConsumer`] if the socket accepted nothing for too long.
@@ -31,20 +32,18 @@ pub struct SessionContext {
     handler: Arc<dyn Handler>,
     presence: Arc<Presence>,
     stats: Arc<SessionStats>,
-    codec_config: WebSocketConfig,
-    /// `None` if clients may send at any rate.
-    rate_limits: Option<RateLimits>,
-    write_timeout: Duration,
-    close_timeout: Duration,
+    limits: SessionLimits,
 }
 
 impl SessionContext {
     /// The context of sessions that hand messages to `handler`, join `presence`, count in `stats` and obey `limits`.
     pub fn new(handler: Arc<dyn Handler>, presence: Arc<Presence>, stats: Arc<SessionStats>, limits: &Limits) -> Self {
-        let (write_timeout, close_timeout) = (limits.write_timeout, limits.close_timeout);
-        let codec_config = codec_config(limits.max_message_bytes);
-        let rate_limits = RateLimits::new(limits);
-        SessionContext { handler, presence, stats, codec_config, rate_limits, write_timeout, close_timeout }
+        SessionContext { handler, presence, stats, limits: SessionLimits::new(limits) }
+    }
+
+    /// Sets other limits, also for the sessions that are open. A message that is being received keeps its limit.
+    pub fn set_limits(&self, limits: &Limits) {
+        self.limits.set(limits);
     }
 }
 
@@ -112,7 +111,7 @@ impl Session {
     /// Starts a session over an upgraded stream. `early` holds the bytes that were read from it with the opening
     /// handshake.
     pub fn new(stream: Stream, early: &[u8], client: Registration, context: Arc<SessionContext>) -> Self {
-        let reader = (!early.is_empty()).then(|| MessageReader::with_early(early, context.codec_config));
+        let reader = (!early.is_empty()).then(|| MessageReader::with_early(early, context.limits.codec_config()));
         let stream = Arc::new(stream);
         client.outbox.attach(stream.clone());
         context.stats.peak_sessions.observe(context.stats.sessions.add(1));
@@ -214,7 +213,7 @@ impl Session {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            let reader = self.reader.get_or_insert_with(|| MessageReader::acquire(self.context.codec_config));
+            let reader = self.reader.get_or_insert_with(|| MessageReader::acquire(self.context.limits.codec_config()));
             if reader.in_flight.is_some() {
                 if self.poll_in_flight(cx).is_pending() {
                     return Poll::Pending;
@@ -324,7 +323,7 @@ impl Session {
                 self.client.mark_active();
             }
             self.bytes_out_seen = bytes_out;
-            self.arm_timer(self.context.write_timeout);
+            self.arm_timer(self.context.limits.write_timeout.get());
         }
         self.poll_timer(cx)
     }

@@ -153,8 +153,8 @@ impl GatewayClient {
     }
 
     /// The client's scopes; `*` includes all.
-    pub fn scopes(&self) -> &[Box<str>] {
-        &self.auth.scopes
+    pub fn scopes(&self) -> Arc<[Box<str>]> {
+        self.auth.scopes()
     }
 
     /// The client's health now.
@@ -192,7 +192,7 @@ use super::outbox::OutboxContext;
 impl GatewayClient {
     /// A client without a socket: messages to it stay queued.
     pub(crate) fn unconnected(auth: impl Into<Arc<AuthInfo>>) -> Arc<Self> {
-        let context = OutboxContext { max_bytes: 1_000_000, stats: Arc::default(), memory: Arc::default() };
+        let context = OutboxContext { max_bytes: 1_000_000.into(), stats: Arc::default(), memory: Arc::default() };
         Arc::new(Self::new(ConnId::random(), Outbox::new(context.into()), RemoteAddr::Unix, auth.into()))
     }
 }

@@ -19,6 +19,7 @@ use state::{MEMORY_EXHAUSTED, OutboxState, Ping};
 pub(crate) use state::{ReadState, Signals};
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::task::Waker;
 use std::time::Duration;
 
@@ -35,11 +36,17 @@ pub enum SendError {
 #[derive(Debug)]
 pub struct OutboxContext {
     /// The most bytes that may be queued for one client; each message counts 64 more than its payload.
-    pub max_bytes: usize,
+    pub max_bytes: AtomicUsize,
     /// The counters that outboxes add to.
     pub stats: Arc<SessionStats>,
     /// The account of what is queued.
     pub memory: Arc<MemoryAccount>,
+}
+
+impl OutboxContext {
+    fn max_bytes(&self) -> usize {
+        self.max_bytes.load(Relaxed)
+    }
 }
 
 /// A message to be queued.
@@ -214,7 +221,7 @@ impl Outbox {
     /// While the session runs, output is batched until it is worth a write.
     fn maybe_flush(&self, state: &mut OutboxState) {
         let is_parked = state.waker.is_some();
-        let is_worthwhile = is_parked || state.should_flush(self.context.max_bytes);
+        let is_worthwhile = is_parked || state.should_flush(self.context.max_bytes());
         if is_worthwhile && state.can_write() && (!is_parked || budget::try_take()) {
             state.write_pending(&self.context);
         }
@@ -251,7 +258,7 @@ impl Outbox {
         let state = self.state.lock();
         match state.close {
             Some(_) => ReadState::Closing,
-            None if state.blocked && state.is_half_full(self.context.max_bytes) => ReadState::Paused,
+            None if state.blocked && state.is_half_full(self.context.max_bytes()) => ReadState::Paused,
             None => ReadState::Open,
         }
     }

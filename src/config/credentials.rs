@@ -25,7 +25,6 @@ const MIN_TOKEN_BYTES: usize = 20;
 pub(crate) fn read_auth(section: &mut Table<'_, '_>, config: &mut Config, dir: &Path) {
     let mode = section.take("mode");
     let credentials = section.take("credentials");
-    section.boolean("allow_insecure", &mut config.allow_insecure);
     let kind = match mode.map(|value| (value, value.get_ref().as_str())) {
         None | Some((_, Some("none"))) => {
             if let Some(value) = credentials {

@@ -2,10 +2,12 @@
 
 use super::error::{ConfigError, Problem};
 use super::memory_limit::{MEMORY_LIMIT_SYNTAX, MemoryLimit};
-use super::parse::{NAME_SYNTAX, format_duration, is_name, parse_duration, parse_level, parse_time};
+use super::parse::{
+    NAME_SYNTAX, allowed_durations, allowed_integers, is_name, parse_duration, parse_level, parse_time,
+};
 use super::suggest::did_you_mean;
 use crate::auth::Role;
-use crate::config::{PresencePolicies, PresencePolicy};
+use crate::config::{ListenAddr, PresencePolicies, PresencePolicy, parse_listen};
 use crate::labels::Label;
 use crate::network::PeerSet;
 use log::LevelFilter;
@@ -165,30 +167,48 @@ impl<'d, 't> Table<'d, 't> {
         section.reject_unknown();
     }
 
-    pub(crate) fn duration(&mut self, key: &'static str, allowed: RangeInclusive<Duration>, setting: &mut Duration) {
+    /// Reads one address, or a list. Keeps only valid ones, so that the checks that follow don't report an invalid
+    /// address again.
+    pub(crate) fn addresses(&mut self, key: &'static str, may_be_empty: bool, setting: &mut Vec<ListenAddr>) {
+        let Some(value) = self.take(key) else { return };
+        setting.clear();
+        let items: Vec<&Spanned<DeValue<'_>>> = match value.get_ref() {
+            DeValue::Array(array) => array.iter().collect(),
+            _ => vec![value],
+        };
+        if items.is_empty() && !may_be_empty {
+            self.invalid_value(key, value, "allowed: at least one address");
+        }
+        for item in items {
+            match parse_listen(item.get_ref().as_str().unwrap_or_default()) {
+                Err(expected) => self.invalid_value(key, item, expected),
+                Ok(addr) => match addr.check_with(setting) {
+                    Ok(addr) => setting.push(addr),
+                    Err(problem) => self.error_at(item.span(), format!("{}: {problem}", self.key_path(key))),
+                },
+            }
+        }
+    }
+
+    pub(crate) fn duration(&mut self, key: &'static str, allowed: &RangeInclusive<Duration>, setting: &mut Duration) {
         let Some(value) = self.take(key) else { return };
         let parsed = value.get_ref().as_str().and_then(parse_duration).filter(|duration| allowed.contains(duration));
-        let (from, to) = (format_duration(*allowed.start()), format_duration(*allowed.end()));
-        let expected = format!("allowed: \"{from}\" to \"{to}\", a whole number with ms, s, m or h");
+        let expected = format!("allowed: {}, a whole number with ms, s, m or h", allowed_durations(allowed));
         self.assign(key, value, parsed, &expected, setting);
     }
 
-    pub(crate) fn integer(&mut self, key: &'static str, allowed: RangeInclusive<usize>, setting: &mut usize) {
-        self.integer_with_hint(key, allowed, "", setting);
-    }
-
-    /// Like [`Table::integer`]; `hint` follows the allowed range in the message.
-    pub(crate) fn integer_with_hint(
+    /// Reads a whole number; `hint` follows the allowed range in the message.
+    pub(crate) fn integer(
         &mut self,
         key: &'static str,
-        allowed: RangeInclusive<usize>,
+        allowed: &RangeInclusive<usize>,
         hint: &str,
         setting: &mut usize,
     ) {
         let Some(value) = self.take(key) else { return };
         let integer = value.get_ref().as_integer();
         let parsed = integer.and_then(|integer| usize::from_str_radix(integer.as_str(), integer.radix()).ok());
-        let expected = format!("allowed: {} to {}{hint}", allowed.start(), allowed.end());
+        let expected = format!("allowed: {}{hint}", allowed_integers(allowed));
         self.assign(key, value, parsed.filter(|number| allowed.contains(number)), &expected, setting);
     }
 

@@ -2,15 +2,19 @@
 //!
 //! Independent of the modules that use the settings.
 
+mod checks;
 mod credentials;
 mod document;
 mod error;
 mod files;
 mod listen;
+mod live;
 mod load;
 mod memory_limit;
 mod parse;
 mod secret;
+#[doc(hidden)]
+pub mod settings;
 mod suggest;
 #[cfg(test)]
 mod tests;
@@ -19,6 +23,8 @@ pub use error::{ConfigError, Problem};
 pub(crate) use files::is_absent;
 pub(crate) use listen::unmapped;
 pub use listen::{ListenAddr, parse_listen};
+#[doc(hidden)]
+pub use live::LiveConfig;
 pub use load::load;
 #[doc(hidden)]
 pub use load::read_text;
@@ -194,6 +200,14 @@ impl PresencePolicies {
             Some((_, old)) => *old = policy,
             None => self.0.push((role, policy)),
         }
+    }
+
+    /// The policies of all roles but `operator` and `node`, as they are written in a file, ordered by role.
+    pub(crate) fn other_policies(&self) -> String {
+        let others = self.0.iter().filter(|(role, _)| matches!(role, Role::Other(_)));
+        let mut lines: Vec<String> = others.map(|(role, policy)| format!("{role} = \"{policy}\"")).collect();
+        lines.sort();
+        lines.join("\n")
     }
 
     /// The policy of a role.

@@ -3,6 +3,7 @@
 use crate::clock::days_since_epoch;
 use log::LevelFilter;
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::ops::RangeInclusive;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use toml_datetime::{Datetime, Offset};
 
@@ -115,6 +116,16 @@ pub(crate) fn format_duration(duration: Duration) -> String {
     let units = [(3_600_000, "h"), (60_000, "m"), (1_000, "s"), (1, "ms")];
     let whole = units.iter().find(|(size, _)| millis > 0 && millis.is_multiple_of(*size));
     whole.map_or_else(|| "0s".to_owned(), |(size, unit)| format!("{}{unit}", millis / size))
+}
+
+/// The bounds of a duration, for messages.
+pub(super) fn allowed_durations(allowed: &RangeInclusive<Duration>) -> String {
+    format!("\"{}\" to \"{}\"", format_duration(*allowed.start()), format_duration(*allowed.end()))
+}
+
+/// The bounds of a whole number, for messages.
+pub(super) fn allowed_integers(allowed: &RangeInclusive<usize>) -> String {
+    format!("{} to {}", allowed.start(), allowed.end())
 }
 
 /// Whether `text` is a valid name or role. These appear unquoted in log lines and presence keys.

@@ -9,7 +9,7 @@ mod wheel;
 pub use wheel::{Key, TimerWheel};
 
 use crate::client::{CloseReason, GatewayClient, SessionStats};
-use crate::config;
+use crate::config::LiveConfig;
 use crate::metrics::Counter;
 use crate::registry::prefetch;
 use parking_lot::{Mutex, MutexGuard};
@@ -47,8 +47,7 @@ pub struct Heartbeat {
     timeout: Duration,
     interval_ticks: u64,
     timeout_ticks: u64,
-    /// The most ticks that a client may be connected; 0 for no limit.
-    lifetime_ticks: u64,
+    config: Arc<LiveConfig>,
     /// More ticks than this between two batches are a stall.
     stall_ticks: u64,
     /// Clients closed with [`CloseReason::PongTimeout`].
@@ -119,12 +118,13 @@ impl Drop for TimerGuard {
 }
 
 impl Heartbeat {
-    /// A heartbeat without clients, which closes those that have been connected for `max_lifetime`, unless that is zero.
-    /// Once each interval it starts a new window of `stats.round_trips`.
-    pub fn new(settings: &config::HeartbeatConfig, max_lifetime: Duration, stats: Arc<SessionStats>) -> Self {
+    /// A heartbeat without clients. Once each interval it starts a new window of `stats.round_trips`. The interval and
+    /// the timeout stay those that are configured now.
+    pub fn new(config: Arc<LiveConfig>, stats: Arc<SessionStats>) -> Self {
+        let settings = config.load().heartbeat.clone();
         let shorter = settings.interval.min(settings.timeout);
         let tick = (shorter / TICKS).clamp(MIN_TICK, MAX_TICK);
-        let ticks = |duration: Duration| duration.as_nanos().div_ceil(tick.as_nanos()) as u64;
+        let ticks = |duration: Duration| ticks_of(duration, tick);
         let timeout_ticks = ticks(settings.timeout).max(1);
         Heartbeat {
             wheel: Mutex::default(),
@@ -133,7 +133,7 @@ impl Heartbeat {
             timeout: settings.timeout,
             interval_ticks: ticks(settings.interval).max(1),
             timeout_ticks,
-            lifetime_ticks: ticks(max_lifetime),
+            config,
             stall_ticks: ticks(STALL).max(MIN_STALL_TICKS).min(timeout_ticks.div_ceil(2)),
             timeouts: Counter::default(),
             stats,
@@ -304,7 +304,7 @@ impl Heartbeat {
     /// When a client must be closed, whatever it does.
     fn expiry(&self, client: &GatewayClient, now: u64) -> Expiry {
         let never = Expiry { tick: u64::MAX, reason: CloseReason::MaxLifetime };
-        let lifetime = match self.lifetime_ticks {
+        let lifetime = match ticks_of(self.config.load().limits.max_lifetime, self.tick) {
             0 => never,
             ticks => {
                 let jitter = client.conn_id.bits() % (ticks / LIFETIME_JITTER + 1);
@@ -312,10 +312,10 @@ impl Heartbeat {
                 Expiry { tick: connected_at + ticks - jitter, reason: CloseReason::MaxLifetime }
             }
         };
-        let Some(not_after) = client.auth.not_after else { return lifetime };
+        let Some(not_after) = client.auth.not_after() else { return lifetime };
         // Looked at again at each visit, because the system clock can be set.
         let left = not_after.duration_since(SystemTime::now()).unwrap_or_default();
-        let tick = now + left.as_nanos().div_ceil(self.tick.as_nanos()) as u64;
+        let tick = now + ticks_of(left, self.tick);
         let credential = Expiry { tick, reason: CloseReason::CredentialRevoked };
         if credential.tick < lifetime.tick { credential } else { lifetime }
     }
@@ -335,8 +335,13 @@ impl Heartbeat {
 
     /// The first tick at or after an instant.
     fn tick_after(&self, instant: Instant) -> u64 {
-        instant.duration_since(self.started).as_nanos().div_ceil(self.tick.as_nanos()) as u64
+        ticks_of(instant.duration_since(self.started), self.tick)
     }
+}
+
+/// The ticks that a duration takes, rounded up.
+fn ticks_of(duration: Duration, tick: Duration) -> u64 {
+    duration.as_nanos().div_ceil(tick.as_nanos()) as u64
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 use super::*;
 use crate::auth::AuthInfo;
+use crate::config::HeartbeatConfig;
 
 const INTERVAL: u64 = 100;
 const TIMEOUT: u64 = 50;
@@ -11,7 +12,10 @@ fn heartbeat() -> Arc<Heartbeat> {
 
 fn heartbeat_with(timeout_ticks: u64) -> Arc<Heartbeat> {
     let (interval, timeout) = (Duration::from_millis(INTERVAL), Duration::from_millis(TIMEOUT));
-    let heartbeat = Heartbeat::new(&config::HeartbeatConfig { interval, timeout }, Duration::ZERO, Arc::default());
+    let heartbeat = Heartbeat::new(
+        LiveConfig::with(|config| config.heartbeat = HeartbeatConfig { interval, timeout }),
+        Arc::default(),
+    );
     assert_eq!((heartbeat.interval_ticks, heartbeat.timeout_ticks), (INTERVAL, TIMEOUT));
     Arc::new(Heartbeat { timeout_ticks, timeout: Duration::from_millis(timeout_ticks), ..heartbeat })
 }

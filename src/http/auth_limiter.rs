@@ -5,9 +5,11 @@
 //! lockout too, since other clients may have the same address.
 
 use crate::clock::Timestamp;
-use crate::network::{HostKey, PeerSet, RemoteAddr};
+use crate::config::LiveConfig;
+use crate::network::{HostKey, RemoteAddr};
 use crate::recent_hosts::RecentHosts;
 use parking_lot::Mutex;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// In nanoseconds.
@@ -20,10 +22,7 @@ const MAX_LOCKOUT: Duration = Duration::from_secs(3600);
 
 /// Records the failures of each address. All times are in nanoseconds of [`Timestamp`].
 pub struct AuthLimiter {
-    /// Nanoseconds until one failure expires.
-    emission_interval: u64,
-    /// Peers without a limit.
-    exempt: Vec<PeerSet>,
+    config: Arc<LiveConfig>,
     failures: Mutex<RecentHosts<Failures>>,
 }
 
@@ -37,11 +36,9 @@ struct Failures {
 }
 
 impl AuthLimiter {
-    /// Allows each address `max_per_minute` failures in a minute, which must be at least 1. Peers in `exempt` and at Unix
-    /// sockets have no limit.
-    pub fn new(max_per_minute: usize, exempt: Vec<PeerSet>) -> Self {
-        let emission_interval = MINUTE_NANOS / max_per_minute.max(1) as u64;
-        AuthLimiter { emission_interval, exempt, failures: Mutex::default() }
+    /// The limit of a configuration. Exempt peers, trusted proxies and peers at Unix sockets have none.
+    pub fn new(config: Arc<LiveConfig>) -> Self {
+        AuthLimiter { config, failures: Mutex::default() }
     }
 
     /// Records a failed authentication. Returns how long the address is locked out; `None` if it isn't.
@@ -56,15 +53,18 @@ impl AuthLimiter {
 
     fn record_failure_at(&self, remote_addr: RemoteAddr, now: u64) -> Option<Duration> {
         let ip = remote_addr.ip()?;
-        if self.exempt.iter().any(|peers| peers.contains(remote_addr)) {
+        let config = self.config.load();
+        if config.per_address.exempt.contains(remote_addr) || config.proxy.trusted.contains(remote_addr) {
             return None;
         }
+        // Until one failure expires.
+        let emission_interval = MINUTE_NANOS / config.per_address.max_failures_per_minute.max(1) as u64;
         let mut table = self.failures.lock();
         let failures = table.entry(HostKey::of(ip));
         if failures.tat.max(failures.locked_until) <= now {
             *failures = Failures::default();
         }
-        failures.tat = failures.tat.max(now) + self.emission_interval;
+        failures.tat = failures.tat.max(now) + emission_interval;
         if failures.tat - now <= MINUTE_NANOS && failures.locked_until <= now {
             return None;
         }
@@ -78,9 +78,17 @@ impl AuthLimiter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Config;
     use std::net::IpAddr;
 
     const SECOND: u64 = 1_000_000_000;
+
+    fn limiter(max_per_minute: usize) -> AuthLimiter {
+        let mut config = Config::new(100);
+        config.per_address.max_failures_per_minute = max_per_minute;
+        assert!(config.per_address.exempt.insert("198.51.100.0/24") && config.proxy.trusted.insert("10.0.0.1"));
+        AuthLimiter::new(LiveConfig::new(config))
+    }
 
     fn addr(text: &str) -> RemoteAddr {
         RemoteAddr::Tcp((text.parse::<IpAddr>().unwrap(), 1).into())
@@ -88,7 +96,7 @@ mod tests {
 
     #[test]
     fn address_is_locked_out_after_its_allowed_failures() {
-        let (limiter, one, other) = (AuthLimiter::new(10, Vec::new()), addr("192.0.2.1"), addr("192.0.2.2"));
+        let (limiter, one, other) = (limiter(10), addr("192.0.2.1"), addr("192.0.2.2"));
         for tenth in 0..10 {
             assert_eq!(limiter.record_failure_at(one, SECOND + tenth * SECOND / 10), None, "{tenth}");
         }
@@ -103,7 +111,7 @@ mod tests {
 
     #[test]
     fn failures_at_the_allowed_rate_lock_nobody_out() {
-        let (limiter, one) = (AuthLimiter::new(1, Vec::new()), addr("192.0.2.1"));
+        let (limiter, one) = (limiter(1), addr("192.0.2.1"));
         for minute in 1..10 {
             assert_eq!(limiter.record_failure_at(one, minute * MINUTE_NANOS), None);
         }
@@ -112,15 +120,14 @@ mod tests {
 
     #[test]
     fn networks_are_counted_separately_and_exempt_peers_not_at_all() {
-        let mut exempt = PeerSet::default();
-        assert!(exempt.insert("192.0.2.0/24"));
-        let limiter = AuthLimiter::new(1, vec![exempt]);
+        let limiter = limiter(1);
         assert_eq!(limiter.record_failure_at(addr("2001:db8::1"), 0), None);
         assert!(limiter.record_failure_at(addr("2001:db8::2"), 0).is_some());
         assert_eq!(limiter.record_failure_at(addr("2001:db8:0:1::1"), 0), None);
         for _ in 0..3 {
             assert_eq!(limiter.record_failure_at(RemoteAddr::Unix, 0), None);
-            assert_eq!(limiter.record_failure_at(addr("192.0.2.1"), 0), None);
+            assert_eq!(limiter.record_failure_at(addr("198.51.100.1"), 0), None);
+            assert_eq!(limiter.record_failure_at(addr("10.0.0.1"), 0), None);
         }
     }
 }

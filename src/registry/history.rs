@@ -2,15 +2,17 @@
 
 use crate::budget;
 use crate::client::CloseRecord;
+use crate::config::LiveConfig;
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 /// The most records visited before the lock is released: meanwhile every connection that closes waits for it.
 const BATCH: usize = 1000;
 
 /// The connections that closed last, up to `limits.closed_connections`.
 pub struct CloseHistory {
-    capacity: usize,
+    config: Arc<LiveConfig>,
     records: Mutex<Records>,
 }
 
@@ -24,21 +26,20 @@ struct Records {
 }
 
 impl CloseHistory {
-    /// An empty history that keeps up to `capacity` records.
-    pub fn new(capacity: usize) -> Self {
-        CloseHistory { capacity, records: Mutex::default() }
+    /// An empty history.
+    pub fn new(config: Arc<LiveConfig>) -> Self {
+        CloseHistory { config, records: Mutex::default() }
     }
 
     /// Adds a record; drops the oldest when the history is full.
     pub fn push(&self, closed: CloseRecord) {
+        let capacity = self.config.load().limits.closed_connections;
         let mut records = self.records.lock();
         records.total += 1;
-        if records.latest.len() == self.capacity {
-            records.latest.pop_front();
-        }
-        if self.capacity > 0 {
-            records.latest.push_back(closed);
-        }
+        records.latest.push_back(closed);
+        let excess = records.latest.len().saturating_sub(capacity);
+        // More than one only after a reload with a smaller limit.
+        drop(records.latest.drain(..excess));
     }
 
     /// Up to `limit` records with a number lower than `before` for which `matches` returns true, each with its number,
@@ -93,7 +94,14 @@ mod tests {
     use super::*;
     use crate::auth::AuthInfo;
     use crate::client::{CloseReason, ClosedBy, ConnId, Health, RemoteAddr};
+    use crate::config::Config;
     use std::time::{Duration, SystemTime};
+
+    fn history(capacity: usize) -> CloseHistory {
+        let mut config = Config::new(100);
+        config.limits.closed_connections = capacity;
+        CloseHistory::new(LiveConfig::new(config))
+    }
 
     fn closed(seconds: u64) -> CloseRecord {
         CloseRecord {
@@ -118,7 +126,7 @@ mod tests {
 
     #[tokio::test]
     async fn full_history_drops_the_oldest_and_keeps_numbers() {
-        let history = CloseHistory::new(3);
+        let history = history(3);
         (0..5).for_each(|second| history.push(closed(second)));
         assert_eq!(seconds(&history.page(u64::MAX, 10, |_| true).await), [(4, 4), (3, 3), (2, 2)]);
         assert_eq!(seconds(&history.page(u64::MAX, 1, |closed| closed.connected.as_secs() < 4).await), [(3, 3)]);
@@ -128,7 +136,7 @@ mod tests {
 
     #[tokio::test]
     async fn page_spans_several_batches() {
-        let history = CloseHistory::new(3 * BATCH);
+        let history = history(3 * BATCH);
         (0..4 * BATCH as u64).for_each(|second| history.push(closed(second)));
         let oldest = [BATCH as u64 + 1, BATCH as u64].map(|second| (second, second));
         assert_eq!(seconds(&history.page(BATCH as u64 + 2, 10, |_| true).await), oldest);
@@ -139,7 +147,7 @@ mod tests {
 
     #[tokio::test]
     async fn history_without_capacity_stays_empty() {
-        let history = CloseHistory::new(0);
+        let history = history(0);
         history.push(closed(0));
         assert!(history.page(u64::MAX, 1, |_| true).await.is_empty());
     }

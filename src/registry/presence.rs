@@ -9,8 +9,7 @@ use crate::auth::{AuthInfo, Role};
 use crate::budget;
 use crate::client::{CloseReason, ConnId, GatewayClient, Handler};
 use crate::clock::Timestamp;
-use crate::config;
-use crate::config::PresencePolicy;
+use crate::config::{LiveConfig, PresencePolicy};
 use log::warn;
 use parking_lot::MutexGuard;
 use std::borrow::Borrow;
@@ -23,7 +22,7 @@ const MAX_REPLACEMENTS: u16 = 10;
 
 /// The present clients of all presence keys.
 pub struct Presence {
-    policies: config::PresencePolicies,
+    config: Arc<LiveConfig>,
     keys: ShardedMap<KeyEntry>,
 }
 
@@ -68,8 +67,12 @@ pub struct Reservation(Option<(Arc<Presence>, Arc<AuthInfo>)>);
 
 impl Presence {
     /// No clients yet.
-    pub fn new(policies: config::PresencePolicies) -> Self {
-        Presence { policies, keys: ShardedMap::default() }
+    pub fn new(config: Arc<LiveConfig>) -> Self {
+        Presence { config, keys: ShardedMap::default() }
+    }
+
+    fn policy_for(&self, role: &Role) -> PresencePolicy {
+        self.config.load().presence.policy_for(role)
     }
 
     /// Reserves a presence key for a handshake.
@@ -78,7 +81,7 @@ impl Presence {
     /// The role's policy is `reject` and the key has a client or a reservation; or it is `replace` and the key's clients
     /// have replaced each other ten times in this minute: then the older one stays.
     pub fn reserve(self: &Arc<Self>, auth: &Arc<AuthInfo>) -> Result<Reservation, Unavailable> {
-        match self.policies.policy_for(&auth.role) {
+        match self.policy_for(&auth.role) {
             PresencePolicy::Allow => return Ok(Reservation(None)),
             PresencePolicy::Replace => return self.check_replacements(auth).map(|()| Reservation(None)),
             PresencePolicy::Reject => {}
@@ -121,7 +124,7 @@ impl Presence {
             entry.since = Timestamp::now();
             handler.on_joined(client);
         }
-        let replaced = match self.policies.policy_for(&auth.role) {
+        let replaced = match self.policy_for(&auth.role) {
             PresencePolicy::Replace => std::mem::replace(&mut entry.clients, ClientSet::Empty),
             PresencePolicy::Allow | PresencePolicy::Reject => ClientSet::Empty,
         };

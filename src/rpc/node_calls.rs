@@ -15,7 +15,7 @@ use queue::{NodeQueue, PendingCall};
 
 use super::protocol::message;
 use crate::client::{ConnId, GatewayClient, SendError};
-use crate::config;
+use crate::config::LiveConfig;
 use crate::heartbeat::Heartbeat;
 use crate::registry::{ClientTable, ShardedMap};
 use crate::rpc::protocol::error::{ErrorKind, RpcError};
@@ -57,7 +57,7 @@ pub struct ClientCalls {
 /// All pending calls.
 pub struct NodeCalls {
     heartbeat: Arc<Heartbeat>,
-    limits: config::CallLimits,
+    config: Arc<LiveConfig>,
     last_id: AtomicU64,
     is_draining: AtomicBool,
     by_node: ClientTable<NodeQueue>,
@@ -70,10 +70,10 @@ pub struct NodeCalls {
 
 impl NodeCalls {
     /// Empty tables. Timeouts run on the heartbeat's wheel.
-    pub fn new(limits: config::CallLimits, heartbeat: Arc<Heartbeat>) -> Arc<Self> {
+    pub fn new(config: Arc<LiveConfig>, heartbeat: Arc<Heartbeat>) -> Arc<Self> {
         Arc::new(NodeCalls {
             heartbeat,
-            limits,
+            config,
             last_id: AtomicU64::new(0),
             is_draining: AtomicBool::new(false),
             by_node: ClientTable::default(),
@@ -85,7 +85,7 @@ impl NodeCalls {
 
     /// The timeout of a call whose caller sets none.
     pub fn default_timeout(&self) -> Duration {
-        self.limits.timeout
+        self.config.load().calls.timeout
     }
 
     /// Fails with `draining` during a drain, so that a node that the drain has closed isn't reported as not found.
@@ -131,7 +131,7 @@ impl NodeCalls {
         }
         let call = PendingCall { caller, responder, timeout: None };
         let rejected = self.by_node.update(call_id.node, |queue| {
-            let rejected = queue.insert(call_id.id, call, self.limits.max_per_node);
+            let rejected = queue.insert(call_id.id, call, self.config.load().calls.max_per_node);
             self.counts.in_flight.add(u64::from(rejected.is_none()));
             rejected
         });
@@ -146,7 +146,7 @@ impl NodeCalls {
 
     /// Charges a call to its caller. Returns false if the caller has reached its limit.
     fn acquire(&self, call_id: NodeCallId, caller: &Caller) -> bool {
-        let limit = self.limits.max_per_caller;
+        let limit = self.config.load().calls.max_per_caller;
         match caller {
             Caller::Client(conn_id) => self.by_caller.update(*conn_id, |calls| {
                 let has_room = calls.len() < limit;
@@ -290,11 +290,11 @@ impl NodeCalls {
         CallResult::Failed(match end {
             CallEnd::CallerBusy => {
                 let message = "the caller has reached its limit of calls in flight";
-                RpcError::new(ErrorKind::CallerBusy, message).with("most", self.limits.max_per_caller)
+                RpcError::new(ErrorKind::CallerBusy, message).with("most", self.config.load().calls.max_per_caller)
             }
             CallEnd::NodeBusy => {
                 let message = "the node has reached its limit of calls in flight, or the caller its share of them";
-                RpcError::new(ErrorKind::NodeBusy, message).with("most", self.limits.max_per_node)
+                RpcError::new(ErrorKind::NodeBusy, message).with("most", self.config.load().calls.max_per_node)
             }
             CallEnd::NodeOutboxFull => RpcError::new(ErrorKind::NodeOutboxFull, "the node's outbox is full"),
             CallEnd::Timeout => RpcError::new(ErrorKind::Timeout, "the node didn't answer in time"),

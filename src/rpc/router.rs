@@ -8,16 +8,17 @@ use super::protocol::batch::Batch;
 use super::protocol::error::{ErrorKind, RpcError};
 use super::protocol::message::{self, Request};
 use super::protocol::response::{NULL_ID, success_response};
-use super::state::RpcState;
+use super::state::{RpcState, max_response_bytes};
 use crate::budget;
 use crate::client::{CloseReason, CloseRecord, GatewayClient, Handler, Message};
-use crate::config::Config;
+use crate::config::{Config, LiveConfig};
 use crate::heartbeat::Heartbeat;
 use crate::metrics::Counter;
 use crate::registry::{ClientRegistry, Presence};
 use crate::runtime::BoxFuture;
 use serde_json::value::RawValue;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use tokio::task::coop;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
@@ -28,28 +29,33 @@ pub struct Router {
     pub(super) methods: &'static [Method],
     /// Parses large messages, and the bodies of HTTP requests.
     pub large_messages: LargeMessages,
-    max_batch_requests: usize,
-    /// The most bytes of a response, or of the response to a batch: half of an outbox. A client's requests are read
-    /// only while its outbox has that much room.
-    max_response_bytes: usize,
+    config: Arc<LiveConfig>,
 }
 
 impl Router {
     /// A router for the clients of `registry` and `presence`; `heartbeat` runs the timeouts of calls.
     pub fn new(
-        config: &Config,
+        config: Arc<LiveConfig>,
         registry: Arc<ClientRegistry>,
         presence: Arc<Presence>,
         heartbeat: Arc<Heartbeat>,
     ) -> Self {
-        let limits = &config.limits;
         Router {
-            state: RpcState::new(config, registry, presence, heartbeat),
+            state: RpcState::new(&config, registry, presence, heartbeat),
             methods: METHODS,
             large_messages: LargeMessages::new(),
-            max_batch_requests: limits.max_batch_requests,
-            max_response_bytes: limits.outbox_max_bytes / 2,
+            config,
         }
+    }
+
+    /// Applies what has been derived from a configuration that is being replaced by this one.
+    pub fn reload(&self, config: &Config) {
+        self.state.identities.replace(&config.auth);
+        self.state.max_response_bytes.store(max_response_bytes(config), Relaxed);
+    }
+
+    fn max_response_bytes(&self) -> usize {
+        self.state.max_response_bytes.load(Relaxed)
     }
 
     /// The counters of calls to nodes.
@@ -120,12 +126,12 @@ impl Router {
 
     /// Runs the requests of a batch one after the other. Each takes at least one unit of the task's coop budget.
     async fn run_batch(self, client: Arc<GatewayClient>, text: Utf8Bytes) {
-        let parse = || message::parse_batch(&text, self.max_batch_requests);
+        let parse = || message::parse_batch(&text, self.config.load().limits.max_batch_requests);
         let requests = match self.large_messages.run(text.len(), parse).await {
             Ok(requests) => requests,
             Err(error) => return send(&client, error.to_response(NULL_ID)),
         };
-        let batch = Batch::new(&client, &self.state.waiting_batches, self.max_response_bytes);
+        let batch = Batch::new(&client, &self.state.waiting_batches, self.max_response_bytes());
         for request in requests {
             self.run_in_batch(&batch, request.get()).await;
             coop::consume_budget().await;
@@ -186,10 +192,10 @@ impl Router {
     /// The response with this result, or with an error if it would be too large.
     fn response(&self, id: &str, result: &str) -> String {
         let response = success_response(id, result);
-        if response.len() <= self.max_response_bytes {
+        if response.len() <= self.max_response_bytes() {
             response
         } else {
-            RpcError::answer_too_large(self.max_response_bytes).to_response(id)
+            RpcError::answer_too_large(self.max_response_bytes()).to_response(id)
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::node_calls::NodeCalls;
 use crate::client::{CloseReason, ConnId, GatewayClient};
-use crate::config::Config;
+use crate::config::{Config, LiveConfig};
 use crate::heartbeat::Heartbeat;
 use crate::registry::{ClientRegistry, ClientTable, CloseHistory, Presence};
 use crate::rpc::protocol::batch::WaitingBatches;
@@ -12,6 +12,7 @@ use crate::rpc::pubsub::topics::{PRESENCE, Topics};
 use crate::rpc::query::identities::Identities;
 use serde::Serialize;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 /// The clients, their subscriptions and their calls, as methods see them.
 pub struct RpcState {
@@ -26,6 +27,13 @@ pub struct RpcState {
     pub health_events: Arc<HealthEvents>,
     /// The clients that have a batch waiting for nodes.
     pub waiting_batches: Arc<WaitingBatches>,
+    /// The most bytes of a response, or of the response to a batch.
+    pub max_response_bytes: AtomicUsize,
+}
+
+/// Half of an outbox: a client's requests are read only while its outbox has that much room.
+pub fn max_response_bytes(config: &Config) -> usize {
+    config.limits.outbox_max_bytes / 2
 }
 
 /// An event on the topic `presence`.
@@ -42,22 +50,23 @@ struct PresenceEvent<'a> {
 
 impl RpcState {
     pub fn new(
-        config: &Config,
+        config: &Arc<LiveConfig>,
         registry: Arc<ClientRegistry>,
         presence: Arc<Presence>,
         heartbeat: Arc<Heartbeat>,
     ) -> Arc<Self> {
-        let topics = Arc::new(Topics::new(config.limits.max_subscriptions));
+        let topics = Arc::new(Topics::new(config.clone()));
         Arc::new(RpcState {
             health_events: HealthEvents::new(registry.clone(), topics.clone(), heartbeat.clone()),
-            calls: NodeCalls::new(config.calls.clone(), heartbeat),
+            calls: NodeCalls::new(config.clone(), heartbeat),
             registry,
             presence,
-            closed: CloseHistory::new(config.limits.closed_connections),
+            closed: CloseHistory::new(config.clone()),
             topics,
-            identities: Identities::new(&config.auth),
+            identities: Identities::new(&config.load().auth),
             capabilities: ClientTable::default(),
             waiting_batches: Arc::default(),
+            max_response_bytes: max_response_bytes(&config.load()).into(),
         })
     }
 

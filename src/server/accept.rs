@@ -6,6 +6,7 @@ use super::listener::Listener;
 use super::state::ServerState;
 use crate::budget;
 use crate::client::RemoteAddr;
+use crate::config::LiveConfig;
 use crate::http::error::HttpError;
 use log::warn;
 use parking_lot::Mutex;
@@ -62,7 +63,7 @@ async fn acquire_slot(
     let address = match addresses.connect(peer) {
         Ok(address) => address,
         Err(exceeded) => {
-            let in_band = server.config.handshake.refuse_in_band;
+            let in_band = server.config.load().handshake.refuse_in_band;
             let slot = in_band.then(|| server.connections.try_acquire_to_refuse(role, exceeded)).flatten();
             return slot.ok_or_else(|| HttpError::address_limit(exceeded));
         }
@@ -72,7 +73,7 @@ async fn acquire_slot(
         if role == ListenerRole::Admin {
             warn!("all connections at ops.listen are being answered, refusing more");
         } else {
-            let limit = server.config.limits.max_connections;
+            let limit = server.config.load().limits.max_connections;
             warn!("connection limit reached, refusing clients max_connections={limit}");
         }
     }
@@ -98,31 +99,31 @@ async fn take_slot(server: &ServerState, role: ListenerRole) -> Option<Slot> {
 /// Spreads accepts: GCRA, the generic cell rate algorithm, with a burst of [`ACCEPT_BURST`].
 #[derive(Debug)]
 pub struct AcceptPace {
-    /// The time that one accept takes of the rate; zero without a limit.
-    interval: Duration,
+    config: Arc<LiveConfig>,
     /// When everything accepted so far would have been accepted at the limited rate.
     accepted_until: Mutex<Instant>,
 }
 
 impl AcceptPace {
-    /// Allows `max_per_second` accepts in a second, on average; any number if it is 0.
-    pub fn new(max_per_second: usize) -> Self {
-        let interval = Duration::from_secs(1).checked_div(max_per_second as u32).unwrap_or_default();
-        AcceptPace { interval, accepted_until: Mutex::new(Instant::now()) }
+    /// The rate `handshake.max_per_second`.
+    pub fn new(config: Arc<LiveConfig>) -> Self {
+        AcceptPace { config, accepted_until: Mutex::new(Instant::now()) }
     }
 
     /// Waits until a connection may be accepted.
     async fn wait(&self) {
-        if !self.interval.is_zero() {
-            tokio::time::sleep_until(self.take(Instant::now()).into()).await;
+        if let Some(at) = self.take(Instant::now()) {
+            tokio::time::sleep_until(at.into()).await;
         }
     }
 
-    /// Takes the place of one accept. Returns when it may happen.
-    fn take(&self, now: Instant) -> Instant {
+    /// Takes the place of one accept. Returns when it may happen; `None` without a limit.
+    fn take(&self, now: Instant) -> Option<Instant> {
+        let max_per_second = self.config.load().handshake.max_per_second;
+        let interval = Duration::from_secs(1).checked_div(max_per_second as u32)?;
         let mut until = self.accepted_until.lock();
-        *until = (*until).max(now) + self.interval;
-        *until - ACCEPT_BURST
+        *until = (*until).max(now) + interval;
+        Some(*until - ACCEPT_BURST)
     }
 }
 
@@ -174,10 +175,13 @@ mod tests {
 
     #[test]
     fn accepts_beyond_the_burst_wait_for_their_rate() {
-        let (pace, now) = (AcceptPace::new(100), Instant::now());
-        let waits: Vec<_> = (0..13).map(|_| pace.take(now).saturating_duration_since(now).as_millis()).collect();
+        let (pace, now) =
+            (AcceptPace::new(LiveConfig::with(|config| config.handshake.max_per_second = 100)), Instant::now());
+        let waits: Vec<_> =
+            (0..13).map(|_| pace.take(now).unwrap().saturating_duration_since(now).as_millis()).collect();
         assert_eq!(waits, [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 10, 20, 30]);
         let later = now + Duration::from_secs(5);
-        assert!(pace.take(later) <= later, "the burst is available again");
+        assert!(pace.take(later).unwrap() <= later, "the burst is available again");
+        assert_eq!(AcceptPace::new(LiveConfig::with(|_| {})).take(now), None);
     }
 }

@@ -1,9 +1,9 @@
 //! Limits on the connections of each remote address: how many are open, and how many are opened in a second.
 
 use crate::clock::Timestamp;
-use crate::config::Config;
+use crate::config::LiveConfig;
 use crate::http::error::HandshakeFailure;
-use crate::network::{HostKey, PeerSet, RemoteAddr};
+use crate::network::{HostKey, RemoteAddr};
 use crate::recent_hosts::RecentHosts;
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -13,13 +13,7 @@ const SECOND_NANOS: u64 = 1_000_000_000;
 
 /// The limits, and the connections that count against them.
 pub struct AddressLimits {
-    /// 0 for no limit.
-    max_connections: usize,
-    /// Nanoseconds of the rate that one connect takes (GCRA, the generic cell rate algorithm); 0 without a limit.
-    connect_interval: u64,
-    /// How far an address may be ahead of the rate, in nanoseconds.
-    burst: u64,
-    exempt: Vec<PeerSet>,
+    config: Arc<LiveConfig>,
     /// The open connections of each address, which are fewer than all slots.
     open: Mutex<HashMap<HostKey, usize>>,
     /// When all connects of an address would have happened at the limited rate, in nanoseconds of [`Timestamp`].
@@ -34,18 +28,8 @@ pub struct AddressGuard {
 
 impl AddressLimits {
     /// The limits of a configuration. Trusted proxies are exempt.
-    pub fn new(config: &Config) -> Arc<Self> {
-        let limits = &config.per_address;
-        let connect_interval = SECOND_NANOS.checked_div(limits.max_connects_per_second as u64).unwrap_or(0);
-        Arc::new(AddressLimits {
-            max_connections: limits.max_connections,
-            connect_interval,
-            // At least one second's worth, if the number of connections isn't limited.
-            burst: connect_interval * limits.max_connections.max(limits.max_connects_per_second) as u64,
-            exempt: vec![limits.exempt.clone(), config.proxy.trusted.clone()],
-            open: Mutex::default(),
-            connects: Mutex::default(),
-        })
+    pub fn new(config: Arc<LiveConfig>) -> Arc<Self> {
+        Arc::new(AddressLimits { config, open: Mutex::default(), connects: Mutex::default() })
     }
 
     /// Counts a new connection. Loopback addresses, Unix sockets and exempt peers have no limits: `None`.
@@ -61,23 +45,28 @@ impl AddressLimits {
 
     fn connect_at(self: &Arc<Self>, addr: RemoteAddr, now: u64) -> Result<Option<AddressGuard>, HandshakeFailure> {
         let Some(ip) = addr.ip() else { return Ok(None) };
-        if self.exempt.iter().any(|peers| peers.contains(addr)) {
+        let config = self.config.load();
+        let limits = &config.per_address;
+        if limits.exempt.contains(addr) || config.proxy.trusted.contains(addr) {
             return Ok(None);
         }
         let host = HostKey::of(ip);
-        if self.connect_interval > 0 {
+        // Nanoseconds of the rate that one connect takes (GCRA, the generic cell rate algorithm).
+        if let Some(interval) = SECOND_NANOS.checked_div(limits.max_connects_per_second as u64) {
+            // At least one second's worth, if the number of connections isn't limited.
+            let burst = interval * limits.max_connections.max(limits.max_connects_per_second) as u64;
             let mut connects = self.connects.lock();
             let tat = connects.entry(host);
-            let next = (*tat).max(now) + self.connect_interval;
-            if next - now > self.burst {
+            let next = (*tat).max(now) + interval;
+            if next - now > burst {
                 return Err(HandshakeFailure::TooManyConnects);
             }
             *tat = next;
         }
-        if self.max_connections > 0 {
+        if limits.max_connections > 0 {
             let mut open = self.open.lock();
             let open = open.entry(host).or_insert(0);
-            if *open >= self.max_connections {
+            if *open >= limits.max_connections {
                 return Err(HandshakeFailure::TooManyConnections);
             }
             *open += 1;
@@ -105,6 +94,7 @@ impl Drop for AddressGuard {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Config;
     use std::net::IpAddr;
 
     fn limits(max_connections: usize, max_connects_per_second: usize) -> Arc<AddressLimits> {
@@ -112,7 +102,7 @@ mod tests {
         (config.per_address.max_connections, config.per_address.max_connects_per_second) =
             (max_connections, max_connects_per_second);
         assert!(config.per_address.exempt.insert("198.51.100.0/24") && config.proxy.trusted.insert("10.0.0.1"));
-        AddressLimits::new(&config)
+        AddressLimits::new(LiveConfig::new(config))
     }
 
     fn addr(text: &str) -> RemoteAddr {

@@ -52,7 +52,15 @@ pub struct ConnectionLimits {
     overflow: Arc<Semaphore>,
     admin: Arc<Semaphore>,
     keep_alive: Arc<Semaphore>,
-    max_connections: u32,
+    capacity: Mutex<Capacity>,
+}
+
+/// The number of `slots`.
+struct Capacity {
+    /// How many there are, free or not.
+    existing: usize,
+    /// How many there should be: fewer after `max_connections` was lowered, until connections return their slots.
+    wanted: usize,
 }
 
 /// A connection's slot. Dropping it frees the slot.
@@ -102,15 +110,41 @@ impl Slot {
 impl ConnectionLimits {
     /// Limits with all slots free. `max_connections` is capped at `u32::MAX`.
     pub fn new(max_connections: usize) -> Self {
-        let max_connections = u32::try_from(max_connections).unwrap_or(u32::MAX);
-        let keep_alive = MAX_KEEP_ALIVE.min(max_connections as usize / KEEP_ALIVE_DIVISOR).max(1);
+        let slots = max_connections.min(u32::MAX as usize);
+        let keep_alive = MAX_KEEP_ALIVE.min(slots / KEEP_ALIVE_DIVISOR).max(1);
         ConnectionLimits {
-            slots: Arc::new(Semaphore::new(max_connections as usize)),
+            slots: Arc::new(Semaphore::new(slots)),
             overflow: Arc::new(Semaphore::new(OVERFLOW)),
             admin: Arc::new(Semaphore::new(ADMIN)),
             keep_alive: Arc::new(Semaphore::new(keep_alive)),
-            max_connections,
+            capacity: Mutex::new(Capacity { existing: slots, wanted: slots }),
         }
+    }
+
+    /// Allows another number of connections, capped at `u32::MAX`. If more are open, none is closed: their slots are
+    /// removed as they end. Must be called in a tokio runtime.
+    pub fn set_max_connections(self: &Arc<Self>, max_connections: usize) {
+        let mut capacity = self.capacity.lock();
+        capacity.wanted = max_connections.min(u32::MAX as usize);
+        if capacity.wanted >= capacity.existing {
+            self.slots.add_permits(capacity.wanted - capacity.existing);
+            capacity.existing = capacity.wanted;
+        } else {
+            let limits = self.clone();
+            tokio::spawn(async move { while limits.remove_slot().await {} });
+        }
+    }
+
+    /// Waits for a free slot, and removes it if there are more than wanted. Returns whether it did.
+    async fn remove_slot(&self) -> bool {
+        let Ok(slot) = self.slots.acquire().await else { return false };
+        let mut capacity = self.capacity.lock();
+        let is_surplus = capacity.existing > capacity.wanted;
+        if is_surplus {
+            slot.forget();
+            capacity.existing -= 1;
+        }
+        is_surplus
     }
 
     /// Takes a slot for a new connection at a listener for clients; `None` if even the overflow is full.
@@ -154,9 +188,46 @@ impl ConnectionLimits {
 
     /// Waits until no connection is open.
     pub async fn wait_empty(&self) {
+        let slots = {
+            let mut capacity = self.capacity.lock();
+            // No more slots are removed.
+            capacity.wanted = capacity.existing;
+            capacity.existing as u32
+        };
         // The semaphores are never closed, so neither call fails.
-        let _ = self.slots.acquire_many(self.max_connections).await;
+        let _ = self.slots.acquire_many(slots).await;
         let _ = self.overflow.acquire_many(OVERFLOW as u32).await;
         let _ = self.admin.acquire_many(ADMIN as u32).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn slots_are_added_at_once_and_removed_as_connections_end() {
+        let limits = Arc::new(ConnectionLimits::new(2));
+        let acquire = || limits.try_acquire(ListenerRole::All).filter(Slot::may_upgrade);
+        let mut slots: Vec<_> = (0..2).map(|_| acquire().unwrap()).collect();
+        assert!(acquire().is_none());
+        limits.set_max_connections(3);
+        slots.push(acquire().unwrap());
+        assert!(acquire().is_none());
+        limits.set_max_connections(1);
+        for remaining in (0..3).rev() {
+            slots.pop();
+            tokio::task::yield_now().await;
+            tokio::task::yield_now().await;
+            let slot = acquire();
+            assert_eq!(slot.is_some(), remaining == 0, "{remaining} connections are open");
+        }
+        limits.set_max_connections(0);
+        limits.set_max_connections(2);
+        tokio::task::yield_now().await;
+        slots.extend((0..2).map(|_| acquire().unwrap()));
+        assert!(acquire().is_none());
+        drop(slots);
+        limits.wait_empty().await;
     }
 }

@@ -22,7 +22,8 @@ pub struct ClientAddr {
 impl ClientAddr {
     /// The sender of a request that came from `peer`.
     pub fn of(server: &ServerState, headers: &HeaderMap, peer: RemoteAddr) -> Self {
-        let proxy = &server.config.proxy;
+        let config = server.config.load();
+        let proxy = &config.proxy;
         if proxy.trusted.contains(peer) {
             let remote_addr = forwarded::client_addr(headers, peer, proxy);
             return ClientAddr { remote_addr, is_local: remote_addr.is_local() };
@@ -45,8 +46,9 @@ impl ClientAddr {
     /// 400 for ambiguous credentials, 401 without valid ones, 403 if none are configured and the sender may be on another
     /// machine, 429 during a lockout.
     pub fn authenticate(self, server: &ServerState, headers: &HeaderMap) -> Result<Arc<AuthInfo>, HttpError> {
-        let (auth, remote_addr) = (&server.config.auth, self.remote_addr);
-        if auth.allows_anonymous() && !self.is_local && !server.config.allow_insecure {
+        let (config, remote_addr) = (server.config.load(), self.remote_addr);
+        let auth = &config.auth;
+        if auth.allows_anonymous() && !self.is_local && !config.allow_insecure {
             return Err(HttpError::not_local());
         }
         let credentials = RequestCredentials::from_headers(headers)?;

@@ -79,7 +79,7 @@ fn handshake(
     let mut opening = Opening::new(&server, &slot, peer);
     async move {
         let (result, deadline) = {
-            let mut sleep = pin!(sleep_until(Instant::now() + server.config.handshake.timeout));
+            let mut sleep = pin!(sleep_until(Instant::now() + server.config.load().handshake.timeout));
             let mut phase_change = pin!(server.lifecycle.changed());
             let poll = |cx: &mut Context<'_>| {
                 let (change, sleep) = (phase_change.as_mut(), sleep.as_mut());
@@ -110,7 +110,10 @@ fn register(server: &ServerState, upgraded: Upgraded) -> (Session, TimerGuard) {
     let pings = server.heartbeat.register(&client);
     let AuthInfo { role, presence_key, .. } = &*client.auth;
     info!("connected conn_id={conn_id} role={role} presence_key={presence_key} remote_addr={remote_addr}");
-    // Checked after the registration: either the drain finds the client in the registry, or this check sees the drain.
+    // Checked after the registration: either a drain or a reload finds the client in the registry, or this sees it.
+    if client.auth.is_revoked() {
+        client.close(CloseReason::CredentialRevoked);
+    }
     match server.lifecycle.phase() {
         Phase::Aborting => client.outbox.abort(CloseReason::Draining),
         Phase::Draining => _ = client.close(CloseReason::Draining),

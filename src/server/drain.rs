@@ -43,7 +43,7 @@ pub struct DrainReport {
 pub(crate) async fn drain(server: &ServerState, mut shutdown: watch::Receiver<Shutdown>) -> DrainReport {
     let stats = &server.stats;
     let before = DrainReport { closed: stats.closed_cleanly.get(), aborted: stats.closed_uncleanly.get() };
-    let deadline = Instant::now() + server.config.shutdown.drain_timeout;
+    let deadline = Instant::now() + server.config.load().shutdown.drain_timeout;
     server.handler.on_drain();
     tokio::select! {
         _ = timeout_at(deadline, close_all(server)) => {}
@@ -74,7 +74,7 @@ async fn close_all(server: &ServerState) {
 /// clients have time to answer. A client of the JSON-RPC methods is first told when to reconnect.
 async fn send_close_frames(server: &ServerState) {
     let clients = server.registry.list();
-    let batches = server.config.shutdown.drain_timeout.as_millis() * 3 / 4 / BATCH_INTERVAL.as_millis();
+    let batches = server.config.load().shutdown.drain_timeout.as_millis() * 3 / 4 / BATCH_INTERVAL.as_millis();
     let batch_size = clients.len().div_ceil(batches.max(1) as usize).max(MIN_BATCH);
     let mut next = Instant::now();
     let last = next + BATCH_INTERVAL * clients.len().div_ceil(batch_size) as u32;

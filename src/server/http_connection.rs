@@ -61,12 +61,13 @@ pub async fn serve_http(
 ) -> Option<Upgraded> {
     let (remote_addr, early) = (opening.remote_addr, opening.into_early());
     // The most that hyper keeps of a request's headers.
-    let _headers = Charge::new(&server.memory, server.config.handshake.max_header_bytes as u64);
+    let max_header_bytes = server.config.load().handshake.max_header_bytes;
+    let _headers = Charge::new(&server.memory, max_header_bytes as u64);
     let handle = |request| service::handle(server, &http, slot, remote_addr, request);
     let mut connection = http1::Builder::new()
-        .max_buf_size(server.config.handshake.max_header_bytes)
+        .max_buf_size(max_header_bytes)
         // The buffer size alone is no exact limit: the buffer grows by doubling.
-        .max_header_size(server.config.handshake.max_header_bytes)
+        .max_header_size(max_header_bytes)
         .header_read_timeout(None)
         // Some embedded clients compare header names case-sensitively.
         .title_case_headers(true)
@@ -222,7 +223,7 @@ async fn linger(server: &ServerState, mut stream: Stream, slot: &Slot) {
     };
     // Errors don't matter: the connection is dropped next.
     tokio::select! {
-        _ = timeout(server.config.limits.close_timeout, discard) => {}
+        _ = timeout(server.config.load().limits.close_timeout, discard) => {}
         () = dropped => {}
         () = server.lifecycle.wait_past(Phase::Draining) => {}
     }

@@ -20,6 +20,7 @@ pub mod pending;
 pub mod process;
 pub mod proxy_protocol;
 pub mod refusal_log;
+pub mod reload;
 pub mod service;
 pub mod state;
 pub mod status;

@@ -40,7 +40,8 @@ pub enum OpeningError {
 impl Opening {
     /// The start of a connection from `peer`.
     pub fn new(server: &ServerState, slot: &Slot, peer: RemoteAddr) -> Self {
-        let proxy = &server.config.proxy;
+        let config = server.config.load();
+        let proxy = &config.proxy;
         let expects_header = proxy.protocol && slot.role.serves_clients() && proxy.trusted.contains(peer);
         Opening { remote_addr: peer, header: expects_header.then(Box::default) }
     }

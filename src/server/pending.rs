@@ -4,12 +4,13 @@
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::task::{Context, Poll, Waker};
 
 /// The pending connections, and the most that there may be.
 pub struct PendingConnections {
     queue: Mutex<Queue>,
-    max: usize,
+    max: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -31,7 +32,12 @@ pub struct PendingConnection {
 impl PendingConnections {
     /// Allows `max` pending connections.
     pub fn new(max: usize) -> Arc<Self> {
-        Arc::new(PendingConnections { queue: Mutex::default(), max })
+        Arc::new(PendingConnections { queue: Mutex::default(), max: max.into() })
+    }
+
+    /// Allows another number of pending connections from now on.
+    pub fn set_max(&self, max: usize) {
+        self.max.store(max, Relaxed);
     }
 
     /// Adds a connection. If there are too many, drops the oldest.
@@ -40,7 +46,7 @@ impl PendingConnections {
         let number = queue.first + queue.entries.len() as u64;
         queue.entries.push_back(Some(Waker::noop().clone()));
         queue.len += 1;
-        let dropped = if queue.len > self.max { queue.remove_oldest() } else { None };
+        let dropped = if queue.len > self.max.load(Relaxed) { queue.remove_oldest() } else { None };
         drop(queue);
         dropped.into_iter().for_each(Waker::wake);
         PendingConnection { connections: self.clone(), number }

@@ -71,8 +71,8 @@ pub fn handle(
 ) -> ServiceFuture {
     let (parts, body) = request.into_parts();
     budget::charge_units(UNITS_PER_REQUEST);
-    let page_origin =
-        allowed_origin(&parts.headers, &server.config.handshake.allowed_origins).filter(|_| slot.role.serves_admin());
+    let page_origin = allowed_origin(&parts.headers, &server.config.load().handshake.allowed_origins)
+        .filter(|_| slot.role.serves_admin());
     if parts.uri.path() == "/ws" && slot.role.serves_clients() {
         let client = ClientAddr::of(server, &parts.headers, peer);
         let result = accept_handshake(server, slot, peer, client, &parts);
@@ -109,8 +109,11 @@ async fn serve_admin(
     request: AdminRequest,
     may_keep_alive: bool,
 ) -> Response<String> {
-    let settings = &server.config.handshake;
-    http.on_admin_request(Instant::now() + settings.timeout + settings.idle_timeout);
+    let time = {
+        let config = server.config.load();
+        config.handshake.timeout + config.handshake.idle_timeout
+    };
+    http.on_admin_request(Instant::now() + time);
     let response = admin::serve(&server, &router, &http, request).await;
     http.on_response(Charge::new(&server.memory, response.body().len() as u64));
     if finish_plain(&server, &http, may_keep_alive) { response } else { with_close(response) }
@@ -119,7 +122,7 @@ async fn serve_admin(
 /// Records the response to a plain request. Returns whether the connection may stay open for the next one: not while all
 /// slots of `ops.listen` are taken, for which others may be waiting.
 fn finish_plain(server: &ServerState, http: &HttpState, may_keep_alive: bool) -> bool {
-    let deadline = Instant::now() + server.config.handshake.idle_timeout;
+    let deadline = Instant::now() + server.config.load().handshake.idle_timeout;
     let keep_alive = || may_keep_alive.then(|| server.connections.try_keep_alive()).flatten();
     http.on_plain_response(deadline, keep_alive)
         && !(http.is_admin() && server.connections.is_full(ListenerRole::Admin))
@@ -135,8 +138,13 @@ fn finish_handshake(
     let (upgrade, response) = match result {
         Ok(accepted) => (Some(Upgrade::Client { accepted, remote_addr }), ServiceFuture::Upgrading),
         Err(error) => {
-            let settings = &server.config.handshake;
-            let in_band = settings.refuse_in_band.then(|| handshake::refuse_in_band(request, &error)).flatten();
+            let in_band = server
+                .config
+                .load()
+                .handshake
+                .refuse_in_band
+                .then(|| handshake::refuse_in_band(request, &error))
+                .flatten();
             let (status, cause) = (error.status.as_u16(), error.handshake_failure());
             let line = format_args!("handshake refused remote_addr={remote_addr} status={status} cause={cause}");
             server.refusals.log(cause.label(), line);
@@ -147,7 +155,7 @@ fn finish_handshake(
             }
         }
     };
-    http.on_handshake_response(Instant::now() + server.config.handshake.timeout, upgrade);
+    http.on_handshake_response(Instant::now() + server.config.load().handshake.timeout, upgrade);
     response
 }
 
@@ -171,7 +179,7 @@ fn accept_handshake(
         slot.set_address(server.addresses.connect(client.remote_addr).map_err(HttpError::address_limit)?);
     }
     let authenticate = || client.authenticate(server, &request.headers);
-    let accepted = handshake::accept(request, host, &server.config, &server.presence, authenticate)?;
+    let accepted = handshake::accept(request, host, &server.config.load(), &server.presence, authenticate)?;
     if !server.is_ready() {
         Err(HttpError::draining())
     } else if !server.connections.try_promote(slot) {
@@ -213,7 +221,7 @@ fn answer_preflight(server: &ServerState, request: &Parts) -> Result<Target, Htt
         path if PLAIN_PATHS.contains(&path) => READ_ONLY,
         path => allowed_methods(path).filter(|_| server.router.is_some()).ok_or_else(HttpError::not_found)?,
     };
-    preflight(request, methods, &server.config.handshake.allowed_origins).map(Target::Plain)
+    preflight(request, methods, &server.config.load().handshake.allowed_origins).map(Target::Plain)
 }
 
 fn find_admin_route(server: &ServerState, slot: &Slot, request: &Parts) -> Result<Target, HttpError> {

@@ -12,7 +12,7 @@ use super::process::ProcessProbe;
 use super::refusal_log::RefusalLog;
 use super::status::{self, StatusSources};
 use crate::client::{Handler, OutboxContext, RemoteAddr, SessionStats};
-use crate::config::Config;
+use crate::config::{Config, LiveConfig};
 use crate::heartbeat::Heartbeat;
 use crate::http::auth_limiter::AuthLimiter;
 use crate::http::error::{HandshakeFailure, HttpError};
@@ -22,11 +22,13 @@ use crate::rpc::router::Router;
 use crate::session::SessionContext;
 use crate::ws::Stream;
 use log::debug;
+use parking_lot::Mutex;
 use std::sync::{Arc, Once};
 use std::time::Instant;
 
 /// The components that are built before the handler, which depends on them.
 struct Components {
+    config: Arc<LiveConfig>,
     registry: Arc<ClientRegistry>,
     presence: Arc<Presence>,
     heartbeat: Arc<Heartbeat>,
@@ -34,20 +36,21 @@ struct Components {
 }
 
 impl Components {
-    fn new(config: &Config) -> Self {
-        let stats = Arc::<SessionStats>::default();
+    fn new(config: Config) -> Self {
+        let (config, stats) = (LiveConfig::new(config), Arc::<SessionStats>::default());
         Components {
             registry: Arc::new(ClientRegistry::new()),
-            presence: Arc::new(Presence::new(config.presence.clone())),
-            heartbeat: Arc::new(Heartbeat::new(&config.heartbeat, config.limits.max_lifetime, stats.clone())),
+            presence: Arc::new(Presence::new(config.clone())),
+            heartbeat: Arc::new(Heartbeat::new(config.clone(), stats.clone())),
             stats,
+            config,
         }
     }
 }
 
 /// The shared state of a gateway's connections.
 pub struct ServerState {
-    pub config: Config,
+    pub config: Arc<LiveConfig>,
     pub registry: Arc<ClientRegistry>,
     pub presence: Arc<Presence>,
     pub handler: Arc<dyn Handler>,
@@ -59,7 +62,7 @@ pub struct ServerState {
     pub memory: Arc<MemoryAccount>,
     pub stats: Arc<SessionStats>,
     pub handshakes: Arc<HandshakeStats>,
-    pub connections: ConnectionLimits,
+    pub connections: Arc<ConnectionLimits>,
     /// Of the connections in the slots for clients: those before their first request.
     pub pending: Arc<PendingConnections>,
     /// Of the connections in the slots for clients: those that had their last response, and that the peer has yet to
@@ -81,35 +84,34 @@ pub struct ServerState {
     pub admin: AdminStats,
     process: ProcessProbe,
     pub lifecycle: Lifecycle,
+    /// Held during a reload, so that two of them don't mix.
+    pub reloading: Mutex<()>,
     started_at: Instant,
 }
 
 impl ServerState {
     /// The state of a gateway that answers JSON-RPC.
     pub fn with_router(config: Config) -> Arc<Self> {
-        let components = Components::new(&config);
-        let Components { registry, presence, heartbeat, .. } = &components;
-        let router = Arc::new(Router::new(&config, registry.clone(), presence.clone(), heartbeat.clone()));
-        Self::build(config, components, router.clone(), Some(router))
+        let components = Components::new(config);
+        let Components { config, registry, presence, heartbeat, .. } = &components;
+        let router = Arc::new(Router::new(config.clone(), registry.clone(), presence.clone(), heartbeat.clone()));
+        Self::build(components, router.clone(), Some(router))
     }
 
     /// The state of a gateway with an embedder's handler.
     pub fn with_handler(config: Config, handler: impl FnOnce(Arc<ClientRegistry>) -> Arc<dyn Handler>) -> Arc<Self> {
-        let components = Components::new(&config);
+        let components = Components::new(config);
         let handler = handler(components.registry.clone());
-        Self::build(config, components, handler, None)
+        Self::build(components, handler, None)
     }
 
-    fn build(
-        config: Config,
-        components: Components,
-        handler: Arc<dyn Handler>,
-        router: Option<Arc<Router>>,
-    ) -> Arc<Self> {
-        let Components { registry, presence, heartbeat, stats } = components;
-        let session_context = SessionContext::new(handler.clone(), presence.clone(), stats.clone(), &config.limits);
-        let max_bytes = config.limits.outbox_max_bytes;
-        let memory = Arc::new(MemoryAccount::new(config.limits.max_memory_for_clients.of(available_memory())));
+    fn build(components: Components, handler: Arc<dyn Handler>, router: Option<Arc<Router>>) -> Arc<Self> {
+        let Components { config, registry, presence, heartbeat, stats } = components;
+        let settings = config.load();
+        let limits = &settings.limits;
+        let session_context = SessionContext::new(handler.clone(), presence.clone(), stats.clone(), limits);
+        let max_bytes = limits.outbox_max_bytes.into();
+        let memory = Arc::new(MemoryAccount::new(limits.max_memory_for_clients.of(available_memory())));
         Arc::new(ServerState {
             refusals: RefusalLog::new(heartbeat.clone()),
             admin_refusals: RefusalLog::new(heartbeat.clone()),
@@ -118,23 +120,21 @@ impl ServerState {
             outbox_context: Arc::new(OutboxContext { max_bytes, stats: stats.clone(), memory: memory.clone() }),
             memory,
             handshakes: Arc::new(HandshakeStats::default()),
-            connections: ConnectionLimits::new(config.limits.max_connections),
-            accept_pace: AcceptPace::new(config.handshake.max_per_second),
-            pending: PendingConnections::new(config.max_in_progress()),
+            connections: Arc::new(ConnectionLimits::new(limits.max_connections)),
+            accept_pace: AcceptPace::new(config.clone()),
+            pending: PendingConnections::new(settings.max_in_progress()),
             // The slots limit these.
             closing: PendingConnections::new(usize::MAX),
             pending_admin: PendingConnections::new(usize::MAX),
-            auth_limiter: AuthLimiter::new(
-                config.per_address.max_failures_per_minute,
-                vec![config.per_address.exempt.clone(), config.proxy.trusted.clone()],
-            ),
-            addresses: AddressLimits::new(&config),
-            admin_addresses: AddressLimits::new(&config),
+            auth_limiter: AuthLimiter::new(config.clone()),
+            addresses: AddressLimits::new(config.clone()),
+            admin_addresses: AddressLimits::new(config.clone()),
             forwarding_warning: Once::new(),
             proxy_warning: Once::new(),
             admin: AdminStats::default(),
             process: ProcessProbe::default(),
             lifecycle: Lifecycle::new(),
+            reloading: Mutex::new(()),
             started_at: Instant::now(),
             handler,
             router,
@@ -148,7 +148,7 @@ impl ServerState {
     /// The JSON of `/status`.
     pub fn status(&self) -> String {
         status::render(&StatusSources {
-            config: &self.config,
+            config: &self.config.load(),
             registry: &self.registry,
             stats: &self.stats,
             memory: &self.memory,

@@ -31,13 +31,13 @@ impl Session {
                 // Returns the memory at once: the unfinished message, too, so no more can be decoded.
                 self.client.outbox.discard_unsent();
                 self.reader = None;
-                self.arm_timer(self.context.close_timeout);
+                self.arm_timer(self.context.limits.close_timeout.get());
                 return if state == State::Closing { State::Discarding } else { state };
             }
             _ => {}
         }
         self.forward_replies();
-        self.arm_timer(self.context.close_timeout);
+        self.arm_timer(self.context.limits.close_timeout.get());
         state
     }
 
@@ -115,7 +115,7 @@ impl Session {
         self.close_sent = true;
         let (reason, detail) = (self.reason(), self.client.outbox.close_text());
         let is_answer = self.closed_by(reason) == ClosedBy::Client;
-        let reader = self.reader.get_or_insert_with(|| MessageReader::acquire(self.context.codec_config));
+        let reader = self.reader.get_or_insert_with(|| MessageReader::acquire(self.context.limits.codec_config()));
         if is_answer {
             reader.answer_close();
         } else {
@@ -134,7 +134,7 @@ impl Session {
         cx: &mut Context<'_>,
         poll: impl FnOnce(&mut MessageReader, &mut Context<'_>, &Stream) -> Poll<T>,
     ) -> Poll<T> {
-        let reader = self.reader.get_or_insert_with(|| MessageReader::acquire(self.context.codec_config));
+        let reader = self.reader.get_or_insert_with(|| MessageReader::acquire(self.context.limits.codec_config()));
         let result = poll(reader, cx, &self.stream);
         self.client.activity.add_bytes(reader.take_bytes());
         result

@@ -1,38 +1,13 @@
 //! The rate limit of one client: GCRA, the generic cell rate algorithm, for messages and for bytes.
 
+use super::limits::RateSnapshot;
 use super::{Session, State};
 use crate::budget;
 use crate::client::{CloseReason, Signals};
 use crate::clock::Timestamp;
-use crate::config::Limits;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio_tungstenite::tungstenite;
-
-/// A gateway's limits on the rate of each client.
-pub struct RateLimits {
-    /// Nanoseconds of the rate that one message and one byte take; 0 without a limit.
-    nanos_per_message: u64,
-    nanos_per_byte: f64,
-    /// How far a client may be ahead of the rate.
-    burst_nanos: u64,
-    /// How long a client may keep exceeding the rate.
-    timeout: Duration,
-}
-
-impl RateLimits {
-    /// The limits of this configuration; `None` if there are none.
-    pub fn new(limits: &Limits) -> Option<Self> {
-        let nanos_per = |rate: usize| if rate == 0 { 0.0 } else { 1e9 / rate as f64 };
-        let limits = RateLimits {
-            nanos_per_message: nanos_per(limits.max_messages_per_second) as u64,
-            nanos_per_byte: nanos_per(limits.max_bytes_per_second),
-            burst_nanos: limits.rate_burst.as_nanos() as u64,
-            timeout: limits.rate_timeout,
-        };
-        (limits.nanos_per_message > 0 || limits.nanos_per_byte > 0.0).then_some(limits)
-    }
-}
 
 /// Whether a client's next message may be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,14 +31,14 @@ pub struct Throttle {
 }
 
 impl Throttle {
-    fn add(&mut self, limits: &RateLimits, messages: u64, bytes: u64, now: u64) {
+    fn add(&mut self, limits: &RateSnapshot, messages: u64, bytes: u64, now: u64) {
         self.messages_tat = self.messages_tat.max(now) + messages * limits.nanos_per_message;
         self.bytes_tat = self.bytes_tat.max(now) + (bytes as f64 * limits.nanos_per_byte) as u64;
     }
 
-    fn state(&mut self, limits: &RateLimits, now: u64) -> RateState {
+    fn state(&mut self, limits: &RateSnapshot, now: u64) -> RateState {
         let ahead = self.messages_tat.max(self.bytes_tat).saturating_sub(now);
-        let wait = ahead.saturating_sub(limits.burst_nanos);
+        let wait = ahead.saturating_sub(limits.burst.as_nanos() as u64);
         if wait == 0 {
             return RateState::Open;
         }
@@ -79,8 +54,9 @@ impl Session {
     /// While reading is paused, the client's pongs aren't read either, so it counts as active.
     pub(super) fn poll_rate(&mut self, cx: &mut Context<'_>, signals: Signals) -> Option<Poll<State>> {
         loop {
-            let (limits, throttle) = (self.context.rate_limits.as_ref()?, self.throttle.as_mut()?);
-            match throttle.state(limits, Timestamp::now().nanos()) {
+            let throttle = self.throttle.as_mut()?;
+            let state = throttle.state(&self.context.limits.rate.get()?, Timestamp::now().nanos());
+            match state {
                 RateState::Open => return None,
                 RateState::Exceeded => {
                     self.client.close(CloseReason::RateLimited);
@@ -104,9 +80,9 @@ impl Session {
 
     /// Counts `bytes` that were read, and the message if there is one.
     pub(super) fn count_rate<E>(&mut self, bytes: u64, polled: &Poll<Result<tungstenite::Message, E>>) {
-        let Some(limits) = &self.context.rate_limits else { return };
+        let Some(limits) = self.context.limits.rate.get() else { return };
         let throttle = self.throttle.get_or_insert_default();
-        throttle.add(limits, u64::from(polled.is_ready()), bytes, Timestamp::now().nanos());
+        throttle.add(&limits, u64::from(polled.is_ready()), bytes, Timestamp::now().nanos());
         if polled.is_pending() && !budget::is_spent() {
             // Everything that the client has sent was read: it is within its rate.
             throttle.paused_since = None;
@@ -117,14 +93,15 @@ impl Session {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::session::limits::SessionLimits;
 
     const SECOND: u64 = 1_000_000_000;
 
-    fn limits(messages: usize, bytes: usize) -> RateLimits {
+    fn limits(messages: usize, bytes: usize) -> RateSnapshot {
         let mut limits = crate::config::Config::new(100).limits;
         (limits.max_messages_per_second, limits.max_bytes_per_second) = (messages, bytes);
         (limits.rate_burst, limits.rate_timeout) = (Duration::from_secs(2), Duration::from_secs(10));
-        RateLimits::new(&limits).unwrap()
+        SessionLimits::new(&limits).rate.get().unwrap()
     }
 
     #[test]
@@ -149,6 +126,9 @@ mod tests {
             let state = throttle.state(&limits, second * SECOND);
             assert_eq!(state == RateState::Exceeded, second == 12, "{state:?} at {second} s");
         }
-        assert!(RateLimits::new(&crate::config::Config::new(100).limits).is_none(), "there is no limit by default");
+        assert!(
+            SessionLimits::new(&crate::config::Config::new(100).limits).rate.get().is_none(),
+            "there is no limit by default"
+        );
     }
 }

@@ -130,7 +130,7 @@ const INVALID: &[(&str, &[&str])] = &[
     // All problems are reported at once.
     ("log_level = \"loud\"\nfoo = 1\n[handshake]\ntimeout = 1\nbar = 2\n[limits]\nmax_batch_requests = 0\n[auth]\nmode = \"x\"\n", &[
         "1: log_level = \"loud\"; LEVELS",
-        "2: unknown key foo; allowed here: listen, listen_reuse_port, log_level, handshake, proxy, per_address, heartbeat, limits, auth, presence, calls, ops, shutdown",
+        "2: unknown key foo; allowed here: listen, listen_reuse_port, log_level, handshake, proxy, per_address, heartbeat, limits, presence, calls, ops, shutdown, auth",
         "4: handshake.timeout = 1; TIME",
         "5: unknown key handshake.bar; allowed here: timeout, idle_timeout, max_in_progress, max_per_second, max_header_bytes, refuse_in_band, allowed_origins",
         "7: limits.max_batch_requests = 0; allowed: 1 to 10000",
@@ -177,7 +177,7 @@ fn gateway_does_not_start_with_an_invalid_file() {
         &run(dir.path(), &["--config", "config.toml"]),
         "a file to run with",
         &[
-            "2: unknown key foo; allowed here: listen, listen_reuse_port, log_level, handshake, proxy, per_address, heartbeat, limits, auth, presence, calls, ops, shutdown",
+            "2: unknown key foo; allowed here: listen, listen_reuse_port, log_level, handshake, proxy, per_address, heartbeat, limits, presence, calls, ops, shutdown, auth",
         ],
     );
 }

@@ -22,7 +22,7 @@ const INVALID: &[(&str, &[&str])] = &[
     ("mode = \"tokens\"",                 &["2: auth.mode = \"tokens\"; allowed: \"none\", \"token\", \"password\""]),
     ("mode = 1\nCREDENTIAL",              &["2: auth.mode = 1; allowed: \"none\", \"token\", \"password\""]),
     ("allow_insecure = \"yes\"",          &["2: auth.allow_insecure = \"yes\"; allowed: true, false"]),
-    ("\ntoken = \"hunter2\"",             &["3: unknown key auth.token; allowed here: mode, credentials, allow_insecure"]),
+    ("\ntoken = \"hunter2\"",             &["3: unknown key auth.token; allowed here: allow_insecure, mode, credentials"]),
     ("mode = \"token\"\ncredentials = []", &["3: auth.mode needs at least one [[auth.credentials]]; create one with: aisopod-gateway token --name NAME --role ROLE"]),
     ("mode = \"token\"\ncredentials = 3", &["3: auth.credentials is a list of tables: write [[auth.credentials]], with two brackets, above each credential"]),
     ("CREDENTIAL",                        &["2: auth.credentials isn't used while auth.mode is \"none\"; set auth.mode = \"token\" or \"password\""]),

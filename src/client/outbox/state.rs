@@ -138,7 +138,7 @@ impl OutboxState {
         let Outgoing { message, is_shared } = queued;
         let bytes = message.payload().len();
         if !self.try_make_room(bytes, context) {
-            let is_full = self.message_bytes() + queued_size(bytes) > context.max_bytes;
+            let is_full = self.message_bytes() + queued_size(bytes) > context.max_bytes();
             let (reason, text) = if is_full {
                 (CloseReason::SlowConsumer, OUTBOX_FULL)
             } else {
@@ -189,7 +189,7 @@ impl OutboxState {
     /// which much waits already.
     pub(crate) fn has_room(&self, bytes: usize, context: &OutboxContext) -> bool {
         let queued = self.message_bytes();
-        queued + queued_size(bytes) <= context.max_bytes
+        queued + queued_size(bytes) <= context.max_bytes()
             && (queued as u64 <= EXHAUSTED_SHARE || !context.memory.is_exhausted())
     }
 

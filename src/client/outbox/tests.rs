@@ -10,7 +10,7 @@ use tokio::time::timeout;
 /// An outbox with room for this many messages that have this many payload bytes together.
 fn outbox_with_room(messages: usize, bytes: usize) -> Outbox {
     let max_bytes = messages * queued_size(0) + bytes;
-    Outbox::new(Arc::new(OutboxContext { max_bytes, stats: Arc::default(), memory: Arc::default() }))
+    Outbox::new(Arc::new(OutboxContext { max_bytes: max_bytes.into(), stats: Arc::default(), memory: Arc::default() }))
 }
 
 /// An outbox with a socket, and the other end of the socket.
@@ -182,7 +182,8 @@ async fn sender_without_budget_makes_room_while_the_socket_accepts_more() {
     let (outbox, _peer) = connected().await;
     outbox.resume(false);
     let text = "x".repeat(100 * 1024);
-    let context = OutboxContext { max_bytes: queued_size(text.len()), stats: Arc::default(), memory: Arc::default() };
+    let context =
+        OutboxContext { max_bytes: queued_size(text.len()).into(), stats: Arc::default(), memory: Arc::default() };
     let mut state = outbox.state.lock();
     state.push(Message::from(text.clone()).into(), &context).unwrap();
     budget::charge_units(usize::MAX);

@@ -1,5 +1,6 @@
 use super::*;
 use crate::client::{CloseRecord, Message};
+use crate::config::PresencePolicies;
 use crate::labels::Label;
 use crate::runtime::BoxFuture;
 use parking_lot::Mutex;
@@ -35,7 +36,8 @@ impl Handler for Recorder {
 fn presence() -> Arc<Presence> {
     let policy = |word| PresencePolicy::parse(word).unwrap();
     let named = [("operator", "allow"), ("node", "replace"), ("sensor", "reject")];
-    Arc::new(Presence::new(config::PresencePolicies(named.map(|(role, word)| (Role::from(role), policy(word))).into())))
+    let policies = PresencePolicies(named.map(|(role, word)| (Role::from(role), policy(word))).into());
+    Arc::new(Presence::new(LiveConfig::with(|config| config.presence = policies)))
 }
 
 /// Eight identities: two names for each of four roles, one of which has no configured policy.

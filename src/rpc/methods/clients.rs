@@ -34,7 +34,7 @@ pub fn get<'a>(context: Context<'a>) -> MethodResult<'a> {
     let subscriptions = context.state.topics.subscriptions(conn_id);
     ready(&ClientDetails {
         client: ClientView::of(&client),
-        scopes: &client.auth.scopes,
+        scopes: &client.scopes(),
         subscriptions: subscriptions.iter().map(|topic| &**topic).collect(),
         calls: context.state.calls.client_calls(conn_id),
     })

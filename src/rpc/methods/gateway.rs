@@ -54,7 +54,7 @@ pub fn whoami<'a>(context: Context<'a>) -> MethodResult<'a> {
     ready(&WhoAmI {
         conn_id: client.conn_id.to_string(),
         role: client.auth.role.as_str(),
-        scopes: &client.auth.scopes,
+        scopes: &client.scopes(),
         presence_key: &client.auth.presence_key,
         remote_addr: client.remote_addr.to_string(),
         connected_seconds: client.connected_at.elapsed().as_secs(),
@@ -104,7 +104,7 @@ fn take_topics(context: &Context<'_>) -> Result<BTreeSet<Arc<str>>, RpcError> {
     let raw = required(params.raw("topics"), "topics")?;
     params.finish()?;
     let topics = &context.state.topics;
-    let names = parse_array::<CowStr<'_>>(raw.get(), topics.max_subscriptions).map_err(|error| match error {
+    let names = parse_array::<CowStr<'_>>(raw.get(), topics.max_subscriptions()).map_err(|error| match error {
         ArrayError::TooLong => topics.too_many_subscriptions(),
         ArrayError::Invalid => invalid_topics(),
     })?;

@@ -1,6 +1,7 @@
 use super::*;
 use crate::auth::{AuthInfo, Role};
 use crate::client::CloseReason;
+use crate::config::CallLimits;
 use proptest::prelude::*;
 use tokio::sync::oneshot::Receiver;
 use tokio::sync::oneshot::error::TryRecvError;
@@ -9,10 +10,13 @@ const PER_CALLER: usize = 3;
 const PER_NODE: usize = 4;
 
 fn calls() -> Arc<NodeCalls> {
-    let limits =
-        config::CallLimits { timeout: Duration::from_secs(3600), max_per_caller: PER_CALLER, max_per_node: PER_NODE };
-    let heartbeat = config::HeartbeatConfig { interval: Duration::from_secs(30), timeout: Duration::from_secs(10) };
-    NodeCalls::new(limits, Arc::new(Heartbeat::new(&heartbeat, Duration::ZERO, Arc::default())))
+    calls_with(PER_CALLER, PER_NODE)
+}
+
+fn calls_with(max_per_caller: usize, max_per_node: usize) -> Arc<NodeCalls> {
+    let limits = CallLimits { timeout: Duration::from_secs(3600), max_per_caller, max_per_node };
+    let config = LiveConfig::with(|config| config.calls = limits);
+    NodeCalls::new(config.clone(), Arc::new(Heartbeat::new(config, Arc::default())))
 }
 
 fn client() -> Arc<GatewayClient> {
@@ -207,9 +211,7 @@ fn call_to_a_disconnected_node_fails_at_once() {
 
 #[test]
 fn simultaneous_response_timeout_and_disconnect_end_a_call_once() {
-    let limits =
-        config::CallLimits { timeout: Duration::from_secs(3600), max_per_caller: 100_000, max_per_node: 100_000 };
-    let calls = Arc::new(NodeCalls { limits, ..Arc::into_inner(calls()).unwrap() });
+    let calls = calls_with(100_000, 100_000);
     let clients: Vec<_> = (0..6).map(|_| client()).collect();
     std::thread::scope(|scope| {
         for thread in 0..4 {

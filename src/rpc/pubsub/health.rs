@@ -73,14 +73,14 @@ mod tests {
     use super::*;
     use crate::auth::AuthInfo;
     use crate::client::{GatewayClient, SessionStats};
-    use crate::config::Config;
+    use crate::config::LiveConfig;
     use std::collections::BTreeSet;
 
     #[test]
     fn health_event_is_published_at_most_once_a_second_and_never_lost() {
-        let heartbeat =
-            Arc::new(Heartbeat::new(&Config::new(1024).heartbeat, Duration::ZERO, Arc::<SessionStats>::default()));
-        let (registry, topics) = (Arc::new(ClientRegistry::new()), Arc::new(Topics::new(10)));
+        let config = LiveConfig::with(|_| {});
+        let heartbeat = Arc::new(Heartbeat::new(config.clone(), Arc::<SessionStats>::default()));
+        let (registry, topics) = (Arc::new(ClientRegistry::new()), Arc::new(Topics::new(config)));
         let events = HealthEvents::new(registry, topics.clone(), heartbeat);
         // Without a subscriber nothing is published, and no timer is set.
         events.on_change();

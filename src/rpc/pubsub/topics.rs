@@ -7,6 +7,7 @@
 
 use crate::budget;
 use crate::client::{ConnId, GatewayClient};
+use crate::config::LiveConfig;
 use crate::metrics::Counter;
 use crate::registry::{ClientTable, IdMap, PendingFlush, ShardedMap, enqueue_all};
 use crate::rpc::protocol::error::{ErrorKind, RpcError};
@@ -42,8 +43,7 @@ pub struct Topics {
     custom: ShardedMap<Arc<Topic>>,
     /// The topics of each client. Changed only by the client's own session.
     subscribed: ClientTable<BTreeSet<Arc<str>>>,
-    /// The most topics that one client may be subscribed to, and that one request may name.
-    pub max_subscriptions: usize,
+    config: Arc<LiveConfig>,
     /// Published events.
     pub published: Counter,
     /// Events enqueued, counted once for each subscriber.
@@ -64,17 +64,22 @@ struct TopicState {
 }
 
 impl Topics {
-    /// No topics yet. Each client may subscribe to at most `max_subscriptions`.
-    pub fn new(max_subscriptions: usize) -> Self {
+    /// No topics yet.
+    pub fn new(config: Arc<LiveConfig>) -> Self {
         Topics {
             presence: Topic::new(PRESENCE.into()),
             health: Topic::new(HEALTH.into()),
             custom: ShardedMap::default(),
             subscribed: ClientTable::default(),
-            max_subscriptions,
+            config,
             published: Counter::default(),
             queued: Counter::default(),
         }
+    }
+
+    /// The most topics that one client may be subscribed to, and that one request may name.
+    pub fn max_subscriptions(&self) -> usize {
+        self.config.load().limits.max_subscriptions
     }
 
     /// Subscribes a client to all of these topics.
@@ -85,7 +90,7 @@ impl Topics {
     pub fn subscribe(&self, client: &Arc<GatewayClient>, topics: &BTreeSet<Arc<str>>) -> Result<(), RpcError> {
         let current = self.subscriptions(client.conn_id);
         let all: BTreeSet<_> = current.union(topics).cloned().collect();
-        if all.len() > self.max_subscriptions {
+        if all.len() > self.max_subscriptions() {
             return Err(self.too_many_subscriptions());
         }
         for name in topics.difference(&current) {
@@ -107,7 +112,7 @@ impl Topics {
     /// The error for a client with more than `limits.max_subscriptions`, and for a request that names more topics.
     pub fn too_many_subscriptions(&self) -> RpcError {
         let message = "more topics than one client may be subscribed to";
-        RpcError::new(ErrorKind::TooManySubscriptions, message).with("most", self.max_subscriptions)
+        RpcError::new(ErrorKind::TooManySubscriptions, message).with("most", self.max_subscriptions())
     }
 
     /// Unsubscribes a client from these topics. Topics to which it isn't subscribed are ignored.

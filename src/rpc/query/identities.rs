@@ -4,6 +4,7 @@
 use crate::auth::{AuthInfo, Authenticator, Role};
 use crate::budget;
 use crate::config::{did_you_mean, is_name};
+use parking_lot::RwLock;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -12,14 +13,15 @@ const MAX_COMPARED: usize = 100;
 const VISITS_PER_COMPARISON: usize = 40;
 
 /// The configured roles and presence keys.
-pub struct Identities {
+pub struct Identities(RwLock<Arc<Known>>);
+
+struct Known {
     roles: BTreeSet<String>,
     presence_keys: BTreeSet<Arc<str>>,
 }
 
-impl Identities {
-    /// The identities of all credentials. The roles operator and node always count as configured.
-    pub fn new(auth: &Authenticator) -> Self {
+impl Known {
+    fn new(auth: &Authenticator) -> Self {
         let anonymous = match auth {
             Authenticator::None(info) => Some(info),
             _ => None,
@@ -27,10 +29,26 @@ impl Identities {
         let infos: Vec<&AuthInfo> =
             auth.credentials().iter().map(|credential| &credential.info).chain(anonymous).map(|info| &**info).collect();
         let roles = infos.iter().map(|info| &info.role).chain([&Role::Operator, &Role::Node]);
-        Identities {
+        Known {
             roles: roles.map(|role| role.as_str().to_owned()).collect(),
             presence_keys: infos.iter().map(|info| info.presence_key.clone()).collect(),
         }
+    }
+}
+
+impl Identities {
+    /// The identities of all credentials. The roles operator and node always count as configured.
+    pub fn new(auth: &Authenticator) -> Self {
+        Identities(RwLock::new(Arc::new(Known::new(auth))))
+    }
+
+    /// Replaces the identities by those of other credentials.
+    pub fn replace(&self, auth: &Authenticator) {
+        *self.0.write() = Arc::new(Known::new(auth));
+    }
+
+    fn known(&self) -> Arc<Known> {
+        self.0.read().clone()
     }
 
     /// Checks that a client can have this role.
@@ -38,21 +56,22 @@ impl Identities {
     /// # Errors
     /// The roles that clients can have.
     pub fn check_role(&self, role: &str) -> Result<(), String> {
-        if self.roles.contains(role) {
+        let known = self.known();
+        if known.roles.contains(role) {
             return Ok(());
         }
-        let suggestion = did_you_mean(role, self.roles.iter().map(String::as_str));
-        let roles: Vec<&str> = self.roles.iter().map(String::as_str).collect();
+        let suggestion = did_you_mean(role, known.roles.iter().map(String::as_str));
+        let roles: Vec<&str> = known.roles.iter().map(String::as_str).collect();
         Err(format!("must be a role of a credential{suggestion}: {}", roles.join(", ")))
     }
 
     /// Checks that a text is a presence key of a role that clients can have. Any name is allowed, since a credential
-    /// may be added at the next restart.
+    /// may be added by a reload.
     ///
     /// # Errors
     /// What a presence key is, with the one that was probably meant.
     pub fn check_presence_key(&self, key: &str) -> Result<(), String> {
-        if key.split_once(':').is_some_and(|(role, name)| self.roles.contains(role) && is_name(name)) {
+        if key.split_once(':').is_some_and(|(role, name)| self.known().roles.contains(role) && is_name(name)) {
             return Ok(());
         }
         Err(format!("must be a presence key, role:name, such as node:kitchen-pi{}", self.suggest(key, "")))
@@ -61,8 +80,9 @@ impl Identities {
     /// ` (did you mean KEY?)` with the presence key of this name, or the closest one, among those that begin with
     /// `prefix`; otherwise empty. Charges the current task's budget.
     pub fn suggest(&self, key: &str, prefix: &str) -> String {
-        budget::charge(self.presence_keys.len() + MAX_COMPARED * VISITS_PER_COMPARISON);
-        let keys = || self.presence_keys.iter().map(|known| &**known).filter(|known| known.starts_with(prefix));
+        let known = self.known();
+        budget::charge(known.presence_keys.len() + MAX_COMPARED * VISITS_PER_COMPARISON);
+        let keys = || known.presence_keys.iter().map(|known| &**known).filter(|known| known.starts_with(prefix));
         match keys().find(|known| known.split_once(':').is_some_and(|(_, name)| name == key)) {
             Some(known) => format!(" (did you mean {known}?)"),
             None => did_you_mean(key, keys().take(MAX_COMPARED)),

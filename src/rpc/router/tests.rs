@@ -12,11 +12,16 @@ fn client() -> Arc<GatewayClient> {
 }
 
 fn router() -> Router {
-    let mut config = Config::new(1024);
-    config.limits.max_batch_requests = 3;
-    let (presence, heartbeat) =
-        (Presence::new(config.presence.clone()), Heartbeat::new(&config.heartbeat, Default::default(), Arc::default()));
-    Router::new(&config, Arc::default(), presence.into(), heartbeat.into())
+    router_with(3, 1_000_000)
+}
+
+fn router_with(max_batch_requests: usize, max_response_bytes: usize) -> Router {
+    let config = LiveConfig::with(|config| {
+        config.limits.max_batch_requests = max_batch_requests;
+        config.limits.outbox_max_bytes = 2 * max_response_bytes;
+    });
+    let (presence, heartbeat) = (Presence::new(config.clone()), Heartbeat::new(config.clone(), Arc::default()));
+    Router::new(config, Arc::default(), presence.into(), heartbeat.into())
 }
 
 /// The response to a message, if there is one. Outside a task the budget is unlimited, so nothing yields.
@@ -185,7 +190,7 @@ fn batch_response_is_bounded_and_large_results_are_replaced_by_errors() {
     let echo =
         |size| format!(r#"{{"jsonrpc":"2.0","id":2,"method":"gateway.echo","params":["{}"]}}"#, "x".repeat(size));
     let run = |max_response_bytes, requests: Vec<String>| -> Value {
-        let router = Router { max_batch_requests: 1000, max_response_bytes, ..router() };
+        let router = router_with(1000, max_response_bytes);
         let text = response_of(&router, &format!("[{}]", requests.join(","))).unwrap();
         assert!(text.len() <= max_response_bytes, "{} bytes", text.len());
         serde_json::from_str(&text).unwrap()
@@ -210,7 +215,7 @@ fn batch_response_is_bounded_and_large_results_are_replaced_by_errors() {
 
 #[tokio::test]
 async fn batch_yields_when_the_budget_is_spent_and_is_answered_once() {
-    let (client, router) = (client(), Router { max_batch_requests: 1000, ..router() });
+    let (client, router) = (client(), router_with(1000, 1_000_000));
     let ping = r#"{"jsonrpc":"2.0","id":1,"method":"gateway.ping"}"#;
     let batch = format!("[{}]", vec![ping; 1000].join(","));
     let mut future = router.on_message(&client, Message::Text(batch.into())).expect("a batch is a future");

@@ -67,7 +67,7 @@ pub async fn serve(server: &ServerState, router: &Router, http: &HttpState, requ
         Err(error) => return error.into_response(),
     };
     if let Some(timeout) = call.node_timeout {
-        http.extend_deadline(Instant::now() + timeout + server.config.handshake.idle_timeout);
+        http.extend_deadline(Instant::now() + timeout + server.config.load().handshake.idle_timeout);
     }
     respond(call.result.await)
 }
@@ -84,7 +84,7 @@ fn call(router: &Router, auth: &Arc<AuthInfo>, route: &Route, body: &[u8]) -> Re
 /// isn't safe from DNS rebinding.
 fn authenticate(server: &ServerState, request: &Parts, client: ClientAddr) -> Result<Arc<AuthInfo>, HttpError> {
     server.admin.requests.add(1);
-    let (config, headers) = (&server.config, &request.headers);
+    let (config, headers) = (server.config.load(), &request.headers);
     let (host, anonymous) = (host_of(request)?, config.auth.allows_anonymous());
     match single(headers, ORIGIN)? {
         Some(page) if !origin::is_allowed(page, host, &config.handshake.allowed_origins, anonymous) => {
@@ -120,12 +120,12 @@ async fn read_body_in_time(
     body: Incoming,
 ) -> Result<(Vec<u8>, Charge), HttpError> {
     let (max_bytes, too_large) = if route.has_body {
-        (server.config.limits.max_message_bytes, HttpError::body_too_large())
+        (server.config.load().limits.max_message_bytes, HttpError::body_too_large())
     } else {
         (0, HttpError::bad_request("this request takes no body: use the query for its parameters"))
     };
     let read = read(body, max_bytes, too_large, Charge::new(&server.memory, 0));
-    timeout(server.config.handshake.timeout, read).await.unwrap_or_else(|_| Err(HttpError::body_timeout()))
+    timeout(server.config.load().handshake.timeout, read).await.unwrap_or_else(|_| Err(HttpError::body_timeout()))
 }
 
 /// Reads a body of up to `max_bytes`, and enters it into the account of memory; fails with `too_large` if it has more.

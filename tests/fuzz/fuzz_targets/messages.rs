@@ -4,7 +4,7 @@
 
 use aisopod_gateway::auth::AuthInfo;
 use aisopod_gateway::config::Config;
-use aisopod_gateway::internals::{Heartbeat, Outbox, OutboxContext, Presence, RemoteAddr, Router, SessionStats};
+use aisopod_gateway::internals::{Heartbeat, LiveConfig, Outbox, OutboxContext, Presence, RemoteAddr, Router, SessionStats};
 use aisopod_gateway::{ClientRegistry, ConnId, GatewayClient, Handler, Message};
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
@@ -12,16 +12,16 @@ use std::sync::{Arc, LazyLock};
 use std::task::{Context, Waker};
 
 static ROUTER: LazyLock<Router> = LazyLock::new(|| {
-    let config = Config::new(1024);
-    let presence = Arc::new(Presence::new(config.presence.clone()));
-    let heartbeat = Arc::new(Heartbeat::new(&config.heartbeat, Default::default(), Arc::<SessionStats>::default()));
-    Router::new(&config, Arc::<ClientRegistry>::default(), presence, heartbeat)
+    let config = LiveConfig::new(Config::new(1024));
+    let presence = Arc::new(Presence::new(config.clone()));
+    let heartbeat = Arc::new(Heartbeat::new(config.clone(), Arc::<SessionStats>::default()));
+    Router::new(config, Arc::<ClientRegistry>::default(), presence, heartbeat)
 });
 
 /// A client without a socket, so messages to it stay in its outbox.
 fn client() -> Arc<GatewayClient> {
     let max_bytes = 1 << 30;
-    let outbox = Outbox::new(Arc::new(OutboxContext { max_bytes, stats: Arc::default(), memory: Arc::default() }));
+    let outbox = Outbox::new(Arc::new(OutboxContext { max_bytes: max_bytes.into(), stats: Arc::default(), memory: Arc::default() }));
     Arc::new(GatewayClient::new(ConnId::random(), outbox, RemoteAddr::Unix, Arc::new(AuthInfo::anonymous())))
 }
 

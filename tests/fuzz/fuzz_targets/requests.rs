@@ -6,7 +6,7 @@
 
 use aisopod_gateway::auth::{AuthInfo, Authenticator, Credential, Role, SecretDigest};
 use aisopod_gateway::config::Config;
-use aisopod_gateway::internals::{Presence, answer_handshake};
+use aisopod_gateway::internals::{LiveConfig, Presence, answer_handshake};
 use hyper::Request;
 use hyper::http::request::Parts;
 use libfuzzer_sys::fuzz_target;
@@ -18,7 +18,7 @@ static CONFIG: LazyLock<Config> = LazyLock::new(|| {
     Config { auth: Authenticator::Token(vec![credential]), ..Config::new(1024) }
 });
 
-static PRESENCE: LazyLock<Arc<Presence>> = LazyLock::new(|| Arc::new(Presence::new(CONFIG.presence.clone())));
+static PRESENCE: LazyLock<Arc<Presence>> = LazyLock::new(|| Arc::new(Presence::new(LiveConfig::new(CONFIG.clone()))));
 
 fn parse(bytes: &[u8]) -> Option<Parts> {
     let mut lines = bytes.split(|byte| *byte == b'\n');

@@ -100,7 +100,7 @@ const PRINTED: &[(&str, &str)] = &[
 
 #[test]
 fn specification_examples_get_the_printed_responses() {
-    let router = Router { methods: EXAMPLES, max_batch_requests: 10, ..router() };
+    let router = Router { methods: EXAMPLES, ..router_with(10, 1_000_000) };
     for (sent, printed) in PRINTED {
         let response = response_of(&router, sent).unwrap_or_default();
         let value = |text: &str| without_problems(serde_json::from_str(text).unwrap_or_default());

@@ -1,0 +1,53 @@
+//! Reload: a new configuration takes effect while clients stay connected.
+
+use super::available_memory::available_memory;
+use super::state::ServerState;
+use crate::client::CloseReason;
+use crate::config::settings::{Changes, apply_live_changes};
+use crate::config::{Config, ConfigError};
+use std::sync::atomic::Ordering::Relaxed;
+
+/// What a reload has done.
+#[derive(Debug)]
+pub struct Reload {
+    /// The settings that have changed, such as `limits.max_connections`: those that are in effect now.
+    pub applied: Vec<String>,
+    /// The changed settings that need a restart.
+    pub needs_restart: Vec<String>,
+    /// The clients closed with [`CloseReason::CredentialRevoked`].
+    pub revoked: usize,
+}
+
+/// Replaces the configuration. Clients stay, except those whose credential is gone.
+///
+/// # Errors
+/// Other machines could connect without credentials, at an address in use. Nothing has changed then.
+pub fn reload(server: &ServerState, mut new: Config) -> Result<Reload, ConfigError> {
+    let _guard = server.reloading.lock();
+    let old = server.config.load();
+    let Changes { live, needs_restart } = apply_live_changes(&old, &mut new);
+    // Checked for the addresses in use: those of the new file may be others.
+    if let Some(problem) = new.exposure_error() {
+        return Err(ConfigError::new("after a reload", problem));
+    }
+    // From here on, the clients of each credential have its new scopes, or will be closed.
+    new.auth.take_over(&old.auth);
+    let limits = &new.limits;
+    server.outbox_context.max_bytes.store(limits.outbox_max_bytes, Relaxed);
+    server.session_context.set_limits(limits);
+    server.memory.set_limit(limits.max_memory_for_clients.of(available_memory()));
+    server.connections.set_max_connections(limits.max_connections);
+    server.pending.set_max(new.max_in_progress());
+    if let Some(router) = &server.router {
+        router.reload(&new);
+    }
+    server.config.replace(new);
+    Ok(Reload { applied: live, needs_restart, revoked: close_revoked(server) })
+}
+
+/// Closes the clients whose credential is gone or has expired. A client that is registered later is checked by itself.
+fn close_revoked(server: &ServerState) -> usize {
+    let clients = server.registry.list();
+    let revoked = clients.iter().filter(|client| client.auth.is_revoked() || client.auth.is_expired());
+    revoked.filter(|client| client.close(CloseReason::CredentialRevoked) == CloseReason::CredentialRevoked).count()
+}
