@@ -15,7 +15,8 @@ pub(crate) const DEFAULT_FILE: &str = "/etc/aisopod-gateway/config.toml";
 // Exit codes of sysexits(3).
 const EX_USAGE: u8 = 64;
 const EX_SOFTWARE: u8 = 70;
-const EX_CONFIG: u8 = 78;
+/// An invalid configuration.
+pub(crate) const EX_CONFIG: u8 = 78;
 
 const HELP: &str = "\
 aisopod-gateway: a WebSocket gateway daemon
@@ -37,7 +38,12 @@ token prints a new random token, which isn't stored, and its [[auth.credentials]
 /// The action that the command line requests.
 pub enum Command {
     /// Run the gateway.
-    Run(Box<Config>),
+    Run {
+        /// The configuration.
+        config: Box<Config>,
+        /// Where it comes from.
+        source: ConfigSource,
+    },
     /// Report that the configuration is valid, with its warnings.
     Check {
         /// The configuration.
@@ -90,7 +96,7 @@ fn usage_error(error: &lexopt::Error) -> Command {
     Command::Fail { code: EX_USAGE, message: format!("aisopod-gateway: {error}; see --help") }
 }
 
-#[derive(Default, PartialEq)]
+#[derive(Clone, Default, PartialEq)]
 struct Flags {
     file: Option<PathBuf>,
     listen: Vec<String>,
@@ -98,15 +104,33 @@ struct Flags {
     check: bool,
 }
 
+/// Where the configuration comes from: a file or the defaults, with the flags that replace settings of it.
+#[derive(Clone)]
+pub struct ConfigSource(Flags);
+
+impl ConfigSource {
+    /// Loads the configuration again.
+    ///
+    /// # Errors
+    /// The problems of the file.
+    pub fn load(&self) -> Result<Config, ConfigError> {
+        self.0.load_config(self.0.config_file())
+    }
+}
+
 impl Flags {
+    /// The file that a flag names, or else the default one if it exists. One that exists but can't be read is an error:
+    /// falling back to the defaults would admit clients without credentials.
+    fn config_file(&self) -> Option<&Path> {
+        let default_file = || Some(Path::new(DEFAULT_FILE)).filter(|file| !config::is_absent(file));
+        self.file.as_deref().or_else(default_file)
+    }
+
     fn into_command(self) -> Command {
-        // A default file that exists but can't be read is an error: falling back to the defaults would admit clients
-        // without credentials.
-        let default_file = Some(Path::new(DEFAULT_FILE)).filter(|file| !config::is_absent(file));
-        let file = self.file.as_deref().or(default_file);
+        let file = self.config_file();
         match self.load_config(file) {
             Ok(config) if self.check => Command::Check { config: Box::new(config), from_file: file.is_some() },
-            Ok(config) => Command::Run(Box::new(config)),
+            Ok(config) => Command::Run { config: Box::new(config), source: ConfigSource(self) },
             Err(error) => {
                 let is_default = self.file.is_none() && file.is_some();
                 let hint =

@@ -1,26 +1,30 @@
-//! The daemon: runs a gateway with logging, listeners, signal handling and systemd notifications.
+//! The daemon: runs a gateway with logging, listeners, signal handling and a service manager.
+
+mod reload;
+mod service_status;
+mod watchdog;
 
 use crate::check::{check_report, config_warnings};
-use crate::cli::{self, Command};
-use crate::config::{Config, ListenAddr};
+use crate::cli::{self, Command, ConfigSource, EX_CONFIG};
+use crate::config::{Config, ConfigError, ListenAddr};
 use crate::gateway::Gateway;
-use crate::registry::HealthSnapshot;
+use crate::logging;
 use crate::runtime::build_runtime;
 use crate::server::drain::Shutdown;
 use crate::server::listener::Listener;
-use crate::signals::Signals;
-use crate::{logging, systemd};
+use crate::signals::{Action, Signals};
+use crate::systemd::notify;
+use crate::systemd::sockets::PassedSockets;
 use log::{Level, error, info, log_enabled, warn};
+use reload::Reloader;
+use service_status::ServiceStatus;
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read, Write, stdout};
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::sync::Arc;
 use tokio::sync::watch;
-
-/// The time between two updates of the client counts in `systemctl status`.
-const STATUS_INTERVAL: Duration = Duration::from_secs(5);
 
 /// `EX_IOERR` of sysexits(3).
 const EX_IOERR: u8 = 74;
@@ -28,7 +32,7 @@ const EX_IOERR: u8 = 74;
 /// Runs the program, and returns its exit code.
 pub fn main() -> ExitCode {
     match cli::parse() {
-        Command::Run(config) => run(*config),
+        Command::Run { config, source } => run(*config, source),
         Command::Check { config, from_file } => print(&check_report(&config, from_file)),
         Command::Print(text) => print(&text),
         // The token would be lost: Rust writes to /dev/null if standard output is closed.
@@ -59,98 +63,114 @@ fn fail(code: u8, message: &str) -> ExitCode {
     ExitCode::from(code)
 }
 
+/// Why the gateway couldn't start, with the exit code.
+struct StartError {
+    code: u8,
+    message: String,
+}
+
+impl From<io::Error> for StartError {
+    fn from(error: io::Error) -> Self {
+        StartError { code: 1, message: error.to_string() }
+    }
+}
+
+impl From<ConfigError> for StartError {
+    fn from(error: ConfigError) -> Self {
+        StartError { code: EX_CONFIG, message: error.to_string() }
+    }
+}
+
 /// Runs the gateway until a signal stops it.
-fn run(config: Config) -> ExitCode {
-    let served = logging::start(config.log_level).and_then(|()| {
+fn run(config: Config, source: ConfigSource) -> ExitCode {
+    let served = logging::start(config.log_level).map_err(StartError::from).and_then(|()| {
         let runtime = build_runtime()?;
-        runtime.block_on(serve(config))
+        runtime.block_on(serve(config, source))
     });
     let code = match served {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) if log_enabled!(Level::Error) => {
-            error!("startup failed error=\"{error}\"");
-            ExitCode::FAILURE
+        Err(StartError { code, message }) if log_enabled!(Level::Error) => {
+            error!("startup failed error=\"{message}\"");
+            ExitCode::from(code)
         }
         // Either log_level is "off", or the log itself couldn't be started.
-        Err(error) => fail(1, &format!("startup failed: {error}")),
+        Err(StartError { code, message }) => fail(code, &format!("startup failed: {message}")),
     };
     log::logger().flush();
     code
 }
 
-async fn serve(config: Config) -> io::Result<()> {
+async fn serve(mut config: Config, source: ConfigSource) -> Result<(), StartError> {
     let signals = Signals::handle()?;
-    let listeners = bind_all(&config.listen, config.listen_reuse_port)?;
-    let admin_listeners = bind_all(&config.ops.listen, config.listen_reuse_port)?;
-    log_startup(&config, &listeners, &admin_listeners);
-    let admin_listeners = admin_listeners.into_iter().map(Listener::admin_only);
-    let listeners = listeners.into_iter().chain(admin_listeners).collect();
+    let passed = PassedSockets::take()?;
+    let addresses = passed.addresses();
+    log_start(&config);
+    for setting in addresses.replace_in(&mut config) {
+        warn!("{setting} isn't used, since systemd passes sockets");
+    }
+    if let Some(problem) = config.exposure_error() {
+        return Err(ConfigError::new("a socket that systemd passed", problem).into());
+    }
+    let listeners = [
+        listen(passed.clients, &config.listen, config.listen_reuse_port, "")?,
+        listen(passed.ops, &config.ops.listen, config.listen_reuse_port, "role=admin ")?
+            .into_iter()
+            .map(Listener::admin_only)
+            .collect(),
+    ];
     let gateway = Gateway::new(config);
     let (stop, shutdown) = watch::channel(Shutdown::No);
-    tokio::spawn(stop_on_signals(signals, stop));
-    let notifier = tokio::spawn(notify_systemd(gateway.clone(), shutdown.clone()));
-    let drained = gateway.run(listeners, shutdown).await;
-    notifier.abort();
+    let status = Arc::new(ServiceStatus::new(gateway.clone(), shutdown.clone()));
+    let reloader = Reloader { gateway: gateway.clone(), source, addresses, status: status.clone() };
+    let tasks = [
+        tokio::spawn(handle_signals(signals, stop, reloader)),
+        tokio::spawn(async move { status.keep_updated().await }),
+        tokio::spawn(watchdog::feed(gateway.clone(), shutdown.clone())),
+    ];
+    let drained = gateway.run(listeners.into_iter().flatten().collect(), shutdown).await;
+    tasks.iter().for_each(tokio::task::JoinHandle::abort);
     info!("stopped closed={} aborted={}", drained.closed, drained.aborted);
     Ok(())
 }
 
-fn bind_all(addrs: &[ListenAddr], reuse_port: bool) -> io::Result<Vec<Listener>> {
-    let bind = |addr| Listener::bind(addr, reuse_port).map_err(|error| io::Error::other(format!("{addr}: {error}")));
-    addrs.iter().map(bind).collect()
-}
-
-fn log_startup(config: &Config, listeners: &[Listener], admin_listeners: &[Listener]) {
+fn log_start(config: &Config) {
     let (version, max_connections) = (env!("CARGO_PKG_VERSION"), config.limits.max_connections);
     info!("starting version={version} auth={} max_connections={max_connections}", config.auth.mode());
     for warning in config_warnings(config) {
         warn!("{warning}");
     }
-    for listener in listeners {
-        info!("listening addr={}", listener.addr());
-    }
-    for listener in admin_listeners {
-        info!("listening role=admin addr={}", listener.addr());
-    }
 }
 
-/// Notifies systemd that the gateway is ready, and of the client counts whenever they have changed, until shutdown.
-async fn notify_systemd(gateway: Gateway, shutdown: watch::Receiver<Shutdown>) {
-    let mut shown = None;
-    while notify_running(&gateway, &shutdown, &mut shown) {
-        tokio::time::sleep(STATUS_INTERVAL).await;
+/// The passed listeners, or if there are none, new ones at these addresses. Logs each, with `label`.
+fn listen(passed: Vec<Listener>, addrs: &[ListenAddr], reuse_port: bool, label: &str) -> io::Result<Vec<Listener>> {
+    let (listeners, origin) = if passed.is_empty() {
+        let bind =
+            |addr| Listener::bind(addr, reuse_port).map_err(|error| io::Error::other(format!("{addr}: {error}")));
+        (addrs.iter().map(bind).collect::<io::Result<_>>()?, "")
+    } else {
+        (passed, " passed_by=systemd")
+    };
+    for listener in &listeners {
+        info!("listening {label}addr={}{origin}", listener.addr());
     }
+    Ok(listeners)
 }
 
-/// Notifies systemd of the client counts if they aren't those shown, the first time also of readiness. Returns false,
-/// and does nothing, once a shutdown has been requested.
-fn notify_running(gateway: &Gateway, shutdown: &watch::Receiver<Shutdown>, shown: &mut Option<HealthSnapshot>) -> bool {
-    // The borrow is a read lock, held until this function returns: a shutdown can be requested, and systemd notified of
-    // it, only after this notification. No shutdown waits for long, since the notification doesn't block.
-    let shutdown = shutdown.borrow();
-    if *shutdown != Shutdown::No {
-        return false;
-    }
-    let counts = gateway.registry().health_snapshot();
-    if *shown != Some(counts) {
-        let (total, operators, nodes) = (counts.total_connections, counts.operators, counts.nodes);
-        let status = format!("{total} clients: {operators} operators, {nodes} nodes");
-        // A notification that wasn't sent, readiness above all, is tried again next time.
-        if systemd::notify_running(shown.is_none(), &status) {
-            *shown = Some(counts);
+/// The first signal to stop starts a drain, the second aborts it. Others reload the configuration.
+async fn handle_signals(mut signals: Signals, stop: watch::Sender<Shutdown>, reloader: Reloader) {
+    let mut steps = [(Shutdown::Drain, "drain"), (Shutdown::Now, "now")].into_iter();
+    loop {
+        match signals.next_action().await {
+            Action::Stop(signal) => {
+                let Some((shutdown, mode)) = steps.next() else { continue };
+                info!("stopping signal={signal} mode={mode}");
+                stop.send_replace(shutdown);
+                notify::stopping();
+            }
+            Action::Reload if *stop.borrow() == Shutdown::No => reloader.reload().await,
+            Action::Reload => warn!("reload is ignored during a shutdown"),
+            #[cfg(feature = "test-hangs")]
+            Action::Hang => reloader.gateway.hang(),
         }
     }
-    true
-}
-
-/// The first signal starts a drain, the second aborts it.
-async fn stop_on_signals(mut signals: Signals, stop: watch::Sender<Shutdown>) {
-    for (shutdown, mode) in [(Shutdown::Drain, "drain"), (Shutdown::Now, "now")] {
-        let signal = signals.stop_requested().await;
-        info!("stopping signal={signal} mode={mode}");
-        stop.send_replace(shutdown);
-        systemd::notify_stopping();
-    }
-    // Keeps the channel open while the shutdown continues.
-    std::future::pending().await
 }

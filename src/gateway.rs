@@ -9,12 +9,14 @@ use crate::server::admission::ListenerRole;
 use crate::server::drain::{DrainReport, Shutdown, drain};
 use crate::server::lifecycle::Phase;
 use crate::server::listener::Listener;
+use crate::server::liveness::{Unresponsive, check_liveness};
 use crate::server::memory_guard;
 use crate::server::process::descriptor_limit;
 use crate::server::reload::{Reload, reload};
 use crate::server::state::ServerState;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -68,6 +70,21 @@ impl Gateway {
         reload(&self.state, config)
     }
 
+    /// Checks that the gateway works: its accept loops turn, its registry isn't locked for long, and its timer wheel
+    /// runs. Must be called in a tokio runtime.
+    ///
+    /// # Errors
+    /// The part that didn't respond within `limit`.
+    pub async fn check_liveness(&self, limit: Duration) -> Result<(), Unresponsive> {
+        check_liveness(&self.state, limit).await
+    }
+
+    /// Makes a part hang, for a test of the watchdog.
+    #[cfg(feature = "test-hangs")]
+    pub(crate) fn hang(&self) {
+        crate::server::hang::hang(&self.state);
+    }
+
     /// The JSON of `/status`.
     pub fn status(&self) -> String {
         self.state.status()
@@ -97,7 +114,8 @@ impl Gateway {
         // An error means that the sender was dropped: no shutdown can be requested any more, so drain now.
         let _ = shutdown.wait_for(|requested| *requested > Shutdown::No).await;
         state.lifecycle.set(Phase::Draining);
-        accept_loops.shutdown().await;
+        // Each ends after it has handed over the connection that it has accepted last.
+        while accept_loops.join_next().await.is_some() {}
         drain(&state, shutdown).await
     }
 }

@@ -69,6 +69,7 @@ pub use registry::{ClientRegistry, HealthSnapshot};
 pub use runtime::BoxFuture;
 pub use server::drain::{DrainReport, Shutdown};
 pub use server::listener::Listener;
+pub use server::liveness::Unresponsive;
 pub use server::reload::Reload;
 
 /// Internals for this repository's own tests and fuzz targets; not a stable API.

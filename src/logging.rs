@@ -50,7 +50,6 @@ enum QueueItem {
 
 struct QueueLogger {
     queue: SyncSender<QueueItem>,
-    level: LevelFilter,
     timestamps: bool,
 }
 
@@ -64,8 +63,8 @@ pub fn start(level: LevelFilter) -> io::Result<()> {
     let (queue, items) = sync_channel(QUEUE_LINES);
     let is_journal = is_journal();
     thread::Builder::new().name(THREAD_NAME.to_owned()).spawn(move || write_lines(&items, is_journal))?;
-    log::set_boxed_logger(Box::new(QueueLogger { queue, level, timestamps: !is_journal })).map_err(io::Error::other)?;
-    log::set_max_level(level);
+    log::set_boxed_logger(Box::new(QueueLogger { queue, timestamps: !is_journal })).map_err(io::Error::other)?;
+    set_level(level);
     std::panic::set_hook(Box::new(|panic| {
         // A panic of the writer thread means that standard error is closed.
         if thread::current().name() != Some(THREAD_NAME) {
@@ -75,6 +74,11 @@ pub fn start(level: LevelFilter) -> io::Result<()> {
         }
     }));
     Ok(())
+}
+
+/// Sets the most verbose level that is logged.
+pub fn set_level(level: LevelFilter) {
+    log::set_max_level(level);
 }
 
 /// Prints a message of one or more lines to standard error, without the log.
@@ -141,7 +145,7 @@ fn escape_controls(text: &str) -> Cow<'_, str> {
 
 impl Log for QueueLogger {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.level() <= self.level && metadata.target().starts_with(TARGET)
+        metadata.level() <= log::max_level() && metadata.target().starts_with(TARGET)
     }
 
     fn log(&self, record: &Record<'_>) {

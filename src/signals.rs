@@ -1,4 +1,4 @@
-//! Signals of the process: those that stop the gateway, and those that are only logged. Without a handler, each of them
+//! Signals of the process: those that stop or reload the gateway, and those that are only logged. Without a handler, each of them
 //! would end the process, and clients would get no close frame.
 
 use log::warn;
@@ -6,6 +6,17 @@ use std::future::poll_fn;
 use std::io;
 use std::task::Poll;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// What a signal requests.
+pub enum Action {
+    /// Stop the gateway; the signal's name.
+    Stop(&'static str),
+    /// Read the configuration again.
+    Reload,
+    /// Make a part of the gateway hang, for a test of the watchdog.
+    #[cfg(feature = "test-hangs")]
+    Hang,
+}
 
 /// The signals that are handled, by name.
 pub struct Signals(Vec<(&'static str, Signal)>);
@@ -28,13 +39,15 @@ impl Signals {
         signals.collect::<io::Result<_>>().map(Signals)
     }
 
-    /// Waits for a signal that stops the gateway, and returns its name. Logs the others.
-    pub async fn stop_requested(&mut self) -> &'static str {
+    /// Waits for a signal that has a function, and returns that. Logs the others.
+    pub async fn next_action(&mut self) -> Action {
         loop {
             match self.next().await {
-                "HUP" => warn!("reload isn't supported yet: restart to apply a changed configuration signal=HUP"),
-                name @ ("USR1" | "USR2") => warn!("signal is ignored signal={name}"),
-                name => return name,
+                "HUP" => return Action::Reload,
+                #[cfg(feature = "test-hangs")]
+                "USR1" => return Action::Hang,
+                name if name.starts_with("USR") => warn!("signal is ignored signal={name}"),
+                name => return Action::Stop(name),
             }
         }
     }

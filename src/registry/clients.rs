@@ -10,6 +10,7 @@ use std::collections::hash_map::Entry;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::Instant;
 
 /// A power of two, so that `%` is a mask. With 256, no shard is locked for long while a million clients are listed or a
 /// shard's map grows.
@@ -53,6 +54,18 @@ impl ClientRegistry {
     /// The client with this ID, if it is connected.
     pub fn get(&self, conn_id: ConnId) -> Option<Arc<GatewayClient>> {
         self.shard_of(conn_id).clients.read().get(&conn_id).cloned()
+    }
+
+    /// Locks a shard while `run` runs.
+    #[cfg(feature = "test-hangs")]
+    pub(crate) fn hold_lock(&self, run: impl FnOnce()) {
+        let _clients = self.shards[0].clients.write();
+        run();
+    }
+
+    /// Whether each shard can be locked, one after the other, before `deadline`. Blocks until then.
+    pub(crate) fn is_lockable_until(&self, deadline: Instant) -> bool {
+        self.shards.iter().all(|shard| shard.clients.try_read_until(deadline).is_some())
     }
 
     /// All clients, in no particular order. The shards are read one after the other: a client that connects or

@@ -2,15 +2,18 @@
 
 use super::admission::{ListenerRole, Slot};
 use super::connection::Connection;
+use super::lifecycle::Phase;
 use super::listener::Listener;
 use super::state::ServerState;
 use crate::budget;
 use crate::client::RemoteAddr;
 use crate::config::LiveConfig;
 use crate::http::error::HttpError;
+use crate::ws::Stream;
 use log::warn;
 use parking_lot::Mutex;
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -25,22 +28,42 @@ const MAX_BACKOFF: Duration = Duration::from_secs(1);
 /// The minimum time between two log lines of the same warning.
 const WARN_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Accepts connections and spawns a task for each, until this future is dropped.
+/// Accepts connections and spawns a task for each, until the gateway drains. Answers probes of its liveness.
 pub async fn accept_loop(server: Arc<ServerState>, listener: Listener) {
+    let mut probes = server.accept_probes.add();
     let (mut backoff, mut limit_warning) = (AcceptBackoff::default(), LogThrottle::default());
+    let mut stopped = pin!(server.lifecycle.wait_past(Phase::Running));
+    loop {
+        let (stream, peer) = tokio::select! {
+            biased;
+            () = &mut stopped => return,
+            () = probes.answer() => continue,
+            accepted = next_connection(&server, &listener, &mut backoff) => accepted,
+        };
+        budget::charge_units(UNITS_PER_ACCEPT);
+        server.handshakes.accepted.add(1);
+        // Not in the branches above: a connection that was accepted is served or refused, also when the drain begins.
+        match acquire_slot(&server, listener.role, peer, &mut limit_warning).await {
+            Ok(slot) => drop(tokio::spawn(Connection::new(server.clone(), stream, peer, slot))),
+            Err(error) => server.refuse(&stream, peer, &error),
+        }
+    }
+}
+
+/// Waits for the next connection, through all errors.
+async fn next_connection(
+    server: &ServerState,
+    listener: &Listener,
+    backoff: &mut AcceptBackoff,
+) -> (Stream, RemoteAddr) {
     loop {
         if listener.role.serves_clients() {
             server.accept_pace.wait().await;
         }
         match listener.accept().await {
-            Ok((stream, peer)) => {
-                budget::charge_units(UNITS_PER_ACCEPT);
+            Ok(accepted) => {
                 backoff.reset();
-                server.handshakes.accepted.add(1);
-                match acquire_slot(&server, listener.role, peer, &mut limit_warning).await {
-                    Ok(slot) => drop(tokio::spawn(Connection::new(server.clone(), stream, peer, slot))),
-                    Err(error) => server.refuse(&stream, peer, &error),
-                }
+                return accepted;
             }
             // The peer disconnected before it was accepted.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}

@@ -5,6 +5,7 @@
 //! connection takes only the memory of its current stage.
 
 use super::admission::{ConnectionPermit, Slot};
+use super::drain;
 use super::handshake_stats::InProgressGuard;
 use super::http_connection::{Upgraded, serve_http};
 use super::http_state::HttpState;
@@ -116,7 +117,7 @@ fn register(server: &ServerState, upgraded: Upgraded) -> (Session, TimerGuard) {
     }
     match server.lifecycle.phase() {
         Phase::Aborting => client.outbox.abort(CloseReason::Draining),
-        Phase::Draining => _ = client.close(CloseReason::Draining),
+        Phase::Draining => drain::close_late_client(server, &client),
         Phase::Running => {}
     }
     (Session::new(upgraded.stream, &upgraded.early, registration, server.session_context.clone()), pings)

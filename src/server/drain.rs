@@ -2,7 +2,7 @@
 
 use super::lifecycle::Phase;
 use super::state::ServerState;
-use crate::client::CloseReason;
+use crate::client::{CloseReason, GatewayClient};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
@@ -71,7 +71,7 @@ async fn close_all(server: &ServerState) {
 }
 
 /// Closes every client, in batches that are spread over at most three quarters of the drain timeout, so that the last
-/// clients have time to answer. A client of the JSON-RPC methods is first told when to reconnect.
+/// clients have time to answer.
 async fn send_close_frames(server: &ServerState) {
     let clients = server.registry.list();
     let batches = server.config.load().shutdown.drain_timeout.as_millis() * 3 / 4 / BATCH_INTERVAL.as_millis();
@@ -79,17 +79,26 @@ async fn send_close_frames(server: &ServerState) {
     let mut next = Instant::now();
     let last = next + BATCH_INTERVAL * clients.len().div_ceil(batch_size) as u32;
     for (index, client) in clients.iter().enumerate() {
-        if server.router.is_some() {
-            let after = last - next + RESTART_TIME + reconnect_place(index, clients.len());
-            // A client whose outbox is full isn't told.
-            let _ = client.try_send(draining_notification(after));
-        }
-        client.close(CloseReason::Draining);
+        close_client(server, client, last - next + RESTART_TIME + reconnect_place(index, clients.len()));
         if (index + 1) % batch_size == 0 {
             next += BATCH_INTERVAL;
             sleep_until(next).await;
         }
     }
+}
+
+/// Closes a client whose handshake was completed during the drain.
+pub fn close_late_client(server: &ServerState, client: &GatewayClient) {
+    close_client(server, client, RESTART_TIME);
+}
+
+/// Closes a client; one of the JSON-RPC methods is first told when to reconnect.
+fn close_client(server: &ServerState, client: &GatewayClient, reconnect_after: Duration) {
+    if server.router.is_some() {
+        // A client whose outbox is full isn't told.
+        let _ = client.try_send(draining_notification(reconnect_after));
+    }
+    client.close(CloseReason::Draining);
 }
 
 /// A client's place in the time over which `count` clients reconnect. The registry's order is random.

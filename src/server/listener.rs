@@ -8,6 +8,7 @@ use socket2::{Domain, SockAddr, SockRef, Type};
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use tokio::net::{TcpListener, TcpSocket, UnixListener};
@@ -32,7 +33,11 @@ pub struct Listener {
 
 enum Socket {
     Tcp(TcpListener),
-    Unix { listener: UnixListener, _path: BoundPath },
+    /// The path is `None` if the socket was passed: it belongs to the service manager.
+    Unix {
+        listener: UnixListener,
+        _path: Option<BoundPath>,
+    },
 }
 
 impl Listener {
@@ -49,6 +54,28 @@ impl Listener {
             ListenAddr::Tcp(addr) => bind_tcp(*addr, reuse_port),
             ListenAddr::Unix(path) => bind_unix(path),
         }
+    }
+
+    /// A listener with a socket that another program has bound, such as systemd. Must be called in a tokio runtime.
+    ///
+    /// # Errors
+    /// It isn't a TCP or Unix socket that listens for streams.
+    pub fn from_socket(socket: OwnedFd) -> io::Result<Self> {
+        let socket = socket2::Socket::from(socket);
+        if !socket.is_listener()? || socket.r#type()? != Type::STREAM {
+            return Err(io::Error::other("not a listening stream socket"));
+        }
+        socket.set_cloexec(true)?;
+        socket.set_nonblocking(true)?;
+        let addr = socket.local_addr()?;
+        if let Some(path) = addr.as_pathname() {
+            let (listener, addr) = (UnixListener::from_std(socket.into())?, ListenAddr::Unix(path.to_owned()));
+            return Ok(Listener { socket: Socket::Unix { listener, _path: None }, addr, role: ListenerRole::All });
+        }
+        let addr = addr.as_socket().ok_or_else(|| io::Error::other("not a TCP or Unix socket"))?;
+        set_tcp_options(SockRef::from(&socket))?;
+        let listener = TcpListener::from_std(socket.into())?;
+        Ok(Listener { socket: Socket::Tcp(listener), addr: ListenAddr::Tcp(addr), role: ListenerRole::All })
     }
 
     /// Returns why this machine doesn't let the process bind an address, unless the address is in use or valid. Nothing
@@ -76,7 +103,8 @@ impl Listener {
         match &self.socket {
             Socket::Tcp(listener) => {
                 let (stream, addr) = listener.accept().await?;
-                Ok((Stream::Tcp(stream), RemoteAddr::Tcp(addr)))
+                // A passed IPv6 socket may take IPv4 connections too.
+                Ok((Stream::Tcp(stream), RemoteAddr::Tcp(unmapped(addr))))
             }
             Socket::Unix { listener, .. } => {
                 let (stream, _) = listener.accept().await?;
@@ -102,11 +130,15 @@ fn tcp_socket(addr: SocketAddr, reuse_port: bool) -> io::Result<TcpSocket> {
     }
     socket.set_reuseaddr(true)?;
     socket.set_reuseport(reuse_port)?;
-    // On Linux accepted sockets inherit the next two options, which saves two system calls for each connection.
-    socket.set_nodelay(true)?;
-    SockRef::from(&socket).set_tcp_notsent_lowat(NOTSENT_LOWAT)?;
+    set_tcp_options(SockRef::from(&socket))?;
     socket.bind(addr)?;
     Ok(socket)
+}
+
+/// Sets options that accepted sockets inherit on Linux, which saves two system calls for each connection.
+fn set_tcp_options(socket: SockRef<'_>) -> io::Result<()> {
+    socket.set_tcp_nodelay(true)?;
+    socket.set_tcp_notsent_lowat(NOTSENT_LOWAT)
 }
 
 fn bind_unix(path: &Path) -> io::Result<Listener> {
@@ -116,7 +148,7 @@ fn bind_unix(path: &Path) -> io::Result<Listener> {
     let listener = UnixListener::bind(path)?;
     let bound = BoundPath { path: path.to_owned(), inode: fs::symlink_metadata(path)?.ino() };
     fs::set_permissions(path, fs::Permissions::from_mode(UNIX_MODE))?;
-    let (socket, addr) = (Socket::Unix { listener, _path: bound }, ListenAddr::Unix(path.to_owned()));
+    let (socket, addr) = (Socket::Unix { listener, _path: Some(bound) }, ListenAddr::Unix(path.to_owned()));
     Ok(Listener { socket, addr, role: ListenerRole::All })
 }
 
@@ -162,6 +194,31 @@ mod tests {
         let Stream::Tcp(tcp) = stream else { unreachable!() };
         assert!(tcp.nodelay().unwrap());
         assert_eq!(SockRef::from(&tcp).tcp_notsent_lowat().unwrap(), NOTSENT_LOWAT);
+    }
+
+    #[tokio::test]
+    async fn passed_socket_listens_at_its_address_and_others_are_refused() {
+        let tcp = std::net::TcpListener::bind("[::]:0").unwrap();
+        let port = tcp.local_addr().unwrap().port();
+        let listener = Listener::from_socket(tcp.into()).unwrap();
+        assert_eq!(listener.addr().to_string(), format!("[::]:{port}"));
+        let client = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
+        let (Stream::Tcp(stream), remote_addr) = listener.accept().await.unwrap() else { unreachable!() };
+        assert_eq!(remote_addr, RemoteAddr::Tcp(client.local_addr().unwrap()), "an IPv4 address is shown as one");
+        assert!(stream.nodelay().unwrap());
+        assert_eq!(SockRef::from(&stream).tcp_notsent_lowat().unwrap(), NOTSENT_LOWAT);
+
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("socket");
+        let unix = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        let listener = Listener::from_socket(unix.into()).unwrap();
+        assert_eq!(*listener.addr(), ListenAddr::Unix(path.clone()));
+        drop(listener);
+        assert!(path.exists(), "the path belongs to the program that has bound it");
+        for other in [OwnedFd::from(client), std::net::UdpSocket::bind("127.0.0.1:0").unwrap().into()] {
+            assert!(Listener::from_socket(other).is_err());
+        }
+        assert!(Listener::from_socket(tempfile::tempfile().unwrap().into()).is_err());
     }
 
     #[tokio::test]

@@ -9,11 +9,14 @@ pub mod client_addr;
 pub mod connection;
 pub mod drain;
 pub mod handshake_stats;
+#[cfg(feature = "test-hangs")]
+pub mod hang;
 pub mod http_connection;
 pub mod http_io;
 pub mod http_state;
 pub mod lifecycle;
 pub mod listener;
+pub mod liveness;
 pub mod memory_guard;
 pub mod opening;
 pub mod pending;

@@ -11,8 +11,9 @@ use crate::http::error::{HandshakeFailure, HttpError};
 use crate::ws::Stream;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 use tokio::sync::futures::Notified;
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
 
 /// What is known of a connection before its first request.
 pub struct Opening {
@@ -20,7 +21,12 @@ pub struct Opening {
     pub remote_addr: RemoteAddr,
     /// Boxed, so that it takes no memory of the connections that begin without such a header.
     header: Option<Box<HeaderInput>>,
+    /// Whether the time that a drain leaves for the first byte has begun.
+    is_draining: bool,
 }
+
+/// How long a connection that was accepted before a drain may stay silent: its request may be on the way.
+const DRAIN_GRACE: Duration = Duration::from_secs(1);
 
 /// The bytes of a connection that begins with a PROXY protocol header.
 #[derive(Default)]
@@ -43,7 +49,7 @@ impl Opening {
         let config = server.config.load();
         let proxy = &config.proxy;
         let expects_header = proxy.protocol && slot.role.serves_clients() && proxy.trusted.contains(peer);
-        Opening { remote_addr: peer, header: expects_header.then(Box::default) }
+        Opening { remote_addr: peer, header: expects_header.then(Box::default), is_draining: false }
     }
 
     /// The bytes that were received with a PROXY protocol header.
@@ -53,26 +59,37 @@ impl Opening {
 
     /// Waits for the first byte of a request without consuming it, so that a silent connection needs no HTTP state. Ends
     /// also when the connection is no longer wanted.
-    pub fn poll(
+    pub fn poll<'s>(
         &mut self,
         cx: &mut Context<'_>,
-        server: &ServerState,
+        server: &'s ServerState,
         (stream, slot): (&Stream, &Slot),
         pending: Option<&PendingConnection>,
-        phase_change: Pin<&mut Notified<'_>>,
-        timeout: Pin<&mut Sleep>,
+        mut phase_change: Pin<&mut Notified<'s>>,
+        mut timeout: Pin<&mut Sleep>,
     ) -> Poll<Result<(), OpeningError>> {
         if let Poll::Ready(result) = self.poll_first_byte(cx, server, stream, slot) {
             return Poll::Ready(result);
         }
         let failed = |cause| Poll::Ready(Err(OpeningError::Failed(cause)));
-        if server.lifecycle.phase() > Phase::Running || phase_change.poll(cx).is_ready() {
-            return failed(HandshakeFailure::Draining);
+        while phase_change.as_mut().poll(cx).is_ready() {
+            phase_change.set(server.lifecycle.changed());
+        }
+        match server.lifecycle.phase() {
+            Phase::Running => {}
+            Phase::Draining if self.is_draining => {}
+            Phase::Draining => {
+                self.is_draining = true;
+                let deadline = timeout.deadline().min(Instant::now() + DRAIN_GRACE);
+                timeout.as_mut().reset(deadline);
+            }
+            Phase::Aborting => return failed(HandshakeFailure::Draining),
         }
         if pending.is_some_and(|pending| pending.poll_dropped(cx).is_ready()) {
             return failed(HandshakeFailure::Displaced);
         }
-        timeout.poll(cx).map(|()| Err(OpeningError::TimedOut))
+        ready!(timeout.poll(cx));
+        if self.is_draining { failed(HandshakeFailure::Draining) } else { Poll::Ready(Err(OpeningError::TimedOut)) }
     }
 
     fn poll_first_byte(

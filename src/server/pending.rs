@@ -52,6 +52,13 @@ impl PendingConnections {
         PendingConnection { connections: self.clone(), number }
     }
 
+    /// Locks the queue while `run` runs.
+    #[cfg(feature = "test-hangs")]
+    pub fn hold_lock(&self, run: impl FnOnce()) {
+        let _queue = self.queue.lock();
+        run();
+    }
+
     /// Drops the oldest pending connection. Returns whether there is one.
     pub fn drop_oldest(&self) -> bool {
         let dropped = self.queue.lock().remove_oldest();

@@ -180,13 +180,8 @@ fn accept_handshake(
     }
     let authenticate = || client.authenticate(server, &request.headers);
     let accepted = handshake::accept(request, host, &server.config.load(), &server.presence, authenticate)?;
-    if !server.is_ready() {
-        Err(HttpError::draining())
-    } else if !server.connections.try_promote(slot) {
-        Err(HttpError::full())
-    } else {
-        Ok(accepted)
-    }
+    // Also during a drain: the client is then closed at once, with a code that says to come back.
+    if server.connections.try_promote(slot) { Ok(accepted) } else { Err(HttpError::full()) }
 }
 
 /// How a request outside `/ws` is answered.

@@ -7,6 +7,7 @@ use super::admission::{ConnectionLimits, ListenerRole, Slot};
 use super::available_memory::available_memory;
 use super::handshake_stats::{HandshakeStage, HandshakeStats};
 use super::lifecycle::{Lifecycle, Phase};
+use super::liveness::AcceptProbes;
 use super::pending::PendingConnections;
 use super::process::ProcessProbe;
 use super::refusal_log::RefusalLog;
@@ -71,6 +72,7 @@ pub struct ServerState {
     /// Of the connections at the listeners of `ops.listen`: all that aren't being answered.
     pub pending_admin: Arc<PendingConnections>,
     pub accept_pace: AcceptPace,
+    pub accept_probes: AcceptProbes,
     pub auth_limiter: AuthLimiter,
     /// The limits of each address at the listeners for clients; those at `ops.listen` count apart from these.
     pub addresses: Arc<AddressLimits>,
@@ -122,6 +124,7 @@ impl ServerState {
             handshakes: Arc::new(HandshakeStats::default()),
             connections: Arc::new(ConnectionLimits::new(limits.max_connections)),
             accept_pace: AcceptPace::new(config.clone()),
+            accept_probes: AcceptProbes::default(),
             pending: PendingConnections::new(settings.max_in_progress()),
             // The slots limit these.
             closing: PendingConnections::new(usize::MAX),

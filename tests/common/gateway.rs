@@ -34,19 +34,7 @@ impl Gateway {
     /// The same with a command that runs the gateway; `--config FILE` is appended to it.
     pub fn start_with(mut command: Command, settings: &str) -> Gateway {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let mut file = String::new();
-        let top_level = settings.split("\n[").next().filter(|text| !text.starts_with('['));
-        if !top_level.is_some_and(|text| text.contains("listen =")) {
-            let unix = dir.path().join("gateway.sock");
-            let _ = writeln!(file, "listen = [\"127.0.0.1:0\", \"unix:{}\"]", unix.display());
-        }
-        file.push_str(settings);
-        if !settings.contains("[heartbeat]") {
-            // The longest allowed interval. The first ping still comes at a random time within it.
-            file.push_str("\n[heartbeat]\ninterval = \"1h\"\ntimeout = \"1h\"\n");
-        }
-        let path = dir.path().join("config.toml");
-        std::fs::write(&path, file).expect("a writable directory");
+        let path = write_config(dir.path(), settings);
         command.arg("--config").arg(&path).stdin(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the gateway starts");
         let log = Lines::collect(child.stderr.take());
@@ -73,6 +61,16 @@ impl Gateway {
     pub fn signal(&self, name: &str) {
         let status = Command::new("kill").arg(format!("-{name}")).arg(self.pid().to_string()).status().unwrap();
         assert!(status.success(), "kill -{name}");
+    }
+
+    /// Replaces the configuration and requests a reload. Returns the log line with the result.
+    pub fn reload(&self, settings: &str) -> String {
+        write_config(self.dir.path(), settings);
+        let is_result = |line: &String| line.contains(" reloaded ") || line.contains(" reload failed");
+        let results = || self.log().into_iter().filter(is_result).collect::<Vec<_>>();
+        let before = results().len();
+        self.signal("HUP");
+        wait_for("the result of the reload", || results().get(before).cloned())
     }
 
     pub fn log(&self) -> Vec<String> {
@@ -160,6 +158,24 @@ impl Gateway {
         self.wait_for_line("the last line", |line| line.contains(" stopped "));
         status
     }
+}
+
+/// Writes the configuration with these settings, and returns its path.
+fn write_config(dir: &Path, settings: &str) -> PathBuf {
+    let mut file = String::new();
+    let top_level = settings.split("\n[").next().filter(|text| !text.starts_with('['));
+    if !top_level.is_some_and(|text| text.contains("listen =")) {
+        let unix = dir.join("gateway.sock");
+        let _ = writeln!(file, "listen = [\"127.0.0.1:0\", \"unix:{}\"]", unix.display());
+    }
+    file.push_str(settings);
+    if !settings.contains("[heartbeat]") {
+        // The longest allowed interval. The first ping still comes at a random time within it.
+        file.push_str("\n[heartbeat]\ninterval = \"1h\"\ntimeout = \"1h\"\n");
+    }
+    let path = dir.join("config.toml");
+    std::fs::write(&path, file).expect("a writable directory");
+    path
 }
 
 impl Drop for Gateway {

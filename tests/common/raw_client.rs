@@ -23,6 +23,11 @@ impl RawClient {
         let request = handshake_request(GET_WS, "", header);
         stream.set_read_timeout(Some(TIMEOUT)).unwrap();
         stream.write_all(request.as_bytes()).unwrap();
+        Self::read_101(stream)
+    }
+
+    /// Reads the response to a handshake.
+    pub fn read_101(mut stream: TcpStream) -> RawClient {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             let mut byte = [0];

@@ -14,13 +14,12 @@ pub struct TestGateway(pub Gateway);
 impl TestGateway {
     /// Starts a gateway with credentials: name, role and scopes, which are separated by spaces.
     pub fn start(credentials: &[(&str, &str, &str)], settings: &str) -> TestGateway {
-        let mut file = format!("{settings}\n[auth]\nmode = \"token\"\n");
-        for (name, role, scopes) in credentials {
-            let scopes: Vec<_> = scopes.split_ascii_whitespace().collect();
-            let _ = writeln!(file, "[[auth.credentials]]\nname = \"{name}\"\nrole = \"{role}\"\nscopes = {scopes:?}");
-            let _ = writeln!(file, "token_sha256 = \"{}\"", digest(&token(name)));
-        }
-        TestGateway(Gateway::start(&file))
+        TestGateway(Gateway::start(&with_credentials(credentials, settings)))
+    }
+
+    /// Replaces the configuration and requests a reload. Returns the log line with the result.
+    pub fn reload(&self, credentials: &[(&str, &str, &str)], settings: &str) -> String {
+        self.0.reload(&with_credentials(credentials, settings))
     }
 
     /// The value of the `Authorization` header for a name.
@@ -66,6 +65,17 @@ impl Deref for TestGateway {
     fn deref(&self) -> &Gateway {
         &self.0
     }
+}
+
+/// Settings with a token for each name.
+pub fn with_credentials(credentials: &[(&str, &str, &str)], settings: &str) -> String {
+    let mut file = format!("{settings}\n[auth]\nmode = \"token\"\n");
+    for (name, role, scopes) in credentials {
+        let scopes: Vec<_> = scopes.split_ascii_whitespace().collect();
+        let _ = writeln!(file, "[[auth.credentials]]\nname = \"{name}\"\nrole = \"{role}\"\nscopes = {scopes:?}");
+        let _ = writeln!(file, "token_sha256 = \"{}\"", digest(&token(name)));
+    }
+    file
 }
 
 pub fn token(name: &str) -> String {

@@ -27,6 +27,7 @@ mod node_calls;
 mod pending;
 mod presence;
 mod rates;
+mod reload;
 mod resource_failures;
 mod reuse_port;
 mod systemd;

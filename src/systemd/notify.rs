@@ -1,23 +1,46 @@
-//! Notifications to the service manager: readiness, client counts, shutdown. Without a service manager, they do
-//! nothing.
+//! Notifications to the service manager: readiness, reloads, liveness, shutdown, and the text of its status.
 
 use log::debug;
+use sd_notify::NotifyState;
 use std::ffi::OsStr;
+use std::fmt::Write;
 use std::io;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::time::Duration;
 
 /// Notifies that the gateway drains.
-pub fn notify_stopping() {
+pub fn stopping() {
     notify("STOPPING=1\nSTATUS=draining\n");
 }
 
-/// Notifies of the text that `systemctl status` shows, and with `ready` also that the listeners accept connections.
-/// Returns false if the notification couldn't be sent.
-pub fn notify_running(ready: bool, status: &str) -> bool {
-    let ready = if ready { "READY=1\n" } else { "" };
-    notify(&format!("{ready}STATUS={status}\n"))
+/// Notifies that a reload has begun. [`status`] with `is_ready` ends it.
+pub fn reloading() {
+    let mut message = "RELOADING=1\n".to_owned();
+    if let Ok(now) = NotifyState::monotonic_usec_now() {
+        // Writing to a string can't fail.
+        let _ = writeln!(message, "{now}");
+    }
+    notify(&message);
+}
+
+/// Notifies of the text that `systemctl status` shows, and with `is_ready` also that the listeners accept connections, or
+/// that a reload has ended. Returns false if the notification couldn't be sent.
+pub fn status(is_ready: bool, text: &str) -> bool {
+    let ready = if is_ready { "READY=1\n" } else { "" };
+    notify(&format!("{ready}STATUS={text}\n"))
+}
+
+/// How long the service manager waits between two calls of [`alive`] before it restarts the gateway (`WatchdogSec=`);
+/// `None` if it doesn't wait for any.
+pub fn watchdog_timeout() -> Option<Duration> {
+    sd_notify::watchdog_enabled().filter(|timeout| !timeout.is_zero())
+}
+
+/// Notifies that the gateway works.
+pub fn alive() {
+    notify("WATCHDOG=1\n");
 }
 
 /// Sends a notification without blocking, since a service manager that doesn't read must not stop the gateway. Returns
