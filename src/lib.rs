@@ -75,11 +75,15 @@ pub use server::reload::Reload;
 /// Internals for this repository's own tests and fuzz targets; not a stable API.
 #[doc(hidden)]
 pub mod internals {
+    pub use crate::cli::{COMMANDS, CommandLine, Flag, Value};
     pub use crate::client::{Outbox, OutboxContext, RemoteAddr, SessionStats};
     pub use crate::config::{LiveConfig, read_text};
     pub use crate::heartbeat::{Heartbeat, Key, TimerWheel};
     pub use crate::http::forwarded::client_addr;
     pub use crate::registry::Presence;
+    pub use crate::rpc::method::Method;
+    pub use crate::rpc::method::scope::ALL as SCOPES;
+    pub use crate::rpc::methods::METHODS;
     pub use crate::rpc::router::Router;
     pub use crate::server::proxy_protocol;
     pub use crate::session::Session;

@@ -103,7 +103,7 @@ pub(crate) fn read_secret_file(path: &Path, kind: SecretKind) -> Result<FileSecr
         return Err("not a regular file".to_owned());
     }
     if let Some(access) = others_access(&metadata) {
-        return Err(format!("{access}; run chmod 600 {}", path.display()));
+        return Err(format!("{access}; run chmod o= {}", path.display()));
     }
     let mut secret = Vec::new();
     let file = File::open(path).map_err(|error| error.to_string())?;

@@ -136,7 +136,7 @@ fn secret_file_open_to_others_suggests_the_chmod_command() {
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
         let path = path.display();
         let expected = format!(
-            "5: auth.credentials.token_file = \"{path}\": others can {access} this file (mode {mode:03o}); run chmod 600 \
+            "5: auth.credentials.token_file = \"{path}\": others can {access} this file (mode {mode:03o}); run chmod o= \
              {path}"
         );
         assert_eq!(problems(&text), [expected]);

@@ -36,14 +36,22 @@ impl Reloader {
     }
 
     fn apply(&self, mut config: Config) -> Result<Reload, ConfigError> {
-        self.addresses.replace_in(&mut config);
+        let unused = self.addresses.replace_in(&mut config);
         let (level, warnings) = (config.log_level, config_warnings(&config));
         let reload = self.gateway.reload(config)?;
         logging::set_level(level);
+        log_unused(&unused);
         for warning in warnings {
             warn!("{warning}");
         }
         Ok(reload)
+    }
+}
+
+/// Logs which settings aren't used because systemd has passed sockets.
+pub fn log_unused(settings: &[&str]) {
+    for setting in settings {
+        warn!("{setting} isn't used, since systemd passes sockets");
     }
 }
 

@@ -31,19 +31,40 @@ pub mod scope {
 
 /// A method that clients can call.
 pub struct Method {
+    /// Its name in a request.
     pub name: &'static str,
     /// The scope that the caller needs, if any.
     scope: Option<&'static str>,
+    /// What it does, or returns, for documents.
+    pub about: &'static str,
+    /// What the method checks by itself, for documents.
+    checks: Option<&'static str>,
     run: for<'a> fn(Context<'a>) -> MethodResult<'a>,
 }
 
 impl Method {
+    /// A method with the name, scope and description that are given.
     pub const fn new(
         name: &'static str,
         scope: Option<&'static str>,
+        about: &'static str,
         run: for<'a> fn(Context<'a>) -> MethodResult<'a>,
     ) -> Self {
-        Method { name, scope, run }
+        Method { name, scope, about, checks: None, run }
+    }
+
+    /// The same method, which checks by itself what the caller may do.
+    pub const fn checks(self, checks: &'static str) -> Self {
+        Method { checks: Some(checks), ..self }
+    }
+
+    /// What the caller needs, for documents.
+    pub fn access(&self) -> String {
+        match (self.checks, self.scope) {
+            (Some(checks), _) => checks.to_owned(),
+            (None, Some(scope)) => format!("`{scope}`"),
+            (None, None) => "none".to_owned(),
+        }
     }
 
     /// Fails if `auth` doesn't have the method's scope, at least for some targets.

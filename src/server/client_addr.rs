@@ -3,6 +3,7 @@
 use super::state::ServerState;
 use crate::auth::AuthInfo;
 use crate::client::RemoteAddr;
+use crate::config::Config;
 use crate::http::credentials::RequestCredentials;
 use crate::http::error::HttpError;
 use crate::http::forwarded;
@@ -21,8 +22,7 @@ pub struct ClientAddr {
 
 impl ClientAddr {
     /// The sender of a request that came from `peer`.
-    pub fn of(server: &ServerState, headers: &HeaderMap, peer: RemoteAddr) -> Self {
-        let config = server.config.load();
+    pub fn of(server: &ServerState, config: &Config, headers: &HeaderMap, peer: RemoteAddr) -> Self {
         let proxy = &config.proxy;
         if proxy.trusted.contains(peer) {
             let remote_addr = forwarded::client_addr(headers, peer, proxy);
@@ -45,9 +45,13 @@ impl ClientAddr {
     /// # Errors
     /// 400 for ambiguous credentials, 401 without valid ones, 403 if none are configured and the sender may be on another
     /// machine, 429 during a lockout.
-    pub fn authenticate(self, server: &ServerState, headers: &HeaderMap) -> Result<Arc<AuthInfo>, HttpError> {
-        let (config, remote_addr) = (server.config.load(), self.remote_addr);
-        let auth = &config.auth;
+    pub fn authenticate(
+        self,
+        server: &ServerState,
+        config: &Config,
+        headers: &HeaderMap,
+    ) -> Result<Arc<AuthInfo>, HttpError> {
+        let (auth, remote_addr) = (&config.auth, self.remote_addr);
         if auth.allows_anonymous() && !self.is_local && !config.allow_insecure {
             return Err(HttpError::not_local());
         }

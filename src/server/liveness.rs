@@ -40,6 +40,11 @@ impl AcceptProbes {
 }
 
 impl ProbeReceiver {
+    /// Answers a probe, if there is one.
+    pub fn try_answer(&mut self) {
+        drop(self.0.try_recv());
+    }
+
     /// Waits for a probe, and answers it.
     pub async fn answer(&mut self) {
         match self.0.recv().await {

@@ -21,8 +21,6 @@ pub struct Opening {
     pub remote_addr: RemoteAddr,
     /// Boxed, so that it takes no memory of the connections that begin without such a header.
     header: Option<Box<HeaderInput>>,
-    /// Whether the time that a drain leaves for the first byte has begun.
-    is_draining: bool,
 }
 
 /// How long a connection that was accepted before a drain may stay silent: its request may be on the way.
@@ -49,7 +47,7 @@ impl Opening {
         let config = server.config.load();
         let proxy = &config.proxy;
         let expects_header = proxy.protocol && slot.role.serves_clients() && proxy.trusted.contains(peer);
-        Opening { remote_addr: peer, header: expects_header.then(Box::default), is_draining: false }
+        Opening { remote_addr: peer, header: expects_header.then(Box::default) }
     }
 
     /// The bytes that were received with a PROXY protocol header.
@@ -77,11 +75,11 @@ impl Opening {
         }
         match server.lifecycle.phase() {
             Phase::Running => {}
-            Phase::Draining if self.is_draining => {}
             Phase::Draining => {
-                self.is_draining = true;
-                let deadline = timeout.deadline().min(Instant::now() + DRAIN_GRACE);
-                timeout.as_mut().reset(deadline);
+                let latest = Instant::now() + DRAIN_GRACE;
+                if timeout.deadline() > latest {
+                    timeout.as_mut().reset(latest);
+                }
             }
             Phase::Aborting => return failed(HandshakeFailure::Draining),
         }
@@ -89,7 +87,7 @@ impl Opening {
             return failed(HandshakeFailure::Displaced);
         }
         ready!(timeout.poll(cx));
-        if self.is_draining { failed(HandshakeFailure::Draining) } else { Poll::Ready(Err(OpeningError::TimedOut)) }
+        if server.is_ready() { Poll::Ready(Err(OpeningError::TimedOut)) } else { failed(HandshakeFailure::Draining) }
     }
 
     fn poll_first_byte(

@@ -8,6 +8,7 @@ use super::http_state::{HttpState, Upgrade};
 use super::state::ServerState;
 use crate::budget;
 use crate::client::RemoteAddr;
+use crate::config::Config;
 use crate::http::cors::{allow_origin, allowed_origin, is_preflight, preflight};
 use crate::http::error::HttpError;
 use crate::http::handshake::{self, AcceptedHandshake};
@@ -71,19 +72,22 @@ pub fn handle(
 ) -> ServiceFuture {
     let (parts, body) = request.into_parts();
     budget::charge_units(UNITS_PER_REQUEST);
-    let page_origin = allowed_origin(&parts.headers, &server.config.load().handshake.allowed_origins)
-        .filter(|_| slot.role.serves_admin());
+    let config = server.config.load();
+    let page_origin =
+        allowed_origin(&parts.headers, &config.handshake.allowed_origins).filter(|_| slot.role.serves_admin());
     if parts.uri.path() == "/ws" && slot.role.serves_clients() {
-        let client = ClientAddr::of(server, &parts.headers, peer);
-        let result = accept_handshake(server, slot, peer, client, &parts);
-        return finish_handshake(server, http, client.remote_addr, &parts, result);
+        let client = ClientAddr::of(server, &config, &parts.headers, peer);
+        let result = accept_handshake(server, &config, slot, peer, client, &parts);
+        let (upgrade, response) = finish_handshake(server, &config, client.remote_addr, &parts, result);
+        http.on_handshake_response(Instant::now() + config.handshake.timeout, upgrade);
+        return response;
     }
     // Called first, so that `/status` doesn't count this connection as a handshake in progress.
     let may_keep_alive = finish_plain(server, http, slot.may_upgrade());
     let response = match find_target(server, slot, &parts) {
         Ok(Target::Plain(response)) => response,
         Ok(Target::Admin(route, router)) => {
-            let client = ClientAddr::of(server, &parts.headers, peer);
+            let client = ClientAddr::of(server, &config, &parts.headers, peer);
             let request = AdminRequest { route, parts, body, client };
             let response = serve_admin(server.clone(), http.clone(), router, request, slot.may_upgrade());
             return ServiceFuture::Boxed(Box::pin(async move { allow_page(response.await, page_origin) }));
@@ -109,11 +113,11 @@ async fn serve_admin(
     request: AdminRequest,
     may_keep_alive: bool,
 ) -> Response<String> {
-    let time = {
+    let max_admin_time = {
         let config = server.config.load();
         config.handshake.timeout + config.handshake.idle_timeout
     };
-    http.on_admin_request(Instant::now() + time);
+    http.on_admin_request(Instant::now() + max_admin_time);
     let response = admin::serve(&server, &router, &http, request).await;
     http.on_response(Charge::new(&server.memory, response.body().len() as u64));
     if finish_plain(&server, &http, may_keep_alive) { response } else { with_close(response) }
@@ -128,23 +132,18 @@ fn finish_plain(server: &ServerState, http: &HttpState, may_keep_alive: bool) ->
         && !(http.is_admin() && server.connections.is_full(ListenerRole::Admin))
 }
 
+/// What the connection does after the response to a handshake, and the response.
 fn finish_handshake(
     server: &ServerState,
-    http: &HttpState,
+    config: &Config,
     remote_addr: RemoteAddr,
     request: &Parts,
     result: Result<AcceptedHandshake, HttpError>,
-) -> ServiceFuture {
-    let (upgrade, response) = match result {
+) -> (Option<Upgrade>, ServiceFuture) {
+    match result {
         Ok(accepted) => (Some(Upgrade::Client { accepted, remote_addr }), ServiceFuture::Upgrading),
         Err(error) => {
-            let in_band = server
-                .config
-                .load()
-                .handshake
-                .refuse_in_band
-                .then(|| handshake::refuse_in_band(request, &error))
-                .flatten();
+            let in_band = config.handshake.refuse_in_band.then(|| handshake::refuse_in_band(request, &error)).flatten();
             let (status, cause) = (error.status.as_u16(), error.handshake_failure());
             let line = format_args!("handshake refused remote_addr={remote_addr} status={status} cause={cause}");
             server.refusals.log(cause.label(), line);
@@ -154,13 +153,12 @@ fn finish_handshake(
                 None => (None, ServiceFuture::Ready(Some(with_close(error.into_response())))),
             }
         }
-    };
-    http.on_handshake_response(Instant::now() + server.config.load().handshake.timeout, upgrade);
-    response
+    }
 }
 
 fn accept_handshake(
     server: &ServerState,
+    config: &Config,
     slot: &Slot,
     peer: RemoteAddr,
     client: ClientAddr,
@@ -178,8 +176,8 @@ fn accept_handshake(
     if client.remote_addr != peer {
         slot.set_address(server.addresses.connect(client.remote_addr).map_err(HttpError::address_limit)?);
     }
-    let authenticate = || client.authenticate(server, &request.headers);
-    let accepted = handshake::accept(request, host, &server.config.load(), &server.presence, authenticate)?;
+    let authenticate = || client.authenticate(server, config, &request.headers);
+    let accepted = handshake::accept(request, host, config, &server.presence, authenticate)?;
     // Also during a drain: the client is then closed at once, with a code that says to come back.
     if server.connections.try_promote(slot) { Ok(accepted) } else { Err(HttpError::full()) }
 }

@@ -8,7 +8,7 @@ mod limits;
 mod table;
 
 pub use kind::Kind;
-pub use table::SECTIONS;
+pub use table::{CREDENTIAL_KEYS, SECTIONS};
 
 use super::document::Table;
 use crate::config::Config;

@@ -106,7 +106,7 @@ const HANDSHAKE: &[Setting] = &[
         "refuse_in_band",
         Kind::Boolean(|config| &mut config.handshake.refuse_in_band),
         "A browser hides the status of a refused handshake from its page. With true, a handshake that would get 401, 409, \
-         429 or 503 is upgraded and closed at once with a close code and the error's code as the reason: src/rpc/README.md \
+         429 or 503 is upgraded and closed at once with a close code and the error's code as the reason: aisopod-gateway-protocol(7) \
          lists them.",
     ),
     Setting::new(
@@ -256,4 +256,35 @@ const AUTH: &[Setting] = &[
          `aisopod-gateway token --name alice --role operator --scope clients:read` prints a new token and its block.",
     )
     .summarized("one `[[auth.credentials]]` block for each client identity"),
+];
+
+/// The keys of a credential, each with its description.
+pub static CREDENTIAL_KEYS: &[(&str, &str)] = &[
+    ("name", "1 to 64 letters, digits and . _ @ -; unique"),
+    ("role", "operator, node, or a name of your own of the same characters (its clients count in the total only)"),
+    (
+        "scopes",
+        "clients:read: lists of clients and nodes, the topics presence and health\n\
+         clients:write: clients.send, clients.disconnect\n\
+         events:read: gateway.subscribe to other topics; without it, only to those that are or begin with the client's \
+         presence key and a slash: node:kitchen-pi, node:kitchen-pi/orders\n\
+         events:publish: gateway.publish\n\
+         nodes:invoke: node.invoke\n\
+         *: everything. An unknown scope is allowed, with a warning\n\
+         events:read, events:publish and nodes:invoke can be granted for a topic or method, or for all that begin with a \
+         text: events:read:site.a, events:publish:alerts.*, nodes:invoke:light.*",
+    ),
+    (
+        "not_after",
+        "a date and time with an offset from UTC, without quotes: 2030-01-31T00:00:00Z. From then on the credential isn't \
+         accepted, and clients that use it are closed with 4002. Without it, the credential doesn't expire",
+    ),
+    (
+        "secret",
+        "exactly one of: token_sha256 or token_file (mode token), password_sha256 or password_file (mode password)\n\
+         *_sha256 is the SHA-256 of the token or password in hexadecimal digits: printf %s \"$PASSWORD\" | sha256sum\n\
+         *_file is a file that holds the token or password itself. A relative path is looked up in $CREDENTIALS_DIRECTORY \
+         first (systemd's LoadCredential=), then in the directory of this file. The file must not be accessible to others: \
+         chmod o=. It has one line, the secret. A token has no white space",
+    ),
 ];

@@ -28,7 +28,9 @@ pub fn health<'a>(context: Context<'a>) -> MethodResult<'a> {
 /// The names of all methods.
 pub fn list_methods<'a>(context: Context<'a>) -> MethodResult<'a> {
     context.no_params()?;
-    ready(&context.methods.iter().map(|method| method.name).collect::<Vec<_>>())
+    let mut names: Vec<_> = context.methods.iter().map(|method| method.name).collect();
+    names.sort_unstable();
+    ready(&names)
 }
 
 /// Shows that the gateway responds.

@@ -96,7 +96,7 @@ fn authenticate(server: &ServerState, request: &Parts, client: ClientAddr) -> Re
         }
         _ => {}
     }
-    client.authenticate(server, headers).inspect_err(|error| {
+    client.authenticate(server, &config, headers).inspect_err(|error| {
         let remote_addr = client.remote_addr;
         match error.handshake_failure() {
             HandshakeFailure::Unauthorized => server.admin.unauthorized.add(1),

@@ -1,6 +1,7 @@
 //! Tests of the documentation: its lists are complete, and its examples run as they are printed.
 
 mod commands;
+mod generated;
 mod nodes;
 mod protocol;
 mod readme;

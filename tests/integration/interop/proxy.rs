@@ -44,7 +44,7 @@ pub const NGINX: Kind = Kind {
     reloaded: "gracefully shutting down",
     other_path: "404",
     over_tcp: "proxy_pass http://127.0.0.1:8080;",
-    over_unix: "proxy_pass http://unix:/run/aisopod-gateway/gateway.sock:;",
+    over_unix: "proxy_pass http://unix:/run/aisopod-gateway.sock:;",
     listen: ["", ""],
     // Its workers run as root, to reach the gateway's socket. Started by another user, it ignores that.
     before: "user root; daemon off; pid nginx.pid; error_log stderr notice; events {}
@@ -64,7 +64,7 @@ pub const HAPROXY: Kind = Kind {
     reloaded: "Proxy gateway stopped",
     other_path: "403",
     over_tcp: "server gateway 127.0.0.1:8080",
-    over_unix: "server gateway unix@/run/aisopod-gateway/gateway.sock",
+    over_unix: "server gateway unix@/run/aisopod-gateway.sock",
     listen: ["bind :443 ssl crt /etc/haproxy/", "bind fd@3 ssl crt "],
     before: "",
     after: "",
@@ -78,7 +78,7 @@ pub const CADDY: Kind = Kind {
     reloaded: "",
     other_path: "200",
     over_tcp: "reverse_proxy /ws 127.0.0.1:8080",
-    over_unix: "reverse_proxy /ws unix//run/aisopod-gateway/gateway.sock",
+    over_unix: "reverse_proxy /ws unix//run/aisopod-gateway.sock",
     listen: ["gateway.example.com {", "https://LISTEN {\n tls gateway.pem gateway.pem"],
     before: "{\n admin off\n auto_https disable_redirects\n}\n",
     after: "",
@@ -99,9 +99,9 @@ impl Kind {
         assert!(code_spans(text).any(|span| span == self.over_unix), "no {}", self.over_unix);
         let server = match upstream {
             Upstream::Tcp => self.over_tcp.replace("127.0.0.1:8080", &gateway.addr().to_string()),
-            Upstream::Unix => self
-                .over_unix
-                .replace("/run/aisopod-gateway/gateway.sock", gateway.unix_path().to_str().expect("UTF-8")),
+            Upstream::Unix => {
+                self.over_unix.replace("/run/aisopod-gateway.sock", gateway.unix_path().to_str().expect("UTF-8"))
+            }
         };
         let block = replace(block, self.over_tcp, &server).replace("90s", idle_timeout);
         let block = if self.listen[0].is_empty() { block } else { replace(&block, self.listen[0], self.listen[1]) };

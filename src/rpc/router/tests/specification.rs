@@ -5,11 +5,11 @@ use crate::rpc::method::ready;
 
 /// The methods that the examples call.
 const EXAMPLES: &[Method] = &[
-    Method::new("get_data", None, |_| ready(&json!(["hello", 5]))),
-    Method::new("notify_hello", None, |_| ready(&json!(true))),
-    Method::new("subtract", None, subtract),
-    Method::new("sum", None, |context| ready(&numbers(&context)?.iter().sum::<i64>())),
-    Method::new("update", None, |_| ready(&json!(true))),
+    Method::new("get_data", None, "", |_| ready(&json!(["hello", 5]))),
+    Method::new("notify_hello", None, "", |_| ready(&json!(true))),
+    Method::new("subtract", None, "", subtract),
+    Method::new("sum", None, "", |context| ready(&numbers(&context)?.iter().sum::<i64>())),
+    Method::new("update", None, "", |_| ready(&json!(true))),
 ];
 
 fn numbers(context: &Context<'_>) -> Result<Vec<i64>, RpcError> {

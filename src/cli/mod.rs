@@ -1,13 +1,15 @@
-//! The command line: flags, the `token` subcommand, and loading the configuration.
+//! The command line: flags, subcommands, and loading the configuration.
 
-use crate::auth::{SecretDigest, new_token};
-use crate::config::{
-    self, Config, ConfigError, ListenAddr, NAME_SYNTAX, SCOPE_SYNTAX, is_name, is_scope, parse_level, parse_listen,
-};
+mod table;
+mod token;
+
+pub use table::{COMMANDS, CommandLine, Flag, Value};
+
+use crate::config::{self, Config, ConfigError, ListenAddr, parse_level, parse_listen};
 use crate::server::process::descriptor_limit;
-use lexopt::Parser;
-use lexopt::prelude::*;
+use lexopt::{Parser, ValueExt};
 use std::path::{Path, PathBuf};
+use table::{Arg, HELP, VERSION, help, next_arg};
 
 /// The configuration file that is used if it exists and `--config` isn't given.
 pub(crate) const DEFAULT_FILE: &str = "/etc/aisopod-gateway/config.toml";
@@ -17,23 +19,6 @@ const EX_USAGE: u8 = 64;
 const EX_SOFTWARE: u8 = 70;
 /// An invalid configuration.
 pub(crate) const EX_CONFIG: u8 = 78;
-
-const HELP: &str = "\
-aisopod-gateway: a WebSocket gateway daemon
-
-usage: aisopod-gateway [options]
-       aisopod-gateway token --name NAME --role ROLE [--scope SCOPE]...
-
-options:
-  -c, --config FILE    the configuration file (default: /etc/aisopod-gateway/config.toml, if it exists)
-  --listen ADDRESS     replaces the file's addresses; repeatable: 127.0.0.1:8080, [::1]:8080, unix:/run/x.sock
-  --log-level LEVEL    replaces the file's log level: off, error, warn, info, debug, trace
-  --check              check the configuration and exit
-  -V, --version        print the version
-  -h, --help           print this help
-
-token prints a new random token, which isn't stored, and its [[auth.credentials]] block for the configuration.
-";
 
 /// The action that the command line requests.
 pub enum Command {
@@ -70,23 +55,23 @@ pub fn parse() -> Command {
 }
 
 fn parse_from(parser: &mut Parser) -> Command {
-    parse_flags(parser).unwrap_or_else(|error| usage_error(&error))
+    parse_command(parser).unwrap_or_else(|error| usage_error(&error))
 }
 
-fn parse_flags(parser: &mut Parser) -> Result<Command, lexopt::Error> {
+fn parse_command(parser: &mut Parser) -> Result<Command, lexopt::Error> {
     let mut flags = Flags::default();
-    while let Some(arg) = parser.next()? {
+    while let Some(arg) = next_arg(parser, &COMMANDS[0])? {
         match arg {
-            Short('c') | Long("config") => flags.file = Some(parser.value()?.into()),
-            Long("listen") => flags.listen.push(parser.value()?.string()?),
-            Long("log-level") => flags.log_level = Some(parser.value()?.string()?),
-            Long("check") => flags.check = true,
-            Short('h') | Long("help") => return Ok(Command::Print(HELP.to_owned())),
-            Short('V') | Long("version") => {
-                return Ok(Command::Print(concat!("aisopod-gateway ", env!("CARGO_PKG_VERSION"), "\n").to_owned()));
+            Arg::Flag(HELP, _) => return Ok(Command::Print(help())),
+            Arg::Flag(VERSION, _) => {
+                return Ok(Command::Print(format!("aisopod-gateway {}\n", env!("CARGO_PKG_VERSION"))));
             }
-            Value(word) if word == "token" && flags == Flags::default() => return token_command(parser),
-            other => return Err(other.unexpected()),
+            Arg::Flag("config", value) => flags.file = Some(value.into()),
+            Arg::Flag("listen", value) => flags.listen.push(value.string()?),
+            Arg::Flag("log-level", value) => flags.log_level = Some(value.string()?),
+            Arg::Flag("check", _) => flags.check = true,
+            Arg::Word(word) if word == token::COMMAND.name && flags == Flags::default() => return token::parse(parser),
+            Arg::Flag(..) | Arg::Word(_) => return Err(arg.unexpected()),
         }
     }
     Ok(flags.into_command())
@@ -188,66 +173,6 @@ fn default_config(descriptors: usize, listen: Vec<ListenAddr>) -> Result<Config,
         Some(message) => Err(ConfigError::new("--listen", message)),
         None => Ok(config),
     }
-}
-
-/// Runs `token --name NAME --role ROLE [--scope SCOPE]...`
-fn token_command(parser: &mut Parser) -> Result<Command, lexopt::Error> {
-    let Some(flags) = parse_token_flags(parser)? else {
-        return Ok(Command::Print(HELP.to_owned()));
-    };
-    Ok(match new_token() {
-        Ok(token) => Command::PrintToken(token_text(&token, &flags)),
-        Err(error) => Command::Fail { code: EX_SOFTWARE, message: error.to_string() },
-    })
-}
-
-/// The flags of `token`, validated: they need no escaping in TOML.
-struct TokenFlags {
-    name: String,
-    role: String,
-    scopes: Vec<String>,
-}
-
-/// Returns `None` for `--help`.
-fn parse_token_flags(parser: &mut Parser) -> Result<Option<TokenFlags>, lexopt::Error> {
-    let (mut name, mut role, mut scopes) = (None, None, Vec::new());
-    while let Some(arg) = parser.next()? {
-        match arg {
-            Short('h') | Long("help") => return Ok(None),
-            Long("name") => name = Some(parser.value()?.string()?),
-            Long("role") => role = Some(parser.value()?.string()?),
-            Long("scope") => match parser.value()?.string()? {
-                scope if is_scope(&scope) => scopes.push(scope),
-                _ => return Err(format!("--scope takes {SCOPE_SYNTAX}").into()),
-            },
-            other => return Err(other.unexpected()),
-        }
-    }
-    Ok(Some(TokenFlags { name: required_name("--name", name)?, role: required_name("--role", role)?, scopes }))
-}
-
-fn required_name(flag: &str, value: Option<String>) -> Result<String, lexopt::Error> {
-    match value {
-        None => Err(format!("token needs {flag}").into()),
-        Some(text) if is_name(&text) => Ok(text),
-        Some(_) => Err(format!("{flag} takes {NAME_SYNTAX}").into()),
-    }
-}
-
-fn token_text(token: &str, TokenFlags { name, role, scopes }: &TokenFlags) -> String {
-    let scopes = scopes.iter().map(|scope| format!("\"{scope}\"")).collect::<Vec<_>>().join(", ");
-    let digest = SecretDigest::of(token.as_bytes()).to_hex();
-    format!(
-        "# The token, which isn't shown again; give it to {name}:\n\
-         {token}\n\
-         \n\
-         # For the configuration, with auth.mode = \"token\":\n\
-         [[auth.credentials]]\n\
-         name = \"{name}\"\n\
-         role = \"{role}\"\n\
-         scopes = [{scopes}]\n\
-         token_sha256 = \"{digest}\"\n"
-    )
 }
 
 #[cfg(test)]
