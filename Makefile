@@ -54,7 +54,7 @@ test-systemd: system-tools
 	$(MAKE) --no-print-directory deb
 	$(MAKE) --no-print-directory deb PACKAGE_REVISION=2 PACKAGE_DIR=target/deb-upgrade
 	$(CARGO) build --locked --features test-hangs --example hanging
-	$(CARGO) test --locked --test systemd -- --test-threads 2
+	$(CARGO) test --locked --test systemd -- --test-threads 2 --show-output
 
 # The support crate, the load generator, the attackers, and the servers that the benchmark compares with.
 test-bench: tools build
@@ -172,7 +172,7 @@ nchan := /usr/lib/nginx/modules/ngx_nchan_module.so
 
 # A command and the Debian package that has it.
 SYSTEM_TOOLS := python3:python3 pip3:python3-pip node:nodejs npm:npm chromium:chromium ip:iproute2 \
-	curl:curl openssl:openssl nginx:nginx haproxy:haproxy caddy:caddy faketime:faketime systemd-analyze:systemd systemd-nspawn:systemd-container groff:groff-base zsh:zsh \
+	curl:curl openssl:openssl nginx:nginx haproxy:haproxy caddy:caddy faketime:faketime systemd-analyze:systemd systemd-socket-activate:systemd systemd-nspawn:systemd-container groff:groff-base zsh:zsh \
 	fish:fish strace:strace strip:binutils \
 	valgrind:valgrind
 

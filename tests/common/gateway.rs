@@ -53,6 +53,11 @@ impl Gateway {
         self.dir.path().join("gateway.sock")
     }
 
+    /// The directory with its configuration, `config.toml`.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
     pub fn pid(&self) -> u32 {
         self.child.id()
     }

@@ -45,8 +45,13 @@ const REFUSED: &[(&str, &str)] = &[
 ];
 
 /// What only systemd can tell: these have no effect that a process can see at any time.
-const SHOWN: &[(&str, &str)] =
-    &[("DevicePolicy", "closed"), ("RemoveIPC", "yes"), ("SystemCallArchitectures", "native"), ("TasksMax", "256")];
+const SHOWN: &[(&str, &str)] = &[
+    ("DevicePolicy", "closed"),
+    ("ProtectKernelModules", "yes"),
+    ("RemoveIPC", "yes"),
+    ("SystemCallArchitectures", "native"),
+    ("TasksMax", "256"),
+];
 
 #[test]
 fn every_directive_of_the_sandbox_is_in_force() {

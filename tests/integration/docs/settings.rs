@@ -1,4 +1,4 @@
-//! `systemd/config.toml` is the reference of all settings. `systemd.rs` tests that it parses and has the default
+//! `systemd/config.toml` is the reference of all settings. `systemd/mod.rs` tests that it parses and has the default
 //! values.
 
 use super::{README, SETTINGS, table};

@@ -1,12 +1,12 @@
-//! The systemd service: installation, the unit, notifications. Tests that boot a systemd are in `tests/systemd`.
+//! The systemd service: installation, the units, the log in the journal. Tests that boot a systemd are in `tests/systemd`.
 
+mod notifications;
+mod sockets;
+
+use crate::common::Gateway;
 use crate::common::tools::require;
-use crate::common::{Gateway, TIMEOUT};
-use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::Path;
 use std::process::Command;
 
@@ -154,72 +154,6 @@ fn example_configuration_has_the_defaults() {
     let message = &error.0[0].message;
     assert!(error.0.len() == 1 && message.starts_with("auth.credentials.token_sha256: "), "{error}");
     assert!(message.ends_with("aisopod-gateway token --name NAME --role ROLE"), "{error}");
-}
-
-/// A gateway that notifies the socket of this name.
-fn start_notifying(name: impl AsRef<OsStr>) -> Gateway {
-    let mut command = Command::new(Gateway::binary());
-    command.env("NOTIFY_SOCKET", name);
-    Gateway::start_with(command, "")
-}
-
-fn receive(socket: &UnixDatagram) -> String {
-    let mut bytes = [0; 500];
-    let length = socket.recv(&mut bytes).expect("a notification");
-    String::from_utf8(bytes[..length].into()).unwrap()
-}
-
-fn notify_socket(addr: &SocketAddr) -> UnixDatagram {
-    let socket = UnixDatagram::bind_addr(addr).unwrap();
-    socket.set_read_timeout(Some(TIMEOUT)).unwrap();
-    socket
-}
-
-#[test]
-fn systemd_is_notified_of_readiness_status_and_stopping() {
-    let dir = tempfile::tempdir().unwrap();
-    let (path, name) = (dir.path().join("notify"), format!("aisopod-test-{}", std::process::id()));
-    let abstract_name = SocketAddr::from_abstract_name(&name).unwrap();
-    for (addr, name) in
-        [(SocketAddr::from_pathname(&path).unwrap(), path.into()), (abstract_name, OsString::from(format!("@{name}")))]
-    {
-        let socket = notify_socket(&addr);
-        let gateway = start_notifying(&name);
-        assert_eq!(receive(&socket), "READY=1\nSTATUS=0 clients: 0 operators, 0 nodes\n", "{name:?}");
-        assert_eq!(gateway.status()["status"], "ok", "ready means listening");
-        let client = gateway.connect();
-        assert_eq!(receive(&socket), "STATUS=1 clients: 1 operators, 0 nodes\n");
-        drop(client);
-        gateway.signal("TERM");
-        loop {
-            let message = receive(&socket);
-            if message.starts_with("STOPPING=1\n") {
-                break;
-            }
-            assert!(message.starts_with("STATUS="), "{message}");
-        }
-    }
-}
-
-/// A service manager that doesn't read fills the socket's queue; a blocking notification would then never return.
-#[test]
-fn full_notification_socket_delays_readiness_and_does_not_block_the_gateway() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("notify");
-    let socket = notify_socket(&SocketAddr::from_pathname(&path).unwrap());
-    let filler = UnixDatagram::unbound().unwrap();
-    filler.set_nonblocking(true).unwrap();
-    let fill = || while filler.send_to(b"filler", &path).is_ok() {};
-    fill();
-    let gateway = start_notifying(&path);
-    assert_eq!(gateway.connect().call("gateway.ping")["result"], "pong");
-    let mut message = receive(&socket);
-    while message == "filler" {
-        message = receive(&socket);
-    }
-    assert!(message.starts_with("READY=1\n"), "readiness is notified again: {message}");
-    fill();
-    assert!(gateway.stop().0.success());
 }
 
 /// A shell that runs the gateway with `JOURNAL_STREAM` naming the standard error's device and inode.
