@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::SystemTime;
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 
@@ -59,6 +59,8 @@ pub struct AuthInfo {
     /// `role:name`, the key by which presence and `node.invoke` find the connections.
     pub presence_key: Arc<str>,
     grants: RwLock<Grants>,
+    /// How often the grants have been replaced.
+    grants_version: AtomicU32,
     is_revoked: AtomicBool,
 }
 
@@ -82,7 +84,8 @@ impl AuthInfo {
     pub fn new(name: &str, role: Role, scopes: impl IntoIterator<Item = Box<str>>) -> Self {
         let presence_key = format!("{role}:{name}").into();
         let grants = RwLock::new(Grants { scopes: scopes.into_iter().collect(), not_after: None });
-        AuthInfo { name: name.into(), role, presence_key, grants, is_revoked: AtomicBool::new(false) }
+        let (grants_version, is_revoked) = (AtomicU32::default(), AtomicBool::default());
+        AuthInfo { name: name.into(), role, presence_key, grants, grants_version, is_revoked }
     }
 
     /// The same identity, valid until this time.
@@ -92,6 +95,11 @@ impl AuthInfo {
 
     fn grants(&self) -> Grants {
         self.grants.read().clone()
+    }
+
+    /// A number that changes whenever the scopes may have changed, and not before.
+    pub fn grants_version(&self) -> u32 {
+        self.grants_version.load(Ordering::SeqCst)
     }
 
     /// The scopes that are granted now; `*` includes all others.
@@ -294,6 +302,7 @@ fn take_over_credentials(new: &mut [Credential], old: &[Credential]) {
         match by_key.get_mut(&old.info.presence_key).filter(|new| new.digest == old.digest) {
             Some(new) => {
                 *old.info.grants.write() = new.info.grants();
+                old.info.grants_version.fetch_add(1, Ordering::SeqCst);
                 new.info.clone_from(&old.info);
             }
             None => old.info.revoke(),

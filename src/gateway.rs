@@ -62,12 +62,12 @@ impl Gateway {
     /// Replaces the configuration while clients stay connected. Settings of which a change needs a restart keep their
     /// values; the report names them. Clients whose credential is gone are closed with
     /// [`CloseReason::CredentialRevoked`](crate::CloseReason::CredentialRevoked), those of all others have its new scopes
-    /// with their next message. Must be called in a tokio runtime.
+    /// with their next message, and lose the subscriptions that these no longer allow. Must be called in a tokio runtime.
     ///
     /// # Errors
     /// Other machines could connect without credentials, at an address that is in use. Nothing has changed then.
-    pub fn reload(&self, config: Config) -> Result<Reload, ConfigError> {
-        reload(&self.state, config)
+    pub async fn reload(&self, config: Config) -> Result<Reload, ConfigError> {
+        reload(&self.state, config).await
     }
 
     /// Checks that the gateway works: its accept loops turn, its registry isn't locked for long, and its timer wheel

@@ -28,17 +28,21 @@ impl Reloader {
         let source = self.source.clone();
         let loaded = tokio::task::spawn_blocking(move || source.load()).await;
         let loaded = loaded.unwrap_or_else(|_| Err(ConfigError::new("reload", "reading the configuration panicked")));
-        let note = match loaded.and_then(|config| self.apply(config)) {
+        let reloaded = match loaded {
+            Ok(config) => self.apply(config).await,
+            Err(error) => Err(error),
+        };
+        let note = match reloaded {
             Ok(reload) => report(&reload),
             Err(error) => report_failure(&error),
         };
         self.status.end_reload(note);
     }
 
-    fn apply(&self, mut config: Config) -> Result<Reload, ConfigError> {
+    async fn apply(&self, mut config: Config) -> Result<Reload, ConfigError> {
         let unused = self.addresses.replace_in(&mut config);
         let (level, warnings) = (config.log_level, config_warnings(&config));
-        let reload = self.gateway.reload(config)?;
+        let reload = self.gateway.reload(config).await?;
         logging::set_level(level);
         log_unused(&unused);
         for warning in warnings {

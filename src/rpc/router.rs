@@ -2,7 +2,7 @@
 
 use super::large_messages::LargeMessages;
 use super::method::{Context, Method, MethodResult, Outcome, Source};
-use super::methods::METHODS;
+use super::methods::{METHODS, end_forbidden_subscriptions};
 use super::node_calls::CallCounts;
 use super::protocol::batch::Batch;
 use super::protocol::error::{ErrorKind, RpcError};
@@ -52,6 +52,11 @@ impl Router {
     pub fn reload(&self, config: &Config) {
         self.state.identities.replace(&config.auth);
         self.state.max_response_bytes.store(max_response_bytes(config), Relaxed);
+    }
+
+    /// Ends the subscriptions of a client that its scopes no longer allow.
+    pub fn end_forbidden_subscriptions(&self, client: &GatewayClient) {
+        end_forbidden_subscriptions(&self.state, client);
     }
 
     fn max_response_bytes(&self) -> usize {

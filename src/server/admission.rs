@@ -129,22 +129,25 @@ impl ConnectionLimits {
         if capacity.wanted >= capacity.existing {
             self.slots.add_permits(capacity.wanted - capacity.existing);
             capacity.existing = capacity.wanted;
-        } else {
+            return;
+        }
+        let surplus = capacity.existing - capacity.wanted;
+        capacity.existing -= self.slots.forget_permits(surplus);
+        if capacity.existing > capacity.wanted {
             let limits = self.clone();
             tokio::spawn(async move { while limits.remove_slot().await {} });
         }
     }
 
-    /// Waits for a free slot, and removes it if there are more than wanted. Returns whether it did.
+    /// Waits for a free slot, and removes it if there are more than wanted. Returns whether there still are.
     async fn remove_slot(&self) -> bool {
         let Ok(slot) = self.slots.acquire().await else { return false };
         let mut capacity = self.capacity.lock();
-        let is_surplus = capacity.existing > capacity.wanted;
-        if is_surplus {
+        if capacity.existing > capacity.wanted {
             slot.forget();
             capacity.existing -= 1;
         }
-        is_surplus
+        capacity.existing > capacity.wanted
     }
 
     /// Takes a slot for a new connection at a listener for clients; `None` if even the overflow is full.

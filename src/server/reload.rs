@@ -2,6 +2,7 @@
 
 use super::available_memory::available_memory;
 use super::state::ServerState;
+use crate::budget;
 use crate::client::CloseReason;
 use crate::config::settings::{Changes, apply_live_changes};
 use crate::config::{Config, ConfigError};
@@ -22,10 +23,15 @@ pub struct Reload {
 ///
 /// # Errors
 /// Other machines could connect without credentials, at an address in use. Nothing has changed then.
-pub fn reload(server: &ServerState, mut new: Config) -> Result<Reload, ConfigError> {
-    let _guard = server.reloading.lock();
+pub async fn reload(server: &ServerState, new: Config) -> Result<Reload, ConfigError> {
+    let _guard = server.reloading.lock().await;
+    let Changes { live, needs_restart } = replace_config(server, new)?;
+    Ok(Reload { applied: live, needs_restart, revoked: review_clients(server).await })
+}
+
+fn replace_config(server: &ServerState, mut new: Config) -> Result<Changes, ConfigError> {
     let old = server.config.load();
-    let Changes { live, needs_restart } = apply_live_changes(&old, &mut new);
+    let changes = apply_live_changes(&old, &mut new);
     // Checked for the addresses in use: those of the new file may be others.
     if let Some(problem) = new.exposure_error() {
         return Err(ConfigError::new("after a reload", problem));
@@ -42,12 +48,25 @@ pub fn reload(server: &ServerState, mut new: Config) -> Result<Reload, ConfigErr
         router.reload(&new);
     }
     server.config.replace(new);
-    Ok(Reload { applied: live, needs_restart, revoked: close_revoked(server) })
+    Ok(changes)
 }
 
-/// Closes the clients whose credential is gone or has expired. A client that is registered later is checked by itself.
-fn close_revoked(server: &ServerState) -> usize {
-    let clients = server.registry.list();
-    let revoked = clients.iter().filter(|client| client.auth.is_revoked() || client.auth.is_expired());
-    revoked.filter(|client| client.close(CloseReason::CredentialRevoked) == CloseReason::CredentialRevoked).count()
+/// Closes the clients whose credential is gone or has expired, and ends the subscriptions of the others that their scopes
+/// no longer allow. A client that is registered later is checked by itself. Returns the number of closed clients.
+async fn review_clients(server: &ServerState) -> usize {
+    let mut closed = 0;
+    for shard in (0..).map_while(|index| server.registry.shard(index)) {
+        let clients = shard.filter(|_| true);
+        budget::charge(clients.len());
+        for client in clients {
+            if client.auth.is_revoked() || client.auth.is_expired() {
+                let reason = client.close(CloseReason::CredentialRevoked);
+                closed += usize::from(reason == CloseReason::CredentialRevoked);
+            } else if let Some(router) = &server.router {
+                router.end_forbidden_subscriptions(&client);
+            }
+            budget::yield_if_spent().await;
+        }
+    }
+    closed
 }

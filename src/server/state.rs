@@ -23,7 +23,6 @@ use crate::rpc::router::Router;
 use crate::session::SessionContext;
 use crate::ws::Stream;
 use log::debug;
-use parking_lot::Mutex;
 use std::sync::{Arc, Once};
 use std::time::Instant;
 
@@ -87,7 +86,7 @@ pub struct ServerState {
     process: ProcessProbe,
     pub lifecycle: Lifecycle,
     /// Held during a reload, so that two of them don't mix.
-    pub reloading: Mutex<()>,
+    pub reloading: tokio::sync::Mutex<()>,
     started_at: Instant,
 }
 
@@ -137,7 +136,7 @@ impl ServerState {
             admin: AdminStats::default(),
             process: ProcessProbe::default(),
             lifecycle: Lifecycle::new(),
-            reloading: Mutex::new(()),
+            reloading: tokio::sync::Mutex::default(),
             started_at: Instant::now(),
             handler,
             router,

@@ -30,6 +30,26 @@ fn clients_stay_and_have_their_new_scopes_with_the_next_message() {
 }
 
 #[test]
+fn subscriptions_that_the_new_scopes_forbid_end() {
+    let with_scopes = |scopes| [("alice", "operator", scopes), ("bob", "operator", "*")];
+    let gateway = TestGateway::start(&with_scopes("clients:read events:read"), "");
+    let (mut alice, mut bob) = (gateway.connect("alice"), gateway.connect("bob"));
+    let own = "operator:alice/mail";
+    alice.call("gateway.subscribe", json!({"topics": ["presence", "site.a", "site.b", own]}));
+    gateway.reload(&with_scopes("events:read:site.b"), "");
+    let remaining = alice.call("gateway.unsubscribe", json!({"topics": ["other"]}));
+    assert_eq!(remaining["topics"], json!([own, "site.b"]));
+    for topic in ["site.a", "site.b", own] {
+        let queued = bob.call("gateway.publish", json!({"topic": topic, "data": 1}))["queued"].take();
+        assert_eq!(queued, u64::from(topic != "site.a"), "{topic}");
+    }
+    // What is granted again can be subscribed to again.
+    gateway.reload(&with_scopes("events:read"), "");
+    alice.call("gateway.subscribe", json!({"topics": ["site.a"]}));
+    assert_eq!(bob.call("gateway.publish", json!({"topic": "site.a", "data": 1}))["queued"], 1);
+}
+
+#[test]
 fn client_whose_credential_is_gone_is_closed_and_others_stay() {
     let gateway = TestGateway::start(&[ALICE, PI, ("eve", "node", "")], "");
     let (mut alice, mut node, mut eve) = (gateway.connect("alice"), gateway.connect("pi"), gateway.connect("eve"));

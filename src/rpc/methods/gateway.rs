@@ -2,6 +2,7 @@
 
 use crate::auth::AuthInfo;
 use crate::budget;
+use crate::client::GatewayClient;
 use crate::rpc::method::{Context, MethodResult, Outcome, check_scope, check_scope_for, ready, scope};
 use crate::rpc::protocol::array::{ArrayError, parse_array};
 use crate::rpc::protocol::error::RpcError;
@@ -9,6 +10,7 @@ use crate::rpc::protocol::message::CowStr;
 use crate::rpc::protocol::params::required;
 use crate::rpc::protocol::portable;
 use crate::rpc::pubsub::topics::{self, TOPIC_SYNTAX, is_topic};
+use crate::rpc::state::RpcState;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::collections::BTreeSet;
@@ -71,11 +73,25 @@ struct Subscribed<'a> {
 /// Subscribes the caller to topics. Returns all its subscriptions.
 pub fn subscribe<'a>(context: Context<'a>) -> MethodResult<'a> {
     let (client, topics) = (context.client()?, take_topics(&context)?);
+    let version = client.auth.grants_version();
     for topic in &topics {
         check_subscription(context.auth(), topic)?;
     }
     context.state.topics.subscribe(client, &topics)?;
+    if client.auth.grants_version() != version {
+        // A reload has changed the scopes, and may have looked for forbidden subscriptions before these existed.
+        end_forbidden_subscriptions(context.state, client);
+    }
     subscriptions(&context)
+}
+
+/// Ends the subscriptions of a client that its scopes, which have changed, don't allow.
+pub fn end_forbidden_subscriptions(state: &RpcState, client: &GatewayClient) {
+    let mut forbidden = state.topics.subscriptions(client.conn_id);
+    forbidden.retain(|topic| check_subscription(&client.auth, topic).is_err());
+    if !forbidden.is_empty() {
+        state.topics.unsubscribe(client.conn_id, &forbidden);
+    }
 }
 
 /// Fails if a client may not subscribe to a topic. It needs no scope for the topics of its own presence key.

@@ -4,6 +4,8 @@ mod clients;
 mod gateway;
 mod nodes;
 
+pub use gateway::end_forbidden_subscriptions;
+
 use super::method::Method;
 use crate::rpc::method::scope::{INVOKE, PUBLISH, READ, WRITE};
 

@@ -41,7 +41,7 @@ pub struct Topics {
     health: Arc<Topic>,
     /// The other topics. A topic exists while it has a subscriber.
     custom: ShardedMap<Arc<Topic>>,
-    /// The topics of each client. Changed only by the client's own session.
+    /// The topics of each client. Added to only by the client's own session.
     subscribed: ClientTable<BTreeSet<Arc<str>>>,
     config: Arc<LiveConfig>,
     /// Published events.
@@ -89,8 +89,7 @@ impl Topics {
     /// subscribed to none of them.
     pub fn subscribe(&self, client: &Arc<GatewayClient>, topics: &BTreeSet<Arc<str>>) -> Result<(), RpcError> {
         let current = self.subscriptions(client.conn_id);
-        let all: BTreeSet<_> = current.union(topics).cloned().collect();
-        if all.len() > self.max_subscriptions() {
+        if current.union(topics).count() > self.max_subscriptions() {
             return Err(self.too_many_subscriptions());
         }
         for name in topics.difference(&current) {
@@ -105,7 +104,8 @@ impl Topics {
                     .subscribe(client),
             }
         }
-        self.subscribed.update(client.conn_id, |subscribed| *subscribed = all);
+        // Not replaced: a reload may have removed others meanwhile.
+        self.subscribed.update(client.conn_id, |subscribed| subscribed.extend(topics.iter().cloned()));
         Ok(())
     }
 
