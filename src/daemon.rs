@@ -104,8 +104,9 @@ async fn serve(mut config: Config, source: ConfigSource) -> Result<(), StartErro
     let signals = Signals::handle()?;
     let passed = PassedSockets::take()?;
     let addresses = passed.addresses();
+    let unused = addresses.replace_in(&mut config);
     log_start(&config);
-    log_unused(&addresses.replace_in(&mut config));
+    log_unused(&unused);
     if let Some(problem) = config.exposure_error() {
         return Err(ConfigError::new("a socket that systemd passed", problem).into());
     }
@@ -119,9 +120,10 @@ async fn serve(mut config: Config, source: ConfigSource) -> Result<(), StartErro
     let gateway = Gateway::new(config);
     let (stop, shutdown) = watch::channel(Shutdown::No);
     let status = Arc::new(ServiceStatus::new(gateway.clone(), shutdown.clone()));
-    let reloader = Reloader { gateway: gateway.clone(), source, addresses, status: status.clone() };
+    let turn = tokio::sync::Mutex::default();
+    let reloader = Reloader { gateway: gateway.clone(), source, addresses, status: status.clone(), turn };
     let tasks = [
-        tokio::spawn(handle_signals(signals, stop, reloader)),
+        tokio::spawn(handle_signals(signals, stop, Arc::new(reloader))),
         tokio::spawn(async move { status.keep_updated().await }),
         tokio::spawn(watchdog::feed(gateway.clone(), shutdown.clone())),
     ];
@@ -155,7 +157,7 @@ fn listen(passed: Vec<Listener>, addrs: &[ListenAddr], reuse_port: bool, label: 
 }
 
 /// The first signal to stop starts a drain, the second aborts it. Others reload the configuration.
-async fn handle_signals(mut signals: Signals, stop: watch::Sender<Shutdown>, reloader: Reloader) {
+async fn handle_signals(mut signals: Signals, stop: watch::Sender<Shutdown>, reloader: Arc<Reloader>) {
     let mut steps = [(Shutdown::Drain, "drain"), (Shutdown::Now, "now")].into_iter();
     loop {
         match signals.next_action().await {
@@ -165,7 +167,8 @@ async fn handle_signals(mut signals: Signals, stop: watch::Sender<Shutdown>, rel
                 stop.send_replace(shutdown);
                 notify::stopping();
             }
-            Action::Reload if *stop.borrow() == Shutdown::No => reloader.reload().await,
+            // A task of its own: a file that can't be read for a long time must not delay a shutdown.
+            Action::Reload if *stop.borrow() == Shutdown::No => drop(tokio::spawn(reloader.clone().reload())),
             Action::Reload => warn!("reload is ignored during a shutdown"),
             #[cfg(feature = "test-hangs")]
             Action::Hang => reloader.gateway.hang(),

@@ -11,6 +11,7 @@ use crate::systemd::notify;
 use crate::systemd::sockets::PassedAddresses;
 use log::{error, info, warn};
 use std::sync::Arc;
+use tokio::sync::Mutex;
 
 /// What a reload needs.
 pub struct Reloader {
@@ -19,11 +20,14 @@ pub struct Reloader {
     /// The addresses of the sockets that systemd has passed.
     pub addresses: PassedAddresses,
     pub status: Arc<ServiceStatus>,
+    /// Held during a reload, so that the file that was read last is the one that stays in effect.
+    pub turn: Mutex<()>,
 }
 
 impl Reloader {
     /// Reads the configuration again and applies it. The result is logged, and shown in the service manager's status.
-    pub async fn reload(&self) {
+    pub async fn reload(self: Arc<Self>) {
+        let _turn = self.turn.lock().await;
         notify::reloading();
         let source = self.source.clone();
         let loaded = tokio::task::spawn_blocking(move || source.load()).await;

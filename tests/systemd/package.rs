@@ -40,7 +40,7 @@ fn upgrade_refuses_no_connection_and_keeps_the_configuration() {
     let Some(machine) = Machine::with_package() else { return };
     machine.configure("log_level = \"debug\"\n");
     let before = machine.property("MainPID");
-    let storm = Storm::start(&machine, 5);
+    let storm = Storm::start(&machine, 5, Duration::from_millis(300));
     thread::sleep(Duration::from_secs(1));
     machine.run(&format!("dpkg -i /opt/test/{}", PACKAGES[1]));
     let ends = storm.finish();

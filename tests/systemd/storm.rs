@@ -15,13 +15,20 @@ use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 /// New connections in a second.
 const RATE: u32 = 1000;
-/// How long a client stays connected, unless the gateway closes it.
-const LIFETIME: Duration = Duration::from_millis(300);
 /// How long a client waits for the gateway.
 const PATIENCE: Duration = Duration::from_secs(40);
 
-/// A storm that is running.
-pub struct Storm(Child);
+/// A storm that is running. Ended when dropped.
+pub struct Storm(Option<Child>);
+
+impl Drop for Storm {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.0 {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
 
 /// How the clients of a storm ended: their numbers.
 #[derive(Debug, Default, Deserialize, Serialize)]
@@ -35,18 +42,19 @@ pub struct Ends {
 }
 
 impl Storm {
-    /// Begins to connect to port 8080 of a machine, for this time.
-    pub fn start(machine: &Machine, seconds: u32) -> Storm {
+    /// Begins to connect to port 8080 of a machine, for so many seconds. Each client stays connected for `lifetime`, unless
+    /// the gateway closes it.
+    pub fn start(machine: &Machine, seconds: u32, lifetime: Duration) -> Storm {
         let program = std::env::current_exe().unwrap();
         let mut command = machine.in_network(&program);
         command.args(["--ignored", "--exact", "storm::process_of_clients", "--nocapture"]);
-        let child = command.env("STORM_SECONDS", seconds.to_string()).stdout(Stdio::piped()).spawn();
-        Storm(child.unwrap())
+        command.env("STORM_SECONDS", seconds.to_string()).env("STORM_LIFETIME", lifetime.as_millis().to_string());
+        Storm(Some(command.stdout(Stdio::piped()).spawn().unwrap()))
     }
 
     /// Waits for all clients.
-    pub fn finish(self) -> Ends {
-        let output = self.0.wait_with_output().unwrap();
+    pub fn finish(mut self) -> Ends {
+        let output = self.0.take().expect("it is running").wait_with_output().unwrap();
         let text = String::from_utf8_lossy(&output.stdout);
         let report = text.lines().find_map(|line| line.split_once("ends: ")).unwrap_or_else(|| panic!("{text}"));
         serde_json::from_str(report.1).unwrap()
@@ -61,15 +69,15 @@ enum End {
 #[test]
 #[ignore = "the process of a storm's clients"]
 fn process_of_clients() {
-    let Some(seconds) = std::env::var("STORM_SECONDS").ok() else { return };
-    let count = RATE * seconds.parse::<u32>().unwrap();
+    let setting = |name| std::env::var(name).expect("started by a test").parse::<u32>().unwrap();
+    let (count, lifetime) = (RATE * setting("STORM_SECONDS"), Duration::from_millis(setting("STORM_LIFETIME").into()));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let ends = runtime.block_on(async move {
         let start = Instant::now();
         let mut clients = Vec::new();
         for index in 0..count {
             sleep_until(start + Duration::from_secs(1) * index / RATE).await;
-            clients.push(tokio::spawn(timeout(PATIENCE, run_client())));
+            clients.push(tokio::spawn(timeout(PATIENCE, run_client(lifetime))));
         }
         let mut ends = Ends::default();
         for client in clients {
@@ -84,9 +92,9 @@ fn process_of_clients() {
     println!("ends: {}", serde_json::to_string(&ends).unwrap());
 }
 
-async fn run_client() -> Result<End, String> {
+async fn run_client(lifetime: Duration) -> Result<End, String> {
     let stream = connect().await.map_err(|error| format!("before the 101: {error}"))?;
-    stay(stream).await.map_err(|error| format!("after the 101: {error}"))
+    stay(stream, lifetime).await.map_err(|error| format!("after the 101: {error}"))
 }
 
 async fn connect() -> io::Result<TcpStream> {
@@ -103,9 +111,9 @@ async fn connect() -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-async fn stay(mut stream: TcpStream) -> io::Result<End> {
+async fn stay(mut stream: TcpStream, lifetime: Duration) -> io::Result<End> {
     let mut buffer = Vec::new();
-    let deadline = Instant::now() + LIFETIME;
+    let deadline = Instant::now() + lifetime;
     if let Ok(closed) = timeout_at(deadline, read_close(&mut stream, &mut buffer)).await {
         let code = closed?;
         stream.write_all(&client_frame(FIN | CLOSE, &code.to_be_bytes())).await?;
