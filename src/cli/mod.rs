@@ -9,7 +9,7 @@ use crate::config::{self, Config, ConfigError, ListenAddr, parse_level, parse_li
 use crate::server::process::descriptor_limit;
 use lexopt::{Parser, ValueExt};
 use std::path::{Path, PathBuf};
-use table::{Arg, HELP, VERSION, help, next_arg};
+use table::{Arg, HELP, RUN, TOKEN, VERSION, help, next_arg};
 
 /// The configuration file that is used if it exists and `--config` isn't given.
 pub(crate) const DEFAULT_FILE: &str = "/etc/aisopod-gateway/config.toml";
@@ -60,7 +60,7 @@ fn parse_from(parser: &mut Parser) -> Command {
 
 fn parse_command(parser: &mut Parser) -> Result<Command, lexopt::Error> {
     let mut flags = Flags::default();
-    while let Some(arg) = next_arg(parser, &COMMANDS[0])? {
+    while let Some(arg) = next_arg(parser, &RUN)? {
         match arg {
             Arg::Flag(HELP, _) => return Ok(Command::Print(help())),
             Arg::Flag(VERSION, _) => {
@@ -70,7 +70,7 @@ fn parse_command(parser: &mut Parser) -> Result<Command, lexopt::Error> {
             Arg::Flag("listen", value) => flags.listen.push(value.string()?),
             Arg::Flag("log-level", value) => flags.log_level = Some(value.string()?),
             Arg::Flag("check", _) => flags.check = true,
-            Arg::Word(word) if word == token::COMMAND.name && flags == Flags::default() => return token::parse(parser),
+            Arg::Word(word) if word == TOKEN.name && flags == Flags::default() => return token::parse(parser),
             Arg::Flag(..) | Arg::Word(_) => return Err(arg.unexpected()),
         }
     }

@@ -1,6 +1,5 @@
 //! The table of commands and flags: what is parsed, and what `--help`, the manual page and the shell completions say.
 
-use super::token;
 use lexopt::{Arg as Parsed, Parser};
 use std::ffi::OsString;
 use std::fmt::Write;
@@ -8,37 +7,47 @@ use std::fmt::Write;
 pub(super) const HELP: &str = "help";
 pub(super) const VERSION: &str = "version";
 
-pub(super) const HELP_FLAG: Flag = Flag::new(HELP, "print this help").with_short('h');
+const HELP_FLAG: Flag = Flag::new(HELP, "print this help").with_short('h');
 
 /// All commands. The first one, which runs the gateway, has no name.
-pub const COMMANDS: &[CommandLine] = &[
-    CommandLine {
-        name: "",
-        about: "Runs the gateway.",
-        flags: &[
-            Flag::with_value(
-                "config",
-                Value::File,
-                "the configuration file (default: /etc/aisopod-gateway/config.toml, if it exists)",
-            )
-            .with_short('c'),
-            Flag::with_value(
-                "listen",
-                Value::Address,
-                "replaces the file's addresses; repeatable: 127.0.0.1:8080, [::1]:8080, unix:/run/x.sock",
-            ),
-            Flag::with_value(
-                "log-level",
-                Value::Level,
-                "replaces the file's log level: off, error, warn, info, debug, trace",
-            ),
-            Flag::new("check", "check the configuration and exit"),
-            Flag::new(VERSION, "print the version").with_short('V'),
-            HELP_FLAG,
-        ],
-    },
-    token::COMMAND,
-];
+pub const COMMANDS: &[CommandLine] = &[RUN, TOKEN];
+
+pub(super) const RUN: CommandLine = CommandLine {
+    name: "",
+    about: "Runs the gateway.",
+    flags: &[
+        Flag::with_value(
+            "config",
+            Value::File,
+            "the configuration file (default: /etc/aisopod-gateway/config.toml, if it exists)",
+        )
+        .with_short('c'),
+        Flag::with_value(
+            "listen",
+            Value::Address,
+            "replaces the file's addresses; repeatable: 127.0.0.1:8080, [::1]:8080, unix:/run/x.sock",
+        ),
+        Flag::with_value(
+            "log-level",
+            Value::Level,
+            "replaces the file's log level: off, error, warn, info, debug, trace",
+        ),
+        Flag::new("check", "check the configuration and exit"),
+        Flag::new(VERSION, "print the version").with_short('V'),
+        HELP_FLAG,
+    ],
+};
+
+pub(super) const TOKEN: CommandLine = CommandLine {
+    name: "token",
+    about: "Prints a new random token, which isn't stored, and its [[auth.credentials]] block for the configuration.",
+    flags: &[
+        Flag::with_value("name", Value::Name, "the name of the client; required"),
+        Flag::with_value("role", Value::Role, "its role: operator, node, or another word; required"),
+        Flag::with_value("scope", Value::Scope, "a scope that is granted to it; repeatable"),
+        HELP_FLAG,
+    ],
+};
 
 /// A command with its flags.
 pub struct CommandLine {
@@ -94,11 +103,11 @@ impl Value {
 }
 
 impl Flag {
-    pub(super) const fn new(long: &'static str, about: &'static str) -> Self {
+    const fn new(long: &'static str, about: &'static str) -> Self {
         Flag { long, short: None, value: None, about }
     }
 
-    pub(super) const fn with_value(long: &'static str, value: Value, about: &'static str) -> Self {
+    const fn with_value(long: &'static str, value: Value, about: &'static str) -> Self {
         Flag { value: Some(value), ..Flag::new(long, about) }
     }
 

@@ -1,21 +1,10 @@
 //! `aisopod-gateway token`: a new token, with its block for the configuration.
 
-use super::table::{Arg, HELP, HELP_FLAG, help, next_arg};
-use super::{Command, CommandLine, EX_SOFTWARE, Flag, Value};
+use super::table::{Arg, HELP, TOKEN, help, next_arg};
+use super::{Command, EX_SOFTWARE};
 use crate::auth::{SecretDigest, new_token};
 use crate::config::{NAME_SYNTAX, SCOPE_SYNTAX, is_name, is_scope};
 use lexopt::{Parser, ValueExt};
-
-pub(super) const COMMAND: CommandLine = CommandLine {
-    name: "token",
-    about: "Prints a new random token, which isn't stored, and its [[auth.credentials]] block for the configuration.",
-    flags: &[
-        Flag::with_value("name", Value::Name, "the name of the client; required"),
-        Flag::with_value("role", Value::Role, "its role: operator, node, or another word; required"),
-        Flag::with_value("scope", Value::Scope, "a scope that is granted to it; repeatable"),
-        HELP_FLAG,
-    ],
-};
 
 /// The flags, validated: they need no escaping in TOML.
 struct TokenFlags {
@@ -38,7 +27,7 @@ pub(super) fn parse(parser: &mut Parser) -> Result<Command, lexopt::Error> {
 /// Returns `None` for `--help`.
 fn parse_flags(parser: &mut Parser) -> Result<Option<TokenFlags>, lexopt::Error> {
     let (mut name, mut role, mut scopes) = (None, None, Vec::new());
-    while let Some(arg) = next_arg(parser, &COMMAND)? {
+    while let Some(arg) = next_arg(parser, &TOKEN)? {
         match arg {
             Arg::Flag(HELP, _) => return Ok(None),
             Arg::Flag("name", value) => name = Some(value.string()?),

@@ -7,11 +7,9 @@ use super::listener::Listener;
 use super::state::ServerState;
 use crate::budget;
 use crate::client::RemoteAddr;
-use crate::config::LiveConfig;
 use crate::http::error::HttpError;
 use crate::ws::Stream;
 use log::warn;
-use parking_lot::Mutex;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
@@ -21,8 +19,6 @@ use std::time::{Duration, Instant};
 /// clients: with the task of the connection it takes about 20 µs.
 const UNITS_PER_ACCEPT: usize = 15;
 
-/// How far accepts may be ahead of their rate.
-const ACCEPT_BURST: Duration = Duration::from_millis(100);
 const MIN_BACKOFF: Duration = Duration::from_millis(10);
 const MAX_BACKOFF: Duration = Duration::from_secs(1);
 /// The minimum time between two log lines of the same warning.
@@ -121,37 +117,6 @@ async fn take_slot(server: &ServerState, role: ListenerRole) -> Option<Slot> {
     server.connections.try_acquire(role)
 }
 
-/// Spreads accepts: GCRA, the generic cell rate algorithm, with a burst of [`ACCEPT_BURST`].
-#[derive(Debug)]
-pub struct AcceptPace {
-    config: Arc<LiveConfig>,
-    /// When everything accepted so far would have been accepted at the limited rate.
-    accepted_until: Mutex<Instant>,
-}
-
-impl AcceptPace {
-    /// The rate `handshake.max_per_second`.
-    pub fn new(config: Arc<LiveConfig>) -> Self {
-        AcceptPace { config, accepted_until: Mutex::new(Instant::now()) }
-    }
-
-    /// Waits until a connection may be accepted.
-    async fn wait(&self) {
-        if let Some(at) = self.take(Instant::now()) {
-            tokio::time::sleep_until(at.into()).await;
-        }
-    }
-
-    /// Takes the place of one accept. Returns when it may happen; `None` without a limit.
-    fn take(&self, now: Instant) -> Option<Instant> {
-        let max_per_second = self.config.load().handshake.max_per_second;
-        let interval = Duration::from_secs(1).checked_div(max_per_second as u32)?;
-        let mut until = self.accepted_until.lock();
-        *until = (*until).max(now) + interval;
-        Some(*until - ACCEPT_BURST)
-    }
-}
-
 /// Limits how often a warning is logged.
 #[derive(Default)]
 struct LogThrottle {
@@ -191,22 +156,5 @@ impl AcceptBackoff {
     /// Resets the next delay to [`MIN_BACKOFF`].
     fn reset(&mut self) {
         self.delay = None;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn accepts_beyond_the_burst_wait_for_their_rate() {
-        let (pace, now) =
-            (AcceptPace::new(LiveConfig::with(|config| config.handshake.max_per_second = 100)), Instant::now());
-        let waits: Vec<_> =
-            (0..13).map(|_| pace.take(now).unwrap().saturating_duration_since(now).as_millis()).collect();
-        assert_eq!(waits, [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 10, 20, 30]);
-        let later = now + Duration::from_secs(5);
-        assert!(pace.take(later).unwrap() <= later, "the burst is available again");
-        assert_eq!(AcceptPace::new(LiveConfig::with(|_| {})).take(now), None);
     }
 }

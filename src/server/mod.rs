@@ -1,6 +1,8 @@
 //! Accepts connections, serves HTTP, upgrades connections to sessions, and closes the sessions at shutdown.
 
 pub mod accept;
+pub mod accept_pace;
+pub mod accept_probes;
 pub mod address_limits;
 pub mod admin;
 pub mod admission;

@@ -1,13 +1,13 @@
 //! The shared state of a gateway, and how it is built.
 
-use super::accept::AcceptPace;
+use super::accept_pace::AcceptPace;
+use super::accept_probes::AcceptProbes;
 use super::address_limits::AddressLimits;
 use super::admin::stats::AdminStats;
 use super::admission::{ConnectionLimits, ListenerRole, Slot};
 use super::available_memory::available_memory;
 use super::handshake_stats::{HandshakeStage, HandshakeStats};
 use super::lifecycle::{Lifecycle, Phase};
-use super::liveness::AcceptProbes;
 use super::pending::PendingConnections;
 use super::process::ProcessProbe;
 use super::refusal_log::RefusalLog;

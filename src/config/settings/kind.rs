@@ -9,6 +9,9 @@ use log::LevelFilter;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+/// The durations that most settings allow.
+pub(super) const USUAL: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(3600);
+
 /// The place of a setting in a [`Config`].
 type Field<T> = fn(&mut Config) -> &mut T;
 

@@ -1,8 +1,7 @@
 //! The settings of `[limits]`.
 
 use super::Setting;
-use super::kind::Kind;
-use super::table::USUAL;
+use super::kind::{Kind, USUAL};
 use std::time::Duration;
 
 const MIB: usize = 1024 * 1024;

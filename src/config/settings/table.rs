@@ -1,6 +1,6 @@
 //! The sections and their settings, except `[limits]`.
 
-use super::kind::Kind;
+use super::kind::{Kind, USUAL};
 use super::{Section, Setting};
 use crate::config::checks;
 use crate::config::settings::limits::LIMITS;
@@ -8,8 +8,6 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 const HOUR: Duration = Duration::from_secs(3600);
-/// The durations that most settings allow.
-pub(super) const USUAL: RangeInclusive<Duration> = Duration::from_millis(10)..=HOUR;
 /// The numbers that a limit on a rate or on connections allows; 0 is no limit.
 const MILLION: RangeInclusive<usize> = 0..=1_000_000;
 
