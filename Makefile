@@ -174,9 +174,9 @@ nchan := /usr/lib/nginx/modules/ngx_nchan_module.so
 
 # A command and the Debian package that has it.
 SYSTEM_TOOLS := python3:python3 pip3:python3-pip node:nodejs npm:npm chromium:chromium ip:iproute2 \
-	curl:curl openssl:openssl nginx:nginx haproxy:haproxy caddy:caddy faketime:faketime systemd-analyze:systemd systemd-socket-activate:systemd systemd-nspawn:systemd-container groff:groff-base zsh:zsh \
-	fish:fish strace:strace strip:binutils \
-	valgrind:valgrind
+	curl:curl openssl:openssl nginx:nginx haproxy:haproxy caddy:caddy faketime:faketime strace:strace strip:binutils \
+	valgrind:valgrind systemd-analyze:systemd systemd-socket-activate:systemd systemd-nspawn:systemd-container \
+	/usr/bin/python3:python3 groff:groff-base zsh:zsh fish:fish
 
 # The variables keep a package from starting its services.
 apt_get_install := DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 SYSTEMD_OFFLINE=1 \

@@ -120,8 +120,8 @@ async fn serve(mut config: Config, source: ConfigSource) -> Result<(), StartErro
     let gateway = Gateway::new(config);
     let (stop, shutdown) = watch::channel(Shutdown::No);
     let status = Arc::new(ServiceStatus::new(gateway.clone(), shutdown.clone()));
-    let turn = tokio::sync::Mutex::default();
-    let reloader = Reloader { gateway: gateway.clone(), source, addresses, status: status.clone(), turn };
+    let running = tokio::sync::Mutex::default();
+    let reloader = Reloader { gateway: gateway.clone(), source, addresses, status: status.clone(), running };
     let tasks = [
         tokio::spawn(handle_signals(signals, stop, Arc::new(reloader))),
         tokio::spawn(async move { status.keep_updated().await }),

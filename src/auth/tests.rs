@@ -77,6 +77,37 @@ fn expired_credential_is_not_accepted() {
 }
 
 #[test]
+fn identity_is_kept_with_new_scopes_only_if_mode_name_role_and_secret_are_the_same() {
+    let old = Authenticator::Token(vec![credential("alice", "operator", "a"), credential("pi", "node", "b")]);
+    let clients: Vec<_> = old.credentials().iter().map(|credential| credential.info.clone()).collect();
+    let other_scopes = |name, role, secret: &str| {
+        let info = Arc::new(AuthInfo::new(name, Role::from(role), ["write".into()]));
+        Credential { info, digest: SecretDigest::of(secret.as_bytes()) }
+    };
+    let mut same = Authenticator::Token(vec![other_scopes("pi", "node", "b"), other_scopes("alice", "operator", "a")]);
+    same.take_over(&old);
+    for client in &clients {
+        let kept = same.credentials().iter().find(|credential| credential.info.name == client.name).unwrap();
+        assert!(Arc::ptr_eq(&kept.info, client) && !client.is_revoked());
+        assert!(client.has_scope("write") && !client.has_scope("read") && client.grants_version() == 1);
+    }
+    let mut changed = Authenticator::Token(vec![credential("alice", "operator", "c"), credential("pi", "probe", "b")]);
+    changed.take_over(&same);
+    assert!(clients.iter().all(|client| client.is_revoked()));
+    assert!(changed.credentials().iter().all(|credential| !credential.info.is_revoked()));
+
+    let (mut none, anonymous) = (Authenticator::none(), Authenticator::none());
+    none.take_over(&anonymous);
+    let (Authenticator::None(new), Authenticator::None(old)) = (&none, &anonymous) else { unreachable!() };
+    assert!(Arc::ptr_eq(new, old) && !old.is_revoked());
+    Authenticator::Password(changed.credentials().to_vec()).take_over(&changed);
+    assert!(changed.credentials().iter().all(|credential| credential.info.is_revoked()), "another mode");
+    Authenticator::none().take_over(&changed);
+    changed.take_over(&none);
+    assert!(old.is_revoked());
+}
+
+#[test]
 fn digest_is_64_hexadecimal_digits_and_hidden_in_debug() {
     let digest = SecretDigest::of(b"abc");
     let hex = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";

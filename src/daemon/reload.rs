@@ -21,13 +21,13 @@ pub struct Reloader {
     pub addresses: PassedAddresses,
     pub status: Arc<ServiceStatus>,
     /// Held during a reload, so that the file that was read last is the one that stays in effect.
-    pub turn: Mutex<()>,
+    pub running: Mutex<()>,
 }
 
 impl Reloader {
     /// Reads the configuration again and applies it. The result is logged, and shown in the service manager's status.
     pub async fn reload(self: Arc<Self>) {
-        let _turn = self.turn.lock().await;
+        let _running = self.running.lock().await;
         notify::reloading();
         let source = self.source.clone();
         let loaded = tokio::task::spawn_blocking(move || source.load()).await;

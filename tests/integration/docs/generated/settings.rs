@@ -85,15 +85,12 @@ const KEY_WIDTH: usize = 9;
 fn comment(text: &str, indent: &str) -> String {
     let mut output = String::new();
     for (index, paragraph) in text.lines().enumerate() {
-        let mut line = if index == 0 { "#".to_owned() } else { format!("#{indent}") };
+        let mut line = if index == 0 { "# ".to_owned() } else { format!("# {indent}") };
         // Spaces within a label are kept.
         for word in paragraph.split_inclusive(' ') {
-            if line.len() + 1 + word.trim_end().len() > WIDTH {
+            if line.len() + word.trim_end().len() > WIDTH {
                 output += &format!("{}\n", line.trim_end());
-                line = format!("#{indent}");
-            }
-            if line.len() == 1 || line.len() == 1 + indent.len() && !indent.is_empty() {
-                line += " ";
+                line = format!("# {indent}");
             }
             line += word;
         }
