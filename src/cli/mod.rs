@@ -115,7 +115,11 @@ impl Flags {
         let file = self.config_file();
         match self.load_config(file) {
             Ok(config) if self.check => Command::Check { config: Box::new(config), from_file: file.is_some() },
-            Ok(config) => Command::Run { config: Box::new(config), source: ConfigSource(self) },
+            Ok(config) => {
+                // If the default file disappears, a reload must fail: the defaults admit clients without credentials.
+                let file = file.map(Path::to_owned);
+                Command::Run { config: Box::new(config), source: ConfigSource(Flags { file, ..self }) }
+            }
             Err(error) => {
                 let is_default = self.file.is_none() && file.is_some();
                 let hint =

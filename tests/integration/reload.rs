@@ -2,6 +2,7 @@
 
 use crate::common::http::{GET_WS, fetch, handshake_request};
 use crate::common::test_gateway::{TestGateway, digest, token, with_credentials};
+use crate::common::tools::{require, require_root};
 use crate::common::{Gateway, wait_until};
 use serde_json::json;
 use std::io::Write;
@@ -209,7 +210,32 @@ fn invalid_file_changes_nothing_and_is_reported_with_its_lines() {
         }
         assert_eq!(alice.call("clients.list", json!({}))["clients"].as_array().unwrap().len(), 1);
     }
+    std::fs::remove_file(gateway.dir().join("config.toml")).unwrap();
+    gateway.signal("HUP");
+    gateway.wait_for_line("the missing file", |line| line.contains(" reload failed") && line.contains("No such file"));
+    assert_eq!(alice.call("gateway.ping", json!({})), "pong");
     assert!(gateway.reload(&[ALICE], "").contains(" reloaded changed=none revoked=0"));
+}
+
+/// The defaults need no credentials, so they must not replace a default file that has disappeared.
+#[test]
+fn default_file_that_has_disappeared_is_an_error() {
+    let (Some(unshare), Some(())) = (require("unshare"), require_root("replacing /etc in a mount namespace")) else {
+        return;
+    };
+    let script = "mount -t tmpfs tmpfs /etc && mkdir /etc/aisopod-gateway && cd /etc/aisopod-gateway
+        echo 'listen = \"127.0.0.1:0\"' > config.toml
+        \"$0\" 2> log & gateway=$!
+        until grep -q listening log; do sleep 0.05; done
+        rm config.toml; kill -HUP $gateway
+        until grep -q reload log; do sleep 0.05; done
+        kill $gateway; wait $gateway; cat log";
+    let mut command = Command::new("timeout");
+    command.arg("60").arg(unshare).args(["-m", "sh", "-c", script]).arg(Gateway::binary());
+    let output = command.output().unwrap();
+    let log = String::from_utf8_lossy(&output.stdout);
+    let problem = "reload failed, nothing has changed problem=\"/etc/aisopod-gateway/config.toml: No such file";
+    assert!(log.contains(problem), "{log}{}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[test]
