@@ -21,8 +21,8 @@ config := $(SYSCONFDIR)/aisopod-gateway/config.toml
 BENCH_PACKAGES := support bench/load bench/hostile bench/baselines
 in_package = --manifest-path tests/$(1)/Cargo.toml --target-dir $(or $(CARGO_TARGET_DIR),target)/$(notdir $(1))
 
-.PHONY: build run test docs conformance test-counts test-systemd test-bench check bench bench-quick bench-hostile bench-tools soak fuzz \
-	deny install uninstall deb rpm clean
+.PHONY: build run test docs conformance test-counts test-systemd test-bench check bench bench-quick bench-hostile \
+	bench-tools soak fuzz deny install uninstall deb rpm clean
 
 build:
 	$(CARGO) build --release --locked
@@ -117,9 +117,9 @@ install:
 		chmod 644 $(DESTDIR)$(unitdir)/$$unit || exit 1; done
 	for page in 8/aisopod-gateway.8 5/aisopod-gateway.toml.5 7/aisopod-gateway-protocol.7; do \
 		install -D -m 644 systemd/man/$${page#*/} $(DESTDIR)$(mandir)/man$$page || exit 1; done
-	cd systemd/completions && install -D -m 644 aisopod-gateway.bash $(DESTDIR)$(completions_bash) && \
-		install -D -m 644 aisopod-gateway.fish $(DESTDIR)$(completions_fish) && \
-		install -D -m 644 _aisopod-gateway $(DESTDIR)$(completions_zsh)
+	install -D -m 644 systemd/completions/aisopod-gateway.bash $(DESTDIR)$(completions_bash)
+	install -D -m 644 systemd/completions/aisopod-gateway.fish $(DESTDIR)$(completions_fish)
+	install -D -m 644 systemd/completions/_aisopod-gateway $(DESTDIR)$(completions_zsh)
 	install -D -m 644 systemd/aisopod-gateway.sysusers.conf $(DESTDIR)$(sysusersdir)/aisopod-gateway.conf
 	test -e $(DESTDIR)$(config) || install -m 640 systemd/config.toml $(DESTDIR)$(config)
 	if [ -z "$(DESTDIR)" ] && [ -n "$(SYSUSERS)" ] && [ "$$(id -u)" = 0 ]; then \
@@ -267,16 +267,16 @@ deny: $(cargo_deny)
 		PATH="$(dir $(cargo_deny)):$$PATH" $(CARGO) deny --config tests/deny.toml check advisories; \
 		else echo "NOT CHECKED: known vulnerabilities; $(ADVISORIES) can't be reached"; fi
 
-# The files of a package, below a root of their own.
+# The files of a package, below a root of their own. $(1) has further variables of make install.
 staged := target/package
 define stage
 	rm -rf $(staged)
-	$(MAKE) --no-print-directory install DESTDIR=$(abspath $(staged)) PREFIX=/usr SYSCONFDIR=/etc
+	$(MAKE) --no-print-directory install DESTDIR=$(abspath $(staged)) PREFIX=/usr SYSCONFDIR=/etc $(1)
 endef
 
 # An RPM package of the release build, in target/rpm.
 rpm: build $(cargo_generate_rpm)
-	$(stage)
+	$(call stage)
 	mkdir -p target/rpm
 	PATH="$(dir $(cargo_generate_rpm)):$$PATH" $(CARGO) generate-rpm --output target/rpm
 
@@ -284,6 +284,6 @@ rpm: build $(cargo_generate_rpm)
 PACKAGE_REVISION := 1
 PACKAGE_DIR := target/deb
 deb: build $(cargo_deb)
-	$(stage)
+	$(call stage,completions_zsh=/usr/share/zsh/vendor-completions/_aisopod-gateway)
 	PATH="$(dir $(cargo_deb)):$$PATH" $(CARGO) deb --no-build --no-strip --deb-revision $(PACKAGE_REVISION) \
 		--output $(abspath $(PACKAGE_DIR))/

@@ -2,11 +2,18 @@
 
 use super::available_memory::available_memory;
 use super::state::ServerState;
+use crate::auth::Credential;
 use crate::budget;
 use crate::client::CloseReason;
 use crate::config::settings::{Changes, apply_live_changes};
 use crate::config::{Config, ConfigError};
+use crate::heartbeat::TimerGuard;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, SystemTime};
+
+/// The system clock may be a little slower than the one that timers run by.
+const EXPIRY_MARGIN: Duration = Duration::from_millis(10);
 
 /// What a reload has done.
 #[derive(Debug)]
@@ -47,8 +54,27 @@ fn replace_config(server: &ServerState, mut new: Config) -> Result<Changes, Conf
     if let Some(router) = &server.router {
         router.reload(&new);
     }
+    *server.expiries.lock() = expiries(server, &new);
     server.config.replace(new);
     Ok(changes)
+}
+
+/// Timers that close the clients of credentials that expire before the heartbeat, which visits each client once in an
+/// interval, is certain to have noticed a new `not_after`.
+fn expiries(server: &ServerState, config: &Config) -> Vec<TimerGuard> {
+    let expiry = |credential: &Credential| {
+        let left = credential.info.not_after()?.duration_since(SystemTime::now()).ok()?;
+        let (presence, key) = (Arc::downgrade(&server.presence), credential.info.presence_key.clone());
+        (left <= config.heartbeat.interval).then(|| {
+            server.heartbeat.schedule(left + EXPIRY_MARGIN, move || {
+                let clients = presence.upgrade().map(|presence| presence.clients_of(&key)).unwrap_or_default();
+                for client in clients.iter().filter(|client| client.auth.is_expired()) {
+                    client.close(CloseReason::CredentialRevoked);
+                }
+            })
+        })
+    };
+    config.auth.credentials().iter().filter_map(expiry).collect()
 }
 
 /// Closes the clients whose credential is gone or has expired, and ends the subscriptions of the others that their scopes

@@ -14,7 +14,7 @@ use super::refusal_log::RefusalLog;
 use super::status::{self, StatusSources};
 use crate::client::{Handler, OutboxContext, RemoteAddr, SessionStats};
 use crate::config::{Config, LiveConfig};
-use crate::heartbeat::Heartbeat;
+use crate::heartbeat::{Heartbeat, TimerGuard};
 use crate::http::auth_limiter::AuthLimiter;
 use crate::http::error::{HandshakeFailure, HttpError};
 use crate::memory::MemoryAccount;
@@ -23,6 +23,7 @@ use crate::rpc::router::Router;
 use crate::session::SessionContext;
 use crate::ws::Stream;
 use log::debug;
+use parking_lot::Mutex;
 use std::sync::{Arc, Once};
 use std::time::Instant;
 
@@ -85,6 +86,8 @@ pub struct ServerState {
     pub admin: AdminStats,
     process: ProcessProbe,
     pub lifecycle: Lifecycle,
+    /// Close the clients of credentials that expire soon after a reload.
+    pub expiries: Mutex<Vec<TimerGuard>>,
     /// Held during a reload, so that two of them don't mix.
     pub reloading: tokio::sync::Mutex<()>,
     started_at: Instant,
@@ -136,6 +139,7 @@ impl ServerState {
             admin: AdminStats::default(),
             process: ProcessProbe::default(),
             lifecycle: Lifecycle::new(),
+            expiries: Mutex::default(),
             reloading: tokio::sync::Mutex::default(),
             started_at: Instant::now(),
             handler,

@@ -91,6 +91,18 @@ fn credential_that_has_expired_closes_its_clients() {
 }
 
 #[test]
+fn credential_that_expires_soon_closes_its_clients_in_time() {
+    // The heartbeat visits a client once in an hour.
+    let gateway = TestGateway::start(&[ALICE], "");
+    let mut alice = gateway.connect("alice");
+    let soon = Command::new("date").args(["-u", "-d", "+2 seconds", "+%FT%TZ"]).output().unwrap().stdout;
+    let soon = format!("{}not_after = {}", with_credentials(&[ALICE], ""), String::from_utf8(soon).unwrap());
+    gateway.0.reload(&soon);
+    assert_eq!(alice.client.wait_for_close().0, 4002);
+    assert!(gateway.try_connect("alice").is_err());
+}
+
+#[test]
 fn limits_apply_to_connected_clients() {
     let everything = [("alice", "operator", "*")];
     let gateway = TestGateway::start(&everything, "");

@@ -20,6 +20,9 @@ fn package_starts_the_units_that_its_description_names_and_leaves_nothing_when_i
     assert_eq!(ops, "inactive", "it is installed but not started, and no file differs from the package's");
     assert!(machine.run("curl -sS http://127.0.0.1:8080/status").starts_with("{\"status\":\"ok\""));
     assert_eq!(machine.run("stat -c '%a %U %G' /etc/aisopod-gateway/config.toml"), "640 root aisopod-gateway");
+    machine.run("cd /usr/share/man && ls man8/aisopod-gateway.8.gz man5/aisopod-gateway.toml.5.gz");
+    let completion = "autoload -Uz compinit && compinit -u -D; print $_comps[aisopod-gateway]";
+    assert_eq!(machine.run(&format!("zsh -c '{completion}'")), "_aisopod-gateway");
 
     machine.run("dpkg --purge aisopod-gateway");
     let left = "find / -xdev -path /proc -prune -o -name '*aisopod-gateway*' -print | grep -v ^/opt/test || true; \
