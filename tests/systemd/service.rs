@@ -65,7 +65,7 @@ fn passed_unix_socket_belongs_to_the_group_of_a_proxy() {
         "aisopod-gateway.socket",
         "[Socket]\nListenStream=\nListenStream=/run/aisopod-gateway.sock\nSocketGroup=www-data\n",
     );
-    machine.run("systemctl restart aisopod-gateway.socket aisopod-gateway.service");
+    machine.run("systemctl stop aisopod-gateway.service; systemctl restart aisopod-gateway.socket");
     let socket = "/run/aisopod-gateway.sock";
     let curl = |user: &str| format!("runuser -u {user} -- curl -sS --unix-socket {socket} http://x/readyz");
     assert_eq!(machine.run(&curl("www-data")), r#"{"status":"ready"}"#);
