@@ -130,8 +130,9 @@ impl NodeCalls {
             return Err((CallEnd::CallerBusy, responder));
         }
         let call = PendingCall { caller, responder, timeout: None };
+        let max_per_node = self.config.load().calls.max_per_node;
         let rejected = self.by_node.update(call_id.node, |queue| {
-            let rejected = queue.insert(call_id.id, call, self.config.load().calls.max_per_node);
+            let rejected = queue.insert(call_id.id, call, max_per_node);
             self.counts.in_flight.add(u64::from(rejected.is_none()));
             rejected
         });

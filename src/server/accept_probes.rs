@@ -3,14 +3,14 @@
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 
-/// A question that is answered by dropping it.
+/// A probe, which is answered by dropping it.
 type Probe = oneshot::Sender<()>;
 
 /// The accept loops that answer probes.
 #[derive(Default)]
 pub struct AcceptProbes(Mutex<Vec<mpsc::Sender<Probe>>>);
 
-/// One accept loop's end.
+/// Receives the probes of one accept loop.
 pub struct ProbeReceiver(mpsc::Receiver<Probe>);
 
 impl AcceptProbes {

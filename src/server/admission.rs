@@ -111,12 +111,11 @@ impl ConnectionLimits {
     /// Limits with all slots free. `max_connections` is capped at `u32::MAX`.
     pub fn new(max_connections: usize) -> Self {
         let slots = max_connections.min(u32::MAX as usize);
-        let keep_alive = MAX_KEEP_ALIVE.min(slots / KEEP_ALIVE_DIVISOR).max(1);
         ConnectionLimits {
             slots: Arc::new(Semaphore::new(slots)),
             overflow: Arc::new(Semaphore::new(OVERFLOW)),
             admin: Arc::new(Semaphore::new(ADMIN)),
-            keep_alive: Arc::new(Semaphore::new(keep_alive)),
+            keep_alive: Arc::new(Semaphore::new(MAX_KEEP_ALIVE)),
             capacity: Mutex::new(Capacity { existing: slots, wanted: slots }),
         }
     }
@@ -186,6 +185,12 @@ impl ConnectionLimits {
 
     /// Takes a permit to keep a connection alive; `None` if none is left.
     pub fn try_keep_alive(&self) -> Option<OwnedSemaphorePermit> {
+        let max = (self.capacity.lock().wanted / KEEP_ALIVE_DIVISOR).max(1);
+        let in_use = MAX_KEEP_ALIVE - self.keep_alive.available_permits();
+        // Two threads that see the same number may exceed a fraction by one, but not the absolute maximum.
+        if in_use >= max {
+            return None;
+        }
         self.keep_alive.clone().try_acquire_owned().ok()
     }
 
@@ -207,6 +212,20 @@ impl ConnectionLimits {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn keep_alive_connections_are_a_quarter_of_all_and_follow_their_number() {
+        let limits = Arc::new(ConnectionLimits::new(8));
+        let mut kept = Vec::new();
+        for (max_connections, expected) in [(8, 2), (12, 3), (4, 3), (1, 3), (10_000, MAX_KEEP_ALIVE)] {
+            limits.set_max_connections(max_connections);
+            kept.extend(std::iter::from_fn(|| limits.try_keep_alive()));
+            assert_eq!(kept.len(), expected, "of {max_connections}");
+        }
+        kept.clear();
+        limits.set_max_connections(1);
+        assert!(limits.try_keep_alive().is_some(), "at least one");
+    }
 
     #[tokio::test]
     async fn slots_are_added_at_once_and_removed_as_connections_end() {

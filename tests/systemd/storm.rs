@@ -42,8 +42,8 @@ pub struct Ends {
 }
 
 impl Storm {
-    /// Begins to connect to port 8080 of a machine, for so many seconds. Each client stays connected for `lifetime`, unless
-    /// the gateway closes it.
+    /// Connects clients to port 8080 of a machine for this number of seconds. Each stays connected for `lifetime`, unless the
+    /// gateway closes it.
     pub fn start(machine: &Machine, seconds: u32, lifetime: Duration) -> Storm {
         let program = std::env::current_exe().unwrap();
         let mut command = machine.in_network(&program);

@@ -12,7 +12,7 @@ pub(super) const LIMITS: &[Setting] = &[
         "max_connections",
         Kind::Connections(|config| &mut config.limits.max_connections),
         "Maximum concurrent connections of any kind: 1 up to the default, which is the process's descriptor limit minus 100 \
-         (19900 if that is 20000), or minus a quarter of a limit below 400. A lower limit set by a reload disconnects nobody.",
+         (19900 if that is 20000), or minus a quarter of a limit below 400. A reload that lowers the limit closes no client.",
     )
     .summarized(
         "maximum concurrent connections; the default is the descriptor limit minus 100, or minus a quarter of a limit below \
